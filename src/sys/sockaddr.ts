@@ -1,0 +1,98 @@
+/** Socket addresses: struct sockaddr_un, sockaddr_in and sockaddr_in6. */
+import { cstring } from "./cstring.ts";
+import { E } from "./errno.ts";
+import { addr, i32, libc, u32 } from "./libc.ts";
+import { allocate } from "./memory.ts";
+
+const c = libc({
+  inet_pton: { args: [i32, addr, addr], returns: i32 },
+  if_nametoindex: { args: [addr], returns: u32 },
+});
+
+// bits/socket.h of the C library
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+
+/** struct sockaddr_un (linux/un.h). */
+export const SOCKADDR_UN = { family: 0, path: 2 } as const;
+export const SOCKADDR_UN_STRUCT_SIZE = 110;
+
+/** struct sockaddr_in (linux/in.h); port and address in network order. */
+export const SOCKADDR_IN = { family: 0, port: 2, address: 4 } as const;
+export const SOCKADDR_IN_STRUCT_SIZE = 16;
+
+/** struct sockaddr_in6 (linux/in6.h); the scope id is in the machine's order. */
+export const SOCKADDR_IN6 = {
+  family: 0,
+  port: 2,
+  flowinfo: 4,
+  address: 8,
+  scopeId: 24,
+} as const;
+export const SOCKADDR_IN6_STRUCT_SIZE = 28;
+
+/** The one address of this thread that is being worked on. */
+const scratch = allocate(SOCKADDR_UN_STRUCT_SIZE);
+
+/** Where the functions below leave an address. */
+export const sockaddrAddress = scratch.address;
+
+/** Stores a unix path; returns the address's length, or -errno. */
+export function unixAddress(path: string): number {
+  const length = Buffer.byteLength(path);
+  if (length === 0 || path.includes("\0")) return -E.EINVAL;
+  // Without the terminator, sun_path's last byte would be usable too; unix(7) advises against it.
+  if (length >= SOCKADDR_UN_STRUCT_SIZE - SOCKADDR_UN.path) return -E.ENAMETOOLONG;
+  scratch.bytes.fill(0);
+  scratch.view.setUint16(SOCKADDR_UN.family, AF_UNIX, true);
+  scratch.bytes.write(path, SOCKADDR_UN.path);
+  return SOCKADDR_UN.path + length + 1;
+}
+
+/**
+ * Stores an IPv4 or IPv6 literal (`fe80::1%eth0` too) and a port; returns the
+ * address's length, or -EINVAL.
+ */
+export function inetAddress(host: string, port: number): number {
+  if (host.includes("\0") || !(Number.isInteger(port) && port >= 0 && port <= 0xffff)) {
+    return -E.EINVAL;
+  }
+  scratch.bytes.fill(0);
+  return host.includes(":") ? inet6(host, port) : inet4(host, port);
+}
+
+function inet4(host: string, port: number): number {
+  const { view, address } = scratch;
+  if (c.inet_pton(AF_INET, cstring(host), address + SOCKADDR_IN.address) !== 1) return -E.EINVAL;
+  view.setUint16(SOCKADDR_IN.family, AF_INET, true);
+  view.setUint16(SOCKADDR_IN.port, port, false);
+  return SOCKADDR_IN_STRUCT_SIZE;
+}
+
+function inet6(host: string, port: number): number {
+  const { view, address } = scratch;
+  const percent = host.indexOf("%");
+  const literal = percent < 0 ? host : host.slice(0, percent);
+  if (c.inet_pton(AF_INET6, cstring(literal), address + SOCKADDR_IN6.address) !== 1) {
+    return -E.EINVAL;
+  }
+  if (percent >= 0) {
+    const scope = c.if_nametoindex(cstring(host.slice(percent + 1)));
+    if (scope === 0) return -E.EINVAL;
+    view.setUint32(SOCKADDR_IN6.scopeId, scope, true);
+  }
+  view.setUint16(SOCKADDR_IN6.family, AF_INET6, true);
+  view.setUint16(SOCKADDR_IN6.port, port, false);
+  return SOCKADDR_IN6_STRUCT_SIZE;
+}
+
+/** The family of the address that a call left there. */
+export function storedFamily(): number {
+  return scratch.view.getUint16(SOCKADDR_IN.family, true);
+}
+
+/** The port of the IPv4 or IPv6 address that a call left there (both keep it at one place). */
+export function storedPort(): number {
+  return scratch.view.getUint16(SOCKADDR_IN.port, false);
+}
