@@ -47,7 +47,7 @@ function conformance(): Part[] {
     ...["--json", `.cache/test/conformance-${where}.json`],
   ];
   const common = { tally: byLastLine, timeoutMs: minutes(12) };
-  const onMount = ["node_modules/.bin/bun", "test/e2e/support/on-mount.ts", "--"];
+  const onMount = ["node_modules/.bin/bun", "test/e2e/support/on-mount.ts"];
   return [
     {
       ...common,
