@@ -1,0 +1,59 @@
+/** A refused system call, with the errno and the call as it was written. */
+import { constants } from "node:os";
+import { errno } from "../../../src/sys/libc.ts";
+
+export type Errno = keyof typeof constants.errno;
+
+const names = new Map<number, Errno>();
+for (const [name, value] of Object.entries(constants.errno)) {
+  // EWOULDBLOCK and EOPNOTSUPP are second names on Linux: the first one listed stays.
+  if (!names.has(value)) names.set(value, name as Errno);
+}
+
+/** "EEXIST" for 17; "errno 9999" where node knows no name. */
+export function errnoName(value: number): string {
+  return names.get(value) ?? `errno ${value}`;
+}
+
+/** The number of "EEXIST" on this machine. */
+export function errnoValue(name: Errno): number {
+  return constants.errno[name];
+}
+
+export class PosixError extends Error {
+  readonly errno: number;
+  readonly call: string;
+
+  constructor(value: number, call: string) {
+    super(`${call} gave ${errnoName(value)}`);
+    this.errno = value;
+    this.call = call;
+  }
+}
+
+/** An argument as a reader of a failure wants it: long ones are cut. */
+export function show(value: unknown): string {
+  if (value instanceof Uint8Array) {
+    const head = Buffer.from(value.subarray(0, 32)).toString("latin1");
+    return `${JSON.stringify(head)}${value.length > 32 ? `…(${value.length} bytes)` : ""}`;
+  }
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "string" && value.length > 80) {
+    return `"${value.slice(0, 40)}…(${value.length} characters)"`;
+  }
+  if (typeof value === "object" && value !== null) {
+    const text = JSON.stringify(value, (_, inner) =>
+      typeof inner === "bigint" ? `${inner}n` : inner,
+    );
+    return text.length > 600 ? `${text.slice(0, 600)}…` : text;
+  }
+  return JSON.stringify(value) ?? "nothing";
+}
+
+/** `result` as a number, or a PosixError that names `call`: use it right after the call. */
+export function must(call: string, args: readonly unknown[], result: number | bigint): number {
+  const value = Number(result);
+  if (value >= 0) return value;
+  const reason = errno();
+  throw new PosixError(reason, `${call}(${args.map(show).join(", ")})`);
+}

@@ -1,0 +1,2 @@
+/** Longer pieces of work that run in one process without asking back, for concurrency. */
+export * from "./append.ts";
