@@ -1,5 +1,5 @@
 /** NUL-terminated strings at addresses that system calls can take. */
-import { allocate } from "./memory.ts";
+import { allocate, type Bytes } from "./memory.ts";
 
 /** PATH_MAX (`linux/limits.h`) and room for one more name behind a full path. */
 const SLOT_SIZE = 4096 + 256;
@@ -9,12 +9,6 @@ export const MAX_TEXT_BYTES = SLOT_SIZE - 1;
 
 /** A UTF-16 unit becomes at most three bytes of UTF-8. */
 const MAX_UTF8_PER_UNIT = 3;
-
-/** Buffer's own encoders, which skip `write()`'s look at the encoding's name (half the time). */
-interface FastBuffer extends Buffer {
-  latin1Write(text: string, offset: number, length: number): number;
-  utf8Write(text: string, offset: number, length: number): number;
-}
 
 function refuse(what: string): never {
   throw new RangeError(`A path ${what}`);
@@ -29,13 +23,13 @@ function refuse(what: string): never {
  * one that was checked) and for a slot that does not exist.
  */
 export class PathBuffer {
-  private readonly bytes: FastBuffer;
+  private readonly bytes: Bytes;
   private readonly address: number;
   private readonly count: number;
 
   constructor(count = 4) {
     const region = allocate(count * SLOT_SIZE);
-    this.bytes = region.bytes as FastBuffer;
+    this.bytes = region.bytes;
     this.address = region.address;
     this.count = count;
   }

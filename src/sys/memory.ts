@@ -16,11 +16,18 @@ const c = libc({
 const PROT_READ_WRITE = 0x3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 
+/** Buffer with the methods that Bun has and its types leave out. */
+export interface Bytes extends Buffer {
+  latin1Write(text: string, offset: number, length?: number): number;
+  utf8Write(text: string, offset: number, length?: number): number;
+  latin1Slice(start: number, end: number): string;
+}
+
 /** A region of plain memory: one address, seen as bytes, as u32 words and through a DataView. */
 export interface Region {
   readonly address: number;
   readonly size: number;
-  readonly bytes: Buffer;
+  readonly bytes: Bytes;
   /** The whole words of the region; the fastest way to fixed fields of a struct. */
   readonly words: Uint32Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
@@ -34,7 +41,7 @@ export function allocate(size: number): Region {
   return {
     address,
     size,
-    bytes: Buffer.from(buffer),
+    bytes: Buffer.from(buffer) as Bytes,
     words: new Uint32Array(buffer, 0, Math.floor(size / 4)),
     view: new DataView(buffer),
   };

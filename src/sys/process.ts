@@ -85,7 +85,8 @@ export function raiseNoFileLimit(): number {
  * that it is sent to (tgkill).
  *
  * The handler is abs(3): it takes the signal's number, returns, and touches
- * nothing. SA_RESTART is left out, so the call is not resumed.
+ * nothing. SA_RESTART is left out, so the call is not resumed. Signals 30 and
+ * 31 are Bun's own and 32 to 33 the C library's (SigCgt of /proc/self/status).
  */
 export function onSignalInterrupt(signal: number): number {
   action.bytes.fill(0);

@@ -1,0 +1,251 @@
+/**
+ * Every constant, offset and size that src/sys exports, against the C headers
+ * of this machine and, where they are installed, of arm64.
+ */
+import { describe, expect, test } from "bun:test";
+import * as attr from "../../src/sys/attr.ts";
+import { E } from "../../src/sys/errno.ts";
+import * as handle from "../../src/sys/handle.ts";
+import * as identity from "../../src/sys/identity.ts";
+import * as io from "../../src/sys/io.ts";
+import * as lock from "../../src/sys/lock.ts";
+import * as mount from "../../src/sys/mount.ts";
+import * as open from "../../src/sys/open.ts";
+import * as poll from "../../src/sys/poll.ts";
+import * as processFamily from "../../src/sys/process.ts";
+import * as scm from "../../src/sys/scm.ts";
+import * as sockaddr from "../../src/sys/sockaddr.ts";
+import * as socket from "../../src/sys/socket.ts";
+import * as sockopt from "../../src/sys/sockopt.ts";
+import * as stat from "../../src/sys/stat.ts";
+import * as tree from "../../src/sys/tree.ts";
+import * as xattr from "../../src/sys/xattr.ts";
+import { evaluate, machines, type Unit } from "./cprobe.ts";
+
+interface Struct {
+  /** The C type. */
+  readonly type: string;
+  /** The C field of ours: a prefix, or a rule. */
+  readonly field: string | ((name: string) => string);
+}
+
+interface Family {
+  readonly name: string;
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly includes: readonly string[];
+  /** Only these of the module's constants; all without it. */
+  readonly only?: RegExp;
+  /** The C expression of a constant that has another name there. */
+  readonly renamed?: Readonly<Record<string, string>>;
+  /** By the name of our table of offsets. */
+  readonly structs?: Readonly<Record<string, Struct>>;
+}
+
+/** Not in any exported header; socket.test.ts finds it by calling. */
+const KERNEL_INTERNAL = new Set(["SCM_MAX_FD"]);
+/** The four open flags that depend on the machine: arch.test.ts. */
+const PER_MACHINE = new Set(["O_DIRECT", "O_LARGEFILE", "O_DIRECTORY", "O_NOFOLLOW", "O_TMPFILE"]);
+
+const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+function statxField(name: string): string {
+  const time = /^(.time)(Sec|Nsec)$/.exec(name);
+  return time ? `stx_${time[1]}.tv_${time[2]?.toLowerCase()}` : `stx_${snake(name)}`;
+}
+
+const networkHeaders = ["sys/socket.h", "sys/un.h", "netinet/in.h", "netinet/tcp.h", "sys/time.h"];
+
+const families: readonly Family[] = [
+  {
+    name: "open",
+    exports: open,
+    includes: ["linux/fcntl.h", "linux/openat2.h"],
+    renamed: { O_ASYNC: "FASYNC" },
+    structs: { OPEN_HOW: { type: "struct open_how", field: "" } },
+  },
+  {
+    name: "io",
+    exports: io,
+    only: /^SEEK_|^FALLOC_/,
+    includes: ["linux/fs.h", "linux/falloc.h"],
+  },
+  {
+    name: "io, C library",
+    exports: io,
+    only: /^SPLICE_|^IOVEC/,
+    includes: ["fcntl.h", "sys/uio.h"],
+    structs: { IOVEC: { type: "struct iovec", field: "iov_" } },
+  },
+  {
+    name: "stat",
+    exports: stat,
+    includes: ["linux/stat.h", "asm/statfs.h"],
+    structs: {
+      STATX: { type: "struct statx", field: statxField },
+      STATFS: { type: "struct statfs", field: "f_" },
+    },
+  },
+  {
+    name: "tree",
+    exports: tree,
+    includes: ["linux/fs.h", "dirent.h"],
+    structs: { DIRENT: { type: "struct dirent64", field: "d_" } },
+  },
+  {
+    name: "attr",
+    exports: attr,
+    includes: ["sys/stat.h", "sys/types.h"],
+    renamed: { KEEP_OWNER: "(uid_t)-1" },
+    structs: { TIMESPEC: { type: "struct timespec", field: "tv_" } },
+  },
+  { name: "xattr", exports: xattr, includes: ["linux/xattr.h", "linux/limits.h"] },
+  {
+    name: "lock",
+    exports: lock,
+    includes: ["linux/fcntl.h"],
+    structs: { FLOCK: { type: "struct flock", field: "l_" } },
+  },
+  {
+    name: "poll",
+    exports: poll,
+    includes: ["poll.h", "sys/eventfd.h"],
+    structs: { POLLFD: { type: "struct pollfd", field: "" } },
+  },
+  {
+    name: "identity",
+    exports: identity,
+    includes: ["linux/capability.h"],
+    renamed: { LINUX_CAPABILITY_VERSION_3: "_LINUX_CAPABILITY_VERSION_3" },
+    structs: {
+      CAP_HEADER: { type: "struct __user_cap_header_struct", field: "" },
+      CAP_DATA: { type: "struct __user_cap_data_struct", field: "" },
+    },
+  },
+  {
+    name: "handle",
+    exports: handle,
+    includes: ["fcntl.h"],
+    structs: {
+      HANDLE: {
+        type: "struct file_handle",
+        field: (name) => (name === "data" ? "f_handle" : `handle_${name}`),
+      },
+    },
+  },
+  { name: "mount", exports: mount, only: /^MS_/, includes: ["linux/mount.h"] },
+  { name: "umount", exports: mount, only: /^(MNT_|UMOUNT_)/, includes: ["sys/mount.h"] },
+  {
+    name: "process",
+    exports: processFamily,
+    includes: ["signal.h", "sys/resource.h", "linux/prctl.h"],
+    structs: {
+      RLIMIT: { type: "struct rlimit64", field: "rlim_" },
+      SIGACTION: { type: "struct sigaction", field: "sa_" },
+    },
+  },
+  {
+    name: "sockaddr",
+    exports: sockaddr,
+    includes: networkHeaders,
+    structs: {
+      SOCKADDR_UN: { type: "struct sockaddr_un", field: "sun_" },
+      SOCKADDR_IN: {
+        type: "struct sockaddr_in",
+        field: (name) => `sin_${name === "address" ? "addr" : name}`,
+      },
+      SOCKADDR_IN6: {
+        type: "struct sockaddr_in6",
+        field: (name) => `sin6_${name === "address" ? "addr" : snake(name)}`,
+      },
+    },
+  },
+  {
+    name: "sockopt",
+    exports: sockopt,
+    includes: networkHeaders,
+    structs: {
+      UCRED: { type: "struct ucred", field: "" },
+      TIMEVAL: { type: "struct timeval", field: "tv_" },
+    },
+  },
+  {
+    name: "scm",
+    exports: scm,
+    includes: networkHeaders,
+    structs: {
+      MSGHDR: { type: "struct msghdr", field: "msg_" },
+      CMSGHDR: {
+        type: "struct cmsghdr",
+        // The data has no name; CMSG_DATA computes where it begins.
+        field: (name) => (name === "data" ? "__cmsg_data" : `cmsg_${name}`),
+      },
+    },
+  },
+  { name: "socket", exports: socket, includes: networkHeaders },
+  { name: "errno", exports: E, includes: ["errno.h"] },
+];
+
+/** What we declare, by the C expression it stands for. */
+function declared(family: Family): Map<string, number> {
+  const found = new Map<string, number>();
+  const wanted = ([name]: [string, unknown]) =>
+    /^[A-Z]/.test(name) &&
+    !KERNEL_INTERNAL.has(name) &&
+    !PER_MACHINE.has(name) &&
+    (family.only?.test(name) ?? true);
+  for (const [name, value] of Object.entries(family.exports).filter(wanted)) {
+    if (typeof value === "object" && value !== null) {
+      const struct = family.structs?.[name];
+      if (!struct) throw new Error(`The C struct of ${name} is not named`);
+      addOffsets(found, struct, value as Record<string, number>);
+    } else if (typeof value === "number") {
+      found.set(constantExpression(family, name), value);
+    }
+  }
+  return found;
+}
+
+function constantExpression(family: Family, name: string): string {
+  const size = /^(.+)_STRUCT_SIZE$/.exec(name)?.[1];
+  if (size === undefined) return family.renamed?.[name] ?? name;
+  const struct = family.structs?.[size];
+  if (!struct) throw new Error(`The C struct of ${name} is not named`);
+  return `sizeof(${struct.type})`;
+}
+
+function addOffsets(found: Map<string, number>, struct: Struct, table: Record<string, number>) {
+  for (const [name, offset] of Object.entries(table)) {
+    const field = typeof struct.field === "string" ? struct.field + name : struct.field(name);
+    found.set(`offsetof(${struct.type}, ${field})`, offset);
+  }
+}
+
+const declarations = families.map(declared);
+const units: Unit[] = families.map((family, i) => ({
+  includes: family.includes,
+  expressions: [...(declarations[i]?.keys() ?? [])],
+}));
+
+for (const machine of machines) {
+  describe(`headers of ${machine}`, () => {
+    const values = evaluate(units, machine);
+    for (const [i, family] of families.entries()) {
+      test(family.name, () => {
+        const ours = declarations[i] ?? new Map<string, number>();
+        expect(ours.size).toBeGreaterThan(0);
+        const theirs = [...ours.keys()].map((key, at) => [key, values[i]?.[at]]);
+        expect(Object.fromEntries(ours)).toEqual(Object.fromEntries(theirs));
+      });
+    }
+  });
+}
+
+test("no constant of a module that is split over two headers is left out", () => {
+  for (const module of [io, mount]) {
+    const patterns = families.filter((f) => f.exports === module).map((f) => f.only);
+    const names = Object.entries(module)
+      .filter(([name, value]) => /^[A-Z]/.test(name) && typeof value !== "function")
+      .map(([name]) => name);
+    expect(names.filter((name) => !patterns.some((pattern) => pattern?.test(name)))).toEqual([]);
+  }
+});
