@@ -3,7 +3,15 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { write } from "../../src/sys/io.ts";
 import { allocate } from "../../src/sys/memory.ts";
-import { close, F_GETFD, F_GETFL, FD_CLOEXEC, fcntlInt, O_NONBLOCK } from "../../src/sys/open.ts";
+import {
+  close,
+  F_GETFD,
+  F_GETFL,
+  FD_CLOEXEC,
+  fcntlInt,
+  O_NONBLOCK,
+  setNonBlocking,
+} from "../../src/sys/open.ts";
 import { POLLIN, PollSet } from "../../src/sys/poll.ts";
 import { getpid, umask } from "../../src/sys/process.ts";
 import { SCM_MAX_FD } from "../../src/sys/scm.ts";
@@ -97,8 +105,11 @@ describe("unix sockets", () => {
     expect(outcome(connectUnix("x".repeat(107)))).toBe("ENOENT");
   });
 
-  test("a full connection is EAGAIN, not a wait", () => {
+  test("nothing to read and no room are EAGAIN, even for a socket that may block", () => {
     const [one, two] = okPair(socketPair(SOCK_STREAM));
+    for (const fd of [one, two]) expect(setNonBlocking(fd, false)).toBe(0);
+    expect(outcome(recv(two, buffer.address, 1))).toBe("EAGAIN");
+    expect(outcome(recvFds(two, buffer.address, 1, 1).n)).toBe("EAGAIN");
     let sent = 0;
     let last = 0;
     do {
@@ -106,6 +117,7 @@ describe("unix sockets", () => {
       if (last > 0) sent += last;
     } while (last >= 0);
     expect(outcome(last)).toBe("EAGAIN");
+    expect(outcome(sendFds(one, buffer.address, 1, [one]))).toBe("EAGAIN");
     expect(sent).toBeGreaterThan(0);
     close(one);
     close(two);
