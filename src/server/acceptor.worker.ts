@@ -1,0 +1,78 @@
+/**
+ * The thread that waits for clients. It checks who they are as far as the
+ * listener can tell and hands their connections to the reactors.
+ */
+import { close } from "../sys/open.ts";
+import { drainEventfd, POLLIN, PollSet } from "../sys/poll.ts";
+import { accept, peerCredentials, setBuffers, tuneTcp } from "../sys/socket.ts";
+import { SESSIONS_MAX } from "../wire/limits.ts";
+import { Mailbox } from "./mailbox.ts";
+
+/** A listening socket: for unix sockets, which user ids may connect. */
+export interface Listener {
+  fd: number;
+  unix: boolean;
+  uids: number[];
+}
+
+export interface AcceptorData {
+  listeners: Listener[];
+  mailboxes: { shared: SharedArrayBuffer; wakeFd: number }[];
+  /** Readable when the thread is to end. */
+  stopFd: number;
+}
+
+export type AcceptorMessage = { kind: "log"; text: string } | { kind: "wanted"; reactor: number };
+
+declare const self: {
+  onmessage: ((event: { data: AcceptorData }) => void) | null;
+  postMessage(message: AcceptorMessage): void;
+};
+
+/** Socket buffers large enough for several bulk frames. */
+const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** Why this peer may not connect, or undefined if it may. */
+function refusal(fd: number, listener: Listener): string | undefined {
+  if (!listener.unix) return undefined;
+  const who = peerCredentials(fd);
+  if (typeof who === "number") return "its credentials cannot be read";
+  if (listener.uids.includes(who.uid)) return undefined;
+  return `uid ${who.uid} (pid ${who.pid}) is not among those allowed (${listener.uids.join(", ")})`;
+}
+
+function admit(fd: number, listener: Listener, mailboxes: Mailbox[]): void {
+  const reason = refusal(fd, listener);
+  const loads = mailboxes.map((mailbox) => mailbox.sessions);
+  const total = loads.reduce((sum, n) => sum + n, 0);
+  if (reason !== undefined || total >= SESSIONS_MAX) {
+    self.postMessage({ kind: "log", text: `Refused a client: ${reason ?? "too many sessions"}` });
+    close(fd);
+    return;
+  }
+  if (!listener.unix) tuneTcp(fd);
+  setBuffers(fd, SOCKET_BUFFER_BYTES);
+  const least = Math.min(...loads);
+  const reactor = loads.indexOf(least);
+  self.postMessage({ kind: "wanted", reactor });
+  (mailboxes[reactor] as Mailbox).put(fd);
+}
+
+function serve(data: AcceptorData): void {
+  const mailboxes = data.mailboxes.map((m) => new Mailbox(m.wakeFd, m.shared));
+  const polls = new PollSet(1 + data.listeners.length);
+  polls.add(data.stopFd, POLLIN);
+  for (const listener of data.listeners) polls.add(listener.fd, POLLIN);
+  while (true) {
+    polls.wait(-1);
+    if (polls.revents(0) !== 0) break;
+    data.listeners.forEach((listener, i) => {
+      if (polls.revents(i + 1) === 0) return;
+      const fd = accept(listener.fd);
+      if (fd >= 0) admit(fd, listener, mailboxes);
+    });
+  }
+  drainEventfd(data.stopFd);
+}
+
+self.onmessage = (event) => serve(event.data);

@@ -1,0 +1,73 @@
+/** A thread that runs the system calls of one reactor's queue. */
+import { SYS } from "../sys/arch.ts";
+import { E } from "../sys/errno.ts";
+import { signalEventfd } from "../sys/poll.ts";
+import { gettid, onSignalInterrupt } from "../sys/process.ts";
+import { rawSyscall } from "../sys/rawsyscall.ts";
+import {
+  CallQueue,
+  DONE_TAIL,
+  HEAD,
+  IDLE,
+  JOB_NUMBERS,
+  JOBS_MAX,
+  RESULT,
+  STOP,
+  TAIL,
+} from "./callqueue.ts";
+import { INTERRUPT_SIGNAL } from "./calls.ts";
+
+/** What main gives the thread. */
+export interface CallThreadData {
+  queue: SharedArrayBuffer;
+  /** Wakes the reactor. */
+  wakeFd: number;
+}
+
+declare const self: { onmessage: ((event: { data: CallThreadData }) => void) | null };
+
+/** Takes the next job number, or -1 when there is none. */
+function take(queue: CallQueue): number {
+  while (true) {
+    const head = Atomics.load(queue.header, HEAD);
+    if (head === Atomics.load(queue.header, TAIL)) return -1;
+    const id = queue.ring[(head >>> 0) % JOBS_MAX] as number;
+    if (Atomics.compareExchange(queue.header, HEAD, head, (head + 1) | 0) === head) return id;
+  }
+}
+
+function run(queue: CallQueue, id: number): number {
+  const { numbers } = queue;
+  const at = id * JOB_NUMBERS;
+  const n = (i: number) => numbers[at + i] as number;
+  if (Atomics.load(queue.cancelled, id) === 1) return -E.EINTR;
+  const result = rawSyscall(n(0), n(1), n(2), n(3), n(4), n(5), n(6));
+  const interrupted = result === -E.EINTR && Atomics.load(queue.cancelled, id) === 0;
+  return interrupted && n(0) !== SYS.fcntl ? run(queue, id) : result;
+}
+
+function serve(data: CallThreadData): void {
+  const queue = new CallQueue(data.queue);
+  const { header } = queue;
+  const tid = gettid();
+  onSignalInterrupt(INTERRUPT_SIGNAL);
+  while (Atomics.load(header, STOP) === 0) {
+    const id = take(queue);
+    if (id < 0) {
+      const tail = Atomics.load(header, TAIL);
+      Atomics.add(header, IDLE, 1);
+      if (tail === Atomics.load(header, HEAD)) Atomics.wait(header, TAIL, tail);
+      Atomics.sub(header, IDLE, 1);
+      continue;
+    }
+    Atomics.store(queue.tid, id, tid);
+    const result = run(queue, id);
+    Atomics.store(queue.tid, id, 0);
+    queue.numbers[id * JOB_NUMBERS + RESULT] = result;
+    const place = Atomics.add(header, DONE_TAIL, 1);
+    Atomics.store(queue.done, (place >>> 0) % JOBS_MAX, id + 1);
+    signalEventfd(data.wakeFd);
+  }
+}
+
+self.onmessage = (event) => serve(event.data);

@@ -1,0 +1,184 @@
+/**
+ * The server as main sees it: listeners, the acceptor's thread, the reactors'
+ * threads (started when a first client needs them) and their call threads.
+ */
+import { chmodSync, mkdirSync, unlinkSync } from "node:fs";
+import { dirname } from "node:path";
+import { Counters, type OpFigures } from "../info/counters.ts";
+import { errnoText } from "../sys/errno.ts";
+import { eventfd, signalEventfd } from "../sys/poll.ts";
+import { raiseNoFileLimit } from "../sys/process.ts";
+import { listenTcp, listenUnix } from "../sys/socket.ts";
+import { type Address, formatAddress } from "../transport/address.ts";
+import { machineFacts } from "../info/facts.ts";
+import type { AcceptorMessage, Listener } from "./acceptor.worker.ts";
+import { type Export, Exports } from "./exports.ts";
+import { Mailbox } from "./mailbox.ts";
+import type { ReactorMessage } from "./reactor.worker.ts";
+
+/** Reactor threads at most; each serves the sessions that the others have no room for. */
+const REACTORS_MAX = 4;
+const BACKLOG = 64;
+const SOCKET_MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
+
+export interface ServerOptions {
+  listen: Address[];
+  exports: Export[];
+  /** Allows TCP, where nobody can tell who connects. */
+  insecure: boolean;
+  /** User ids that may connect to unix sockets. */
+  uids: number[];
+  log: (level: "info" | "warn" | "error", text: string) => void;
+}
+
+/** What `qtfs info` shows of a server. */
+export interface ServerSnapshot {
+  listen: string[];
+  insecure: boolean;
+  exports: Export[];
+  /** Sums over all reactors: sessions, nodes, handles, locks … */
+  totals: Record<string, number>;
+  operations: OpFigures[];
+}
+
+interface ReactorThread {
+  readonly mailbox: Mailbox;
+  readonly counters: Counters;
+  worker: Worker | undefined;
+  calls: Worker[];
+  done: Promise<void>;
+}
+
+export interface ServerDaemon {
+  snapshot(): ServerSnapshot;
+  /** Ends every connection and thread. */
+  stop(): Promise<void>;
+}
+
+function listen(address: Address, uids: number[]): Listener {
+  if (address.kind === "unix") {
+    mkdirSync(dirname(address.path), { recursive: true, mode: DIRECTORY_MODE });
+    const fd = listenUnix(address.path, SOCKET_MODE, BACKLOG);
+    if (fd < 0) throw new Error(`Cannot listen at ${address.path}: ${errnoText(-fd)}`);
+    chmodSync(address.path, SOCKET_MODE);
+    return { fd, unix: true, uids };
+  }
+  const fd = listenTcp(address.host, address.port, BACKLOG);
+  if (fd < 0) throw new Error(`Cannot listen at ${formatAddress(address)}: ${errnoText(-fd)}`);
+  return { fd, unix: false, uids: [] };
+}
+
+/** Starts a server; throws a sentence for people when it cannot. */
+export function startServer(options: ServerOptions): ServerDaemon {
+  const tcp = options.listen.find((address) => address.kind === "tcp");
+  if (tcp !== undefined && !options.insecure) {
+    throw new Error(
+      `Cannot listen at ${formatAddress(tcp)} without authentication: ` +
+        "add --insecure to allow it on a network you trust, or listen at a unix:// address",
+    );
+  }
+  raiseNoFileLimit();
+  // Opened here once to refuse a wrong export at the start; reactors open their own.
+  new Exports(options.exports).close();
+  const listeners = options.listen.map((address) => listen(address, options.uids));
+  return new Daemon(options, listeners);
+}
+
+class Daemon implements ServerDaemon {
+  readonly #options: ServerOptions;
+  readonly #reactors: ReactorThread[];
+  readonly #acceptor: Worker;
+  readonly #stopFd = eventfd();
+
+  constructor(options: ServerOptions, listeners: Listener[]) {
+    this.#options = options;
+    this.#reactors = Array.from({ length: REACTORS_MAX }, () => ({
+      mailbox: new Mailbox(eventfd()),
+      counters: new Counters(),
+      worker: undefined,
+      calls: [],
+      done: Promise.resolve(),
+    }));
+    this.#acceptor = new Worker(new URL("./acceptor.worker.ts", import.meta.url).href);
+    this.#acceptor.onmessage = (event: MessageEvent<AcceptorMessage>) => {
+      if (event.data.kind === "log") options.log("warn", event.data.text);
+      else this.#wanted(event.data.reactor);
+    };
+    this.#acceptor.onerror = (event) => this.#fault("acceptor", event);
+    this.#acceptor.postMessage({
+      listeners,
+      mailboxes: this.#reactors.map(({ mailbox }) => ({
+        shared: mailbox.shared,
+        wakeFd: mailbox.wakeFd,
+      })),
+      stopFd: this.#stopFd,
+    });
+  }
+
+  snapshot(): ServerSnapshot {
+    const counters = this.#reactors.map((reactor) => reactor.counters);
+    const totals: Record<string, number> = {};
+    for (const part of counters) {
+      for (const [name, value] of Object.entries(part.gauges())) {
+        totals[name] = (totals[name] ?? 0) + value;
+      }
+    }
+    return {
+      listen: this.#options.listen.map(formatAddress),
+      insecure: this.#options.insecure,
+      exports: this.#options.exports,
+      totals,
+      operations: Counters.figures(counters),
+    };
+  }
+
+  async stop(): Promise<void> {
+    signalEventfd(this.#stopFd);
+    for (const reactor of this.#reactors) reactor.mailbox.stop();
+    await Promise.all(this.#reactors.map((reactor) => reactor.done));
+    for (const address of this.#options.listen) {
+      if (address.kind === "unix") unlinkSync(address.path);
+    }
+  }
+
+  #wanted(index: number): void {
+    const reactor = this.#reactors[index];
+    if (reactor === undefined || reactor.worker !== undefined) return;
+    const worker = new Worker(new URL("./reactor.worker.ts", import.meta.url).href);
+    reactor.worker = worker;
+    reactor.done = new Promise((resolve) => {
+      worker.onmessage = (event: MessageEvent<ReactorMessage>) => {
+        const message = event.data;
+        if (message.kind === "log") this.#options.log(message.level, message.text);
+        else if (message.kind === "done") resolve();
+        else this.#callThreads(reactor, message);
+      };
+    });
+    worker.onerror = (event) => this.#fault(`reactor ${index}`, event);
+    worker.postMessage({
+      mailbox: reactor.mailbox.shared,
+      wakeFd: reactor.mailbox.wakeFd,
+      counters: reactor.counters.shared,
+      exports: this.#options.exports,
+      facts: machineFacts(),
+    });
+  }
+
+  #queues = new Map<ReactorThread, SharedArrayBuffer>();
+
+  #callThreads(reactor: ReactorThread, message: ReactorMessage): void {
+    if (message.kind === "calls") this.#queues.set(reactor, message.queue);
+    if (message.kind !== "thread") return;
+    const worker = new Worker(new URL("./call.worker.ts", import.meta.url).href);
+    worker.onerror = (event) => this.#fault("call thread", event);
+    worker.postMessage({ queue: this.#queues.get(reactor), wakeFd: reactor.mailbox.wakeFd });
+    reactor.calls.push(worker);
+  }
+
+  #fault(what: string, event: ErrorEvent): void {
+    this.#options.log("error", `The ${what} thread has failed: ${event.message}`);
+    // Whatever it served is in an unknown state; a supervisor starts the server anew.
+    process.exit(1);
+  }
+}

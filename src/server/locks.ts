@@ -1,0 +1,117 @@
+/**
+ * Byte-range locks. Each (inode, owner) of a client has one open file
+ * description here, whose OFD locks (fcntl(2)) stand for the owner's: owners of
+ * all clients and the HOST's own processes then conflict as the kernel says.
+ */
+import { close } from "../sys/open.ts";
+import { LOCK_FILES_MAX, LOCK_RANGES_MAX } from "../wire/limits.ts";
+import { Lock } from "../wire/constants.ts";
+
+/** A range that an owner holds, for telling a conflicting lock's process. */
+export interface HeldRange {
+  start: number;
+  /** Last byte, inclusive. */
+  end: number;
+  type: number;
+  pid: number;
+}
+
+export interface LockFile {
+  readonly fd: number;
+  readonly node: number;
+  /** Handle the owner locked through last: an OFD lock ends with it. */
+  handle: number;
+  ranges: HeldRange[];
+  /** Calls that wait on the descriptor in another thread. */
+  waits: number;
+  ended: boolean;
+}
+
+export class LockTable {
+  readonly #files = new Map<string, LockFile>();
+
+  /** Key of an owner on an inode; the owner is a 64-bit number in halves. */
+  static key(node: number, ownerHigh: number, ownerLow: number): string {
+    return `${node}:${ownerHigh}:${ownerLow}`;
+  }
+
+  get(key: string): LockFile | undefined {
+    return this.#files.get(key);
+  }
+
+  /** Whether there is no room for another owner. */
+  get full(): boolean {
+    return this.#files.size >= LOCK_FILES_MAX;
+  }
+
+  /** Adds the description `fd`, owned from now on, for `key`. */
+  add(key: string, fd: number, node: number, handle: number): LockFile {
+    const file = { fd, node, handle, ranges: [], waits: 0, ended: false };
+    this.#files.set(key, file);
+    return file;
+  }
+
+  /** Drops all locks of an owner on an inode. */
+  drop(key: string): void {
+    const file = this.#files.get(key);
+    if (file === undefined) return;
+    this.#files.delete(key);
+    file.ended = true;
+    if (file.waits === 0) close(file.fd);
+  }
+
+  /** Drops what was locked through a handle that is being released. */
+  dropHandle(handle: number): void {
+    if (this.#files.size === 0) return;
+    for (const [key, file] of this.#files) {
+      if (file.handle === handle) this.drop(key);
+    }
+  }
+
+  /** Drops every lock on an inode that is forgotten. */
+  dropNode(node: number): void {
+    if (this.#files.size === 0) return;
+    for (const [key, file] of this.#files) {
+      if (file.node === node) this.drop(key);
+    }
+  }
+
+  /** A wait on the description ends. */
+  endWait(file: LockFile): void {
+    file.waits--;
+    if (file.ended && file.waits === 0) close(file.fd);
+  }
+
+  /** The process that holds a conflicting range of `node`, or 0 if none is known. */
+  holder(node: number, start: number, end: number): number {
+    for (const file of this.#files.values()) {
+      if (file.node !== node) continue;
+      const held = file.ranges.find((range) => range.start <= end && range.end >= start);
+      if (held !== undefined) return held.pid;
+    }
+    return 0;
+  }
+
+  close(): void {
+    for (const key of [...this.#files.keys()]) this.drop(key);
+  }
+
+  get size(): number {
+    return this.#files.size;
+  }
+}
+
+/** `ranges` after `added` was locked or, with type UNLOCK, freed. */
+export function withRange(ranges: readonly HeldRange[], added: HeldRange): HeldRange[] {
+  const result: HeldRange[] = [];
+  for (const range of ranges) {
+    if (range.end < added.start || range.start > added.end) {
+      result.push(range);
+      continue;
+    }
+    if (range.start < added.start) result.push({ ...range, end: added.start - 1 });
+    if (range.end > added.end) result.push({ ...range, start: added.end + 1 });
+  }
+  if (added.type !== Lock.UNLOCK && result.length < LOCK_RANGES_MAX) result.push(added);
+  return result;
+}

@@ -1,0 +1,54 @@
+/** Which function serves which operation. */
+import { Op, OP_COUNT } from "../wire/ops.ts";
+import { attach } from "./ops/attach.ts";
+import { getattr, readlink, setattr, statfs, statxOp, syncfsOp } from "./ops/attributes.ts";
+import { create, open, tmpfile } from "./ops/open.ts";
+import { copyRange, fallocateOp, fsyncOp, read, seek, write } from "./ops/data.ts";
+import { fsyncdir, readdir } from "./ops/directories.ts";
+import { ioctl, poll } from "./ops/special.ts";
+import { flockOp, getlk, setlk, unlock } from "./ops/locks.ts";
+import { link, lookup, mkdir, mknod, rename, rmdir, symlink, unlink } from "./ops/names.ts";
+import { getxattrOp, listxattrOp, removexattrOp, setxattrOp } from "./ops/xattrs.ts";
+import type { Operation } from "./session.ts";
+
+/** Indexed by operation number; holes are operations of other servers. */
+export const operations: readonly (Operation | undefined)[] = (() => {
+  const table: (Operation | undefined)[] = new Array(OP_COUNT).fill(undefined);
+  table[Op.ATTACH] = attach;
+  table[Op.LOOKUP] = lookup;
+  table[Op.GETATTR] = getattr;
+  table[Op.SETATTR] = setattr;
+  table[Op.READLINK] = readlink;
+  table[Op.SYMLINK] = symlink;
+  table[Op.MKNOD] = mknod;
+  table[Op.MKDIR] = mkdir;
+  table[Op.UNLINK] = unlink;
+  table[Op.RMDIR] = rmdir;
+  table[Op.RENAME] = rename;
+  table[Op.LINK] = link;
+  table[Op.OPEN] = open;
+  table[Op.CREATE] = create;
+  table[Op.TMPFILE] = tmpfile;
+  table[Op.READ] = read;
+  table[Op.WRITE] = write;
+  table[Op.FSYNC] = fsyncOp;
+  table[Op.FALLOCATE] = fallocateOp;
+  table[Op.COPY_RANGE] = copyRange;
+  table[Op.SEEK] = seek;
+  table[Op.STATFS] = statfs;
+  table[Op.SYNCFS] = syncfsOp;
+  table[Op.SETXATTR] = setxattrOp;
+  table[Op.GETXATTR] = getxattrOp;
+  table[Op.LISTXATTR] = listxattrOp;
+  table[Op.REMOVEXATTR] = removexattrOp;
+  table[Op.READDIR] = readdir;
+  table[Op.FSYNCDIR] = fsyncdir;
+  table[Op.GETLK] = getlk;
+  table[Op.SETLK] = setlk;
+  table[Op.FLOCK] = flockOp;
+  table[Op.UNLOCK] = unlock;
+  table[Op.POLL] = poll;
+  table[Op.IOCTL] = ioctl;
+  table[Op.STATX] = statxOp;
+  return table;
+})();

@@ -1,0 +1,27 @@
+/** ATTACH: which directory of the HOST the session is about. */
+import { E } from "../../sys/errno.ts";
+import { ROOT_NODE } from "../../wire/constants.ts";
+import { PATH_MAX } from "../../wire/limits.ts";
+import { ProtocolError } from "../../wire/error.ts";
+import type { Session } from "../session.ts";
+import { Tree } from "../tree.ts";
+import { ENTRY_RESULTS, writeEntry } from "./names.ts";
+
+/** `[path]` → readOnly (0|1), entry of the root */
+export function attach(session: Session): number {
+  const { reader } = session;
+  reader.blob(PATH_MAX);
+  const path = reader.bytes.toString("utf8", reader.start, reader.at);
+  reader.finish();
+  if (session.tree !== undefined) throw new ProtocolError("session is attached already");
+  const root = session.services.exports.open(path);
+  if (typeof root === "number") return root;
+  session.tree = new Tree(root.fd, root.path, root.readOnly);
+  const result = session.tree.reach.stat(ROOT_NODE);
+  if (result < 0) return E.EIO;
+  const w = session.reply(1 + ENTRY_RESULTS);
+  w.uint(root.readOnly ? 1 : 0);
+  writeEntry(session, w, ROOT_NODE);
+  session.send();
+  return 0;
+}

@@ -1,0 +1,199 @@
+/** Operations on names in a directory: find, make, remove, rename, link. */
+import { asCaller, asServer } from "../caller.ts";
+import { E } from "../../sys/errno.ts";
+import { AT_EMPTY_PATH, AT_REMOVEDIR } from "../../sys/open.ts";
+import { linkat, makedev, mkdirat, mknodat, renameat2, symlinkat, unlinkat } from "../../sys/tree.ts";
+import { ATTRIBUTE_FIELDS, FileType, Rename } from "../../wire/constants.ts";
+import { ProtocolError } from "../../wire/error.ts";
+import { PATH_MAX } from "../../wire/limits.ts";
+import type { Writer } from "../../wire/writer.ts";
+import { EMPTY_PATH, identify, statName } from "../status.ts";
+import type { Session } from "../session.ts";
+
+const PERMISSIONS = 0o7777;
+
+/** Results of an answer that describes an entry: node, then attributes. */
+export const ENTRY_RESULTS = 1 + ATTRIBUTE_FIELDS;
+
+/** Writes the node `row`, which was described last, as an entry: number and attributes. */
+export function writeEntry(session: Session, w: Writer, row: number): void {
+  const { nodes, reach } = session.attached;
+  w.uint64(nodes.reuse[row] as number, row);
+  reach.writeAttributes(w, row);
+}
+
+/** Answers with the entry `name` (address) that now is in `parent`; 0 or an errno. */
+export function replyEntry(session: Session, parent: number, dirfd: number, name: number): number {
+  const result = statName(dirfd, name);
+  if (result < 0) return -result;
+  const row = session.attached.nodes.intern(identify(), parent, session.nameText);
+  if (row < 0) return E.ENOMEM;
+  writeEntry(session, session.reply(ENTRY_RESULTS), row);
+  session.send();
+  return 0;
+}
+
+/** `[parent, name]` → entry */
+export function lookup(session: Session): number {
+  const parent = session.node();
+  const name = session.nameAt(0);
+  session.reader.finish();
+  if (parent < 0) return E.ESTALE;
+  const dirfd = session.attached.reach.fd(parent);
+  return dirfd < 0 ? -dirfd : replyEntry(session, parent, dirfd, name);
+}
+
+/** Arguments that every operation that makes something begins with. */
+interface Making {
+  parent: number;
+  dirfd: number;
+  name: number;
+}
+
+const making: Making = { parent: 0, dirfd: 0, name: 0 };
+
+/** Reads `[parent, name]`; 0, or the errno that refuses to make anything there. */
+export function readMaking(session: Session): number {
+  making.parent = session.node();
+  making.name = session.nameAt(0);
+  if (making.parent < 0) return E.ESTALE;
+  making.dirfd = session.attached.reach.fd(making.parent);
+  if (making.dirfd < 0) return -making.dirfd;
+  return session.attached.readOnly ? E.EROFS : 0;
+}
+
+/** Where the operation whose `readMaking` returned 0 makes something. */
+export function place(): Readonly<Making> {
+  return making;
+}
+
+/** Reads `[…, umask, uid, gid, group]` and acts as that caller until `asServer`. */
+export function readCaller(session: Session): void {
+  const { reader } = session;
+  const umask = reader.uint32();
+  const uid = reader.uint32();
+  const gid = reader.uint32();
+  const group = reader.int();
+  reader.finish();
+  asCaller(umask, uid, gid, group);
+}
+
+function made(session: Session, result: number): number {
+  asServer();
+  if (result < 0) return -result;
+  return replyEntry(session, making.parent, making.dirfd, making.name);
+}
+
+/** `[parent, name, mode, rdev, umask, uid, gid, group]` → entry */
+export function mknod(session: Session): number {
+  const refused = readMaking(session);
+  const mode = session.reader.uint32();
+  const rdev = session.reader.uint32();
+  const type = mode & FileType.MASK;
+  if (type === FileType.DIRECTORY || type === FileType.SYMLINK) {
+    throw new ProtocolError("MKNOD of a directory or link");
+  }
+  readCaller(session);
+  if (refused !== 0) return done(refused);
+  const device = makedev(rdev >>> 20, rdev & 0xf_ffff);
+  return made(session, mknodat(making.dirfd, making.name, mode & 0o177777, device));
+}
+
+function done(errno: number): number {
+  asServer();
+  return errno;
+}
+
+/** `[parent, name, mode, umask, uid, gid, group]` → entry */
+export function mkdir(session: Session): number {
+  const refused = readMaking(session);
+  const mode = session.reader.uint32();
+  readCaller(session);
+  if (refused !== 0) return done(refused);
+  return made(session, mkdirat(making.dirfd, making.name, mode & PERMISSIONS));
+}
+
+/** `[parent, name, target, uid, gid, group]` → entry */
+export function symlink(session: Session): number {
+  const refused = readMaking(session);
+  const target = session.textAt(1, PATH_MAX);
+  const { reader } = session;
+  const uid = reader.uint32();
+  const gid = reader.uint32();
+  const group = reader.int();
+  reader.finish();
+  if (refused !== 0) return refused;
+  asCaller(0, uid, gid, group);
+  return made(session, symlinkat(target, making.dirfd, making.name));
+}
+
+function remove(session: Session, flags: number): number {
+  const refused = readMaking(session);
+  session.reader.finish();
+  if (refused !== 0) return refused;
+  const result = unlinkat(making.dirfd, making.name, flags);
+  if (result < 0) return -result;
+  session.reply(0);
+  session.send();
+  return 0;
+}
+
+/** `[parent, name]` → nothing */
+export function unlink(session: Session): number {
+  return remove(session, 0);
+}
+
+/** `[parent, name]` → nothing */
+export function rmdir(session: Session): number {
+  return remove(session, AT_REMOVEDIR);
+}
+
+/** `[parent, name, newParent, newName, flags]` → nothing */
+export function rename(session: Session): number {
+  const { reader } = session;
+  const parent = session.node();
+  const name = session.nameAt(0);
+  const oldText = session.nameText;
+  const newParent = session.node();
+  const newName = session.nameAt(1);
+  const newText = session.nameText;
+  const flags = reader.uint32();
+  reader.finish();
+  if ((flags & ~Rename.ALL) !== 0) return E.EINVAL;
+  if (parent < 0 || newParent < 0) return E.ESTALE;
+  const { reach, readOnly } = session.attached;
+  // The second descent may close the first's descriptor only after thousands of others.
+  const dirfd = reach.fd(parent);
+  const newDirfd = reach.fd(newParent);
+  if (dirfd < 0 || newDirfd < 0) return -Math.min(dirfd, newDirfd);
+  if (readOnly) return E.EROFS;
+  const result = renameat2(dirfd, name, newDirfd, newName, flags);
+  if (result < 0) return -result;
+  rehint(session, newParent, newDirfd, newName, newText);
+  if ((flags & Rename.EXCHANGE) !== 0) rehint(session, parent, dirfd, name, oldText);
+  session.reply(0);
+  session.send();
+  return 0;
+}
+
+/** A known node is now seen under another name. */
+function rehint(session: Session, parent: number, dirfd: number, name: number, text: string): void {
+  if (statName(dirfd, name) !== 0) return;
+  const { nodes } = session.attached;
+  const row = nodes.find(identify());
+  if (row >= 0) nodes.setHint(row, parent, text);
+}
+
+/** `[node, newParent, newName]` → entry */
+export function link(session: Session): number {
+  const node = session.node();
+  const refused = readMaking(session);
+  session.reader.finish();
+  if (node < 0) return E.ESTALE;
+  if (refused !== 0) return refused;
+  const fd = session.attached.reach.fd(node);
+  if (fd < 0) return -fd;
+  const result = linkat(fd, EMPTY_PATH, making.dirfd, making.name, AT_EMPTY_PATH);
+  if (result < 0) return -result;
+  return replyEntry(session, making.parent, making.dirfd, making.name);
+}

@@ -1,0 +1,207 @@
+/** Opening and creating files, and what becomes of the client's cached data. */
+import { asServer } from "../caller.ts";
+import { E } from "../../sys/errno.ts";
+import { dropFsetid, raiseFsetid } from "../../sys/identity.ts";
+import { ftruncate, pread } from "../../sys/io.ts";
+import {
+  close,
+  O_APPEND,
+  O_CLOEXEC,
+  O_CREAT,
+  O_EXCL,
+  O_NOATIME,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  O_TMPFILE,
+  O_WRONLY,
+  openat,
+} from "../../sys/open.ts";
+import { FileType, OPEN_FLAGS_ALL, OpenFlag, OpenResult, Policy } from "../../wire/constants.ts";
+import { ProtocolError } from "../../wire/error.ts";
+import { HandleFlag } from "../handles.ts";
+import { procPath } from "../reach.ts";
+import type { Session } from "../session.ts";
+import { identify, mode, mtimeLow, mtimeNs, size, statFd } from "../status.ts";
+import type { Tree } from "../tree.ts";
+import { ENTRY_RESULTS, place, readCaller, readMaking, writeEntry } from "./names.ts";
+
+const PERMISSIONS = 0o7777;
+/** A whole file of at most this size travels with the answer to OPEN. */
+export const INLINE_DATA_MAX = 16 * 1024;
+const OPEN_RESULTS = 2;
+
+/**
+ * The HOST's open flags for the wire's. O_DIRECT is the client's affair (its
+ * buffers are aligned, ours are not), O_SYNC is done by calls after the write.
+ */
+function hostFlags(flags: number): number {
+  if ((flags & ~OPEN_FLAGS_ALL) !== 0) throw new ProtocolError(`unknown open flags ${flags}`);
+  const writes = (flags & OpenFlag.WRITE) !== 0;
+  const reads = (flags & OpenFlag.READ) !== 0;
+  let host = writes ? (reads ? O_RDWR : O_WRONLY) : O_RDONLY;
+  if (flags & OpenFlag.APPEND) host |= O_APPEND;
+  if (flags & OpenFlag.NOATIME) host |= O_NOATIME;
+  return host | O_CLOEXEC | O_NOCTTY;
+}
+
+function handleFlags(flags: number): number {
+  let result = flags & OpenFlag.WRITE ? HandleFlag.WRITABLE : 0;
+  if (flags & OpenFlag.SYNC) result |= HandleFlag.SYNC;
+  else if (flags & OpenFlag.DSYNC) result |= HandleFlag.DSYNC;
+  return result;
+}
+
+/** Remembers the data of `row`, described last, as what the client now has. */
+function remember(tree: Tree, row: number): void {
+  tree.nodes.seenTime[row] = mtimeLow();
+  tree.nodes.seenTimeNs[row] = mtimeNs();
+  tree.nodes.seenSize[row] = size() >>> 0;
+}
+
+/** Whether the data of `row`, described last, is what the client was told to keep. */
+function isRemembered(tree: Tree, row: number): boolean {
+  const { nodes } = tree;
+  return (
+    nodes.seenTimeNs[row] === mtimeNs() &&
+    nodes.seenTime[row] === mtimeLow() &&
+    nodes.seenSize[row] === size() >>> 0 &&
+    (nodes.seenTime[row] !== 0 || nodes.seenTimeNs[row] !== 0)
+  );
+}
+
+/** What the client wrote itself it has: called before a handle is released. */
+export function noteWritten(tree: Tree, handle: number): void {
+  if (((tree.handles.flags[handle] as number) & HandleFlag.WROTE) === 0) return;
+  const row = tree.handles.node[handle] as number;
+  if (statFd(tree.handles.fd[handle] as number) === 0) remember(tree, row);
+}
+
+/** Opens the file of `row`; the descriptor or -errno. It is described then. */
+function openFile(tree: Tree, row: number, flags: number): number {
+  const fd = tree.reach.open(row, hostFlags(flags) | O_NONBLOCK);
+  if (fd < 0) return fd;
+  if ((mode() & FileType.MASK) === FileType.REGULAR) return fd;
+  close(fd);
+  return -E.ESTALE;
+}
+
+function truncateOpened(fd: number, flags: number): number {
+  const kill = (flags & OpenFlag.KILL_SUIDGID) !== 0;
+  if (kill) dropFsetid();
+  const result = ftruncate(fd, 0);
+  if (kill) raiseFsetid();
+  if (result === 0) statFd(fd);
+  return result;
+}
+
+/** `[node, flags, wantsData (0|1)]` → handle, OpenResult; payload: a small file's data */
+export function open(session: Session): number {
+  const row = session.node();
+  const flags = session.reader.uint32();
+  const wantsData = session.reader.uint() !== 0;
+  session.reader.finish();
+  if (row < 0) return E.ESTALE;
+  const tree = session.attached;
+  if (tree.readOnly && (flags & (OpenFlag.WRITE | OpenFlag.TRUNCATE)) !== 0) return E.EROFS;
+  const truncates = (flags & OpenFlag.TRUNCATE) !== 0;
+  const fd = openFile(tree, row, truncates ? flags | OpenFlag.WRITE : flags);
+  if (fd < 0) return -fd;
+  if (truncates) {
+    const result = truncateOpened(fd, flags);
+    if (result < 0) {
+      close(fd);
+      return -result;
+    }
+  }
+  // While the client itself has it open for writing, its cache is what it wrote.
+  const wrote = tree.handles.writing(row);
+  const keep = wrote || isRemembered(tree, row);
+  remember(tree, row);
+  const bytes = size();
+  const handle = tree.handles.add(fd, row, handleFlags(flags));
+  if (handle < 0) {
+    close(fd);
+    return E.ENFILE;
+  }
+  const w = session.reply(OPEN_RESULTS);
+  w.uint(handle);
+  const live = tree.reach.policy(row) === Policy.LIVE;
+  w.uint((keep ? OpenResult.KEEP_CACHE : 0) | (live ? OpenResult.UNSIZED : 0));
+  const inline = wantsData && !live && !keep && bytes > 0 && bytes <= INLINE_DATA_MAX;
+  if (!inline) {
+    session.send();
+    return 0;
+  }
+  session.keepReply();
+  const got = pread(fd, session.transport.payloadRoom(), bytes, 0);
+  session.transport.endInline(got === bytes ? got : 0);
+  return 0;
+}
+
+function replyCreated(session: Session, fd: number, row: number, flags: number): number {
+  const tree = session.attached;
+  const handle = tree.handles.add(fd, row, handleFlags(flags));
+  if (handle < 0) {
+    close(fd);
+    return E.ENFILE;
+  }
+  remember(tree, row);
+  const w = session.reply(ENTRY_RESULTS + OPEN_RESULTS);
+  writeEntry(session, w, row);
+  w.uint(handle);
+  w.uint(OpenResult.KEEP_CACHE);
+  session.send();
+  return 0;
+}
+
+/** `[parent, name, flags, mode, umask, uid, gid, group]` → entry, handle, OpenResult */
+export function create(session: Session): number {
+  const refused = readMaking(session);
+  const flags = session.reader.uint32();
+  const permissions = session.reader.uint32() & PERMISSIONS;
+  const host = hostFlags(flags) | O_CREAT | O_EXCL | O_NOFOLLOW;
+  readCaller(session);
+  if (refused !== 0) {
+    asServer();
+    return refused;
+  }
+  const { parent, dirfd, name } = place();
+  const fd = openat(dirfd, name, host, permissions);
+  asServer();
+  // A file that appeared meanwhile is found by the lookup that follows ESTALE,
+  // and opened with the permission check that an existing file wants.
+  if (fd === -E.EEXIST && (flags & OpenFlag.EXCLUSIVE) === 0) return E.ESTALE;
+  if (fd < 0) return -fd;
+  statFd(fd);
+  const row = session.attached.nodes.intern(identify(), parent, session.nameText);
+  if (row < 0) {
+    close(fd);
+    return E.ENOMEM;
+  }
+  return replyCreated(session, fd, row, flags);
+}
+
+/** `[parent, flags, mode, umask, uid, gid, group]` → entry, handle, OpenResult */
+export function tmpfile(session: Session): number {
+  const parent = session.node();
+  const flags = session.reader.uint32();
+  const permissions = session.reader.uint32() & PERMISSIONS;
+  let host = hostFlags(flags) | O_TMPFILE;
+  if (flags & OpenFlag.EXCLUSIVE) host |= O_EXCL;
+  const tree = session.attached;
+  const dirfd = parent < 0 ? -E.ESTALE : tree.readOnly ? -E.EROFS : tree.reach.fd(parent);
+  readCaller(session);
+  const fd = dirfd < 0 ? dirfd : openat(-1, procPath(dirfd), host, permissions);
+  asServer();
+  if (fd < 0) return -fd;
+  statFd(fd);
+  const row = tree.nodes.intern(identify(), -1, "");
+  if (row < 0) {
+    close(fd);
+    return E.ENOMEM;
+  }
+  return replyCreated(session, fd, row, flags);
+}

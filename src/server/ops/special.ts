@@ -1,0 +1,73 @@
+/** poll and ioctl. */
+import { E } from "../../sys/errno.ts";
+import { ioctlAt } from "../../sys/ioctl.ts";
+import { POLLERR, POLLHUP, POLLNVAL } from "../../sys/poll.ts";
+import { ProtocolError } from "../../wire/error.ts";
+import type { Session } from "../session.ts";
+
+/** Poll events that may be asked for (asm-generic/poll.h, the same on both architectures). */
+const POLL_MASK = 0xffff;
+const ALWAYS = POLLERR | POLLHUP | POLLNVAL;
+
+/**
+ * ioctl(2) commands that are carried: those of linux/fs.h that FUSE can carry
+ * (size and direction in the number) and that concern a file alone.
+ */
+const FS_IOC_GETFLAGS = 0x80086601;
+const FS_IOC_SETFLAGS = 0x40086602;
+const FS_IOC_GETVERSION = 0x80087601;
+const FS_IOC_FSGETXATTR = 0x801c581f;
+const FS_IOC_FSSETXATTR = 0x401c5820;
+const CARRIED: ReadonlySet<number> = new Set([
+  FS_IOC_GETFLAGS,
+  FS_IOC_SETFLAGS,
+  FS_IOC_GETVERSION,
+  FS_IOC_FSGETXATTR,
+  FS_IOC_FSSETXATTR,
+]);
+const CHANGES: ReadonlySet<number> = new Set([FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR]);
+/** Bytes of argument in a command's number (asm-generic/ioctl.h). */
+const SIZE_SHIFT = 16;
+const SIZE_MASK = 0x3fff;
+
+/**
+ * `[handle, events, wakeup or 0]` → events that are ready now. Where none is
+ * and `wakeup` is not 0, an event POLL_READY with that number follows once one is.
+ */
+export function poll(session: Session): number {
+  const handle = session.handle();
+  const events = session.reader.uint32() & POLL_MASK;
+  session.reader.uint64();
+  const { high, low } = session.reader;
+  session.reader.finish();
+  if (handle <= 0) return E.EBADF;
+  const fd = session.attached.handles.fd[handle] as number;
+  const { polls } = session.services;
+  const ready = polls.now(fd, events | ALWAYS);
+  if (ready < 0) return -ready;
+  if (ready === 0 && (high !== 0 || low !== 0) && !polls.watch(session, handle, fd, events, high, low)) {
+    return E.EAGAIN;
+  }
+  session.reply(1).uint(ready);
+  session.send();
+  return 0;
+}
+
+/** `[handle, command, size]`, payload: the argument → result; payload: the argument after */
+export function ioctl(session: Session): number {
+  const handle = session.handle();
+  const command = session.reader.uint32();
+  const size = session.reader.uint32();
+  session.reader.finish();
+  if (handle <= 0) return E.EBADF;
+  if (!CARRIED.has(command)) return E.ENOTTY;
+  if (size > ((command >>> SIZE_SHIFT) & SIZE_MASK)) throw new ProtocolError("ioctl size is wrong");
+  if (CHANGES.has(command) && session.attached.readOnly) return E.EROFS;
+  const { transport } = session;
+  const fd = session.attached.handles.fd[handle] as number;
+  return ioctlAt(fd, command, transport.reader.bytes, transport.payloadStart, transport.payloadLength, (result, argument) => {
+    session.reply(1).uint(result);
+    session.keepReply();
+    transport.endCopy(argument, size);
+  });
+}

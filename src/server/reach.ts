@@ -1,0 +1,246 @@
+/**
+ * Reaching an inode of the HOST from its row in the node table, by descriptor
+ * only: no path longer than one name is ever resolved, symbolic links are never
+ * followed, so nothing outside the export can be reached (DESIGN §5).
+ */
+import { E } from "../sys/errno.ts";
+import { HANDLE, MAX_HANDLE_SZ, nameToHandleAt, openByHandleAt } from "../sys/handle.ts";
+import { allocate } from "../sys/memory.ts";
+import { PathBuffer } from "../sys/cstring.ts";
+import {
+  AT_EMPTY_PATH,
+  close,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  openat,
+} from "../sys/open.ts";
+import { FileType, Policy, ROOT_NODE } from "../wire/constants.ts";
+import type { Writer } from "../wire/writer.ts";
+import type { HandleTable } from "./handles.ts";
+import type { NodeTable } from "./nodes.ts";
+import { policyOfFileSystem } from "./policy.ts";
+import { device, EMPTY_PATH, identify, mode, statFd, statName, writeAttributes } from "./status.ts";
+
+/** Descriptors kept for inodes used lately, for all sessions of a thread apiece. */
+export const CACHED_FDS_MAX = 4096;
+/** Longest chain of hints that is followed upwards. */
+const DEPTH_MAX = 128;
+const NONE = -1;
+
+const paths = new PathBuffer(2);
+const handleRegion = allocate(8 + MAX_HANDLE_SZ);
+const currentDirectory = new PathBuffer(1).put(0, ".");
+const procBuffer = allocate(64);
+const PROC_PREFIX = "/proc/self/fd/";
+procBuffer.bytes.latin1Write(PROC_PREFIX, 0);
+
+/** Address of the path that stands for what `fd` is open on (proc(5)). */
+export function procPath(fd: number): number {
+  const text = String(fd);
+  const bytes = procBuffer.bytes;
+  bytes.latin1Write(text, PROC_PREFIX.length);
+  bytes[PROC_PREFIX.length + text.length] = 0;
+  return procBuffer.address;
+}
+
+export class Reach {
+  /** Device of the export's root. */
+  readonly device: number;
+  readonly #nodes: NodeTable;
+  readonly #handles: HandleTable;
+  /** Rows that have a cached descriptor, in a ring swept by a clock hand. */
+  readonly #ring = new Int32Array(CACHED_FDS_MAX).fill(NONE);
+  readonly #used = new Uint8Array(CACHED_FDS_MAX);
+  #hand = 0;
+  /** A directory descriptor per device, which open_by_handle_at(2) asks for. */
+  readonly #mounts = new Map<number, number>();
+  /** Caching policy of each device seen. */
+  readonly #policies = new Map<number, number>();
+
+  /** `rootFd` is an O_PATH descriptor of the export's root, owned from now on. */
+  constructor(nodes: NodeTable, handles: HandleTable, rootFd: number) {
+    this.#nodes = nodes;
+    this.#handles = handles;
+    statFd(rootFd);
+    const id = identify();
+    this.device = id.device;
+    const row = nodes.intern(id, NONE, "");
+    if (row !== ROOT_NODE) throw new Error("Root of an export must be its first node");
+    nodes.fd[row] = rootFd;
+    this.#rememberMount(rootFd, id.device);
+  }
+
+  /**
+   * An open descriptor for the inode of `row` (O_PATH unless a handle serves),
+   * good until the next call; or -errno, -ESTALE when it cannot be found again.
+   */
+  fd(row: number, depth = 0): number {
+    const nodes = this.#nodes;
+    const cached = nodes.fd[row] as number;
+    if (cached >= 0) {
+      const slot = nodes.cacheSlot[row] as number;
+      if (slot >= 0) this.#used[slot] = 1;
+      return cached;
+    }
+    const handle = nodes.handle[row] as number;
+    if (handle >= 0) return this.#handles.fd[handle] as number;
+    const fd = this.#open(row, depth);
+    if (fd >= 0) this.#cache(row, fd);
+    return fd;
+  }
+
+  /** Describes the inode of `row` into the status buffer; 0 or -errno. */
+  stat(row: number): number {
+    const nodes = this.#nodes;
+    if ((nodes.fd[row] as number) < 0 && (nodes.handle[row] as number) < 0) {
+      const parent = this.#hintDirectory(row, 0);
+      if (parent >= 0) {
+        const result = statName(parent, paths.putLatin1(0, nodes.names[row] as string));
+        if (result === 0 && nodes.matches(row, identify())) return 0;
+      }
+    }
+    const fd = this.fd(row);
+    return fd < 0 ? fd : statFd(fd);
+  }
+
+  /**
+   * Opens the inode of `row` for data with `flags`, never another one: a hint is
+   * checked after the open, so flags that change something must not be among them.
+   */
+  open(row: number, flags: number): number {
+    const nodes = this.#nodes;
+    if ((nodes.fd[row] as number) < 0 && (nodes.handle[row] as number) < 0) {
+      const parent = this.#hintDirectory(row, 0);
+      if (parent >= 0) {
+        const name = paths.putLatin1(0, nodes.names[row] as string);
+        const fd = openat(parent, name, flags | O_NOFOLLOW | O_CLOEXEC, 0);
+        if (fd >= 0) {
+          if (statFd(fd) === 0 && nodes.matches(row, identify())) return fd;
+          close(fd);
+        } else if (fd !== -E.ENOENT && fd !== -E.ELOOP && fd !== -E.ENXIO) {
+          return fd;
+        }
+      }
+    }
+    const fd = this.fd(row);
+    if (fd < 0) return fd;
+    const opened = openat(-1, procPath(fd), flags | O_CLOEXEC, 0);
+    if (opened >= 0) statFd(opened);
+    return opened;
+  }
+
+  /** Writes the attributes of `row`, which was described last. */
+  writeAttributes(w: Writer, row: number): void {
+    const dev = device();
+    const apart = dev === this.device ? 0 : (Math.imul(dev + 1, 0x9e3779b1) | 1) >>> 0;
+    writeAttributes(w, apart, this.policy(row));
+  }
+
+  /** How far a client may cache `row`. */
+  policy(row: number): number {
+    const dev = this.#nodes.device[row] as number;
+    const known = this.#policies.get(dev);
+    if (known !== undefined) return known;
+    const fd = this.fd(row);
+    if (fd < 0) return Policy.LIVE;
+    const policy = policyOfFileSystem(fd);
+    this.#policies.set(dev, policy);
+    return policy;
+  }
+
+  /** Closes what `row` has cached; before the row is dropped. */
+  release(row: number): void {
+    const slot = this.#nodes.cacheSlot[row] as number;
+    if (slot >= 0) this.#evict(slot, false);
+    const fd = this.#nodes.fd[row] as number;
+    if (fd >= 0) close(fd);
+    this.#nodes.fd[row] = NONE;
+  }
+
+  /** Closes everything; the session has ended. */
+  close(): void {
+    for (let slot = 0; slot < CACHED_FDS_MAX; slot++) {
+      if ((this.#ring[slot] as number) >= 0) this.#evict(slot, false);
+    }
+    this.release(ROOT_NODE);
+    for (const fd of this.#mounts.values()) close(fd);
+    this.#mounts.clear();
+  }
+
+  /** Descriptor of the directory of a row's hint, or -ESTALE. */
+  #hintDirectory(row: number, depth: number): number {
+    if (depth >= DEPTH_MAX || !this.#nodes.parentAlive(row)) return -E.ESTALE;
+    return this.fd(this.#nodes.parent[row] as number, depth + 1);
+  }
+
+  #open(row: number, depth: number): number {
+    const nodes = this.#nodes;
+    const fileHandle = nodes.fileHandles.get(row);
+    if (fileHandle !== undefined) {
+      const mount = this.#mounts.get(nodes.device[row] as number);
+      if (mount !== undefined) {
+        handleRegion.bytes.latin1Write(fileHandle, 0);
+        const fd = openByHandleAt(mount, handleRegion.address, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0) return fd;
+      }
+    }
+    const parent = this.#hintDirectory(row, depth);
+    if (parent < 0) return -E.ESTALE;
+    const name = paths.putLatin1(0, nodes.names[row] as string);
+    const fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd < 0) return fd === -E.EMFILE || fd === -E.ENFILE || fd === -E.ENOMEM ? fd : -E.ESTALE;
+    if (statFd(fd) === 0 && nodes.matches(row, identify())) return fd;
+    close(fd);
+    return -E.ESTALE;
+  }
+
+  #cache(row: number, fd: number): void {
+    while ((this.#ring[this.#hand] as number) !== NONE) {
+      if (this.#used[this.#hand] === 0) {
+        this.#evict(this.#hand, true);
+        break;
+      }
+      this.#used[this.#hand] = 0;
+      this.#advance();
+    }
+    this.#ring[this.#hand] = row;
+    this.#used[this.#hand] = 1;
+    this.#nodes.fd[row] = fd;
+    this.#nodes.cacheSlot[row] = this.#hand;
+    this.#advance();
+  }
+
+  #advance(): void {
+    this.#hand = (this.#hand + 1) % CACHED_FDS_MAX;
+  }
+
+  #evict(slot: number, keepHandle: boolean): void {
+    const row = this.#ring[slot] as number;
+    const fd = this.#nodes.fd[row] as number;
+    if (keepHandle) this.#keepFileHandle(row, fd);
+    close(fd);
+    this.#nodes.fd[row] = NONE;
+    this.#nodes.cacheSlot[row] = NONE;
+    this.#ring[slot] = NONE;
+  }
+
+  #keepFileHandle(row: number, fd: number): void {
+    const { bytes, view, address } = handleRegion;
+    view.setUint32(HANDLE.bytes, MAX_HANDLE_SZ, true);
+    if (nameToHandleAt(fd, EMPTY_PATH, address, AT_EMPTY_PATH) !== 0) return;
+    const length = HANDLE.data + view.getUint32(HANDLE.bytes, true);
+    this.#nodes.fileHandles.set(row, bytes.latin1Slice(0, length));
+    if (statFd(fd) === 0 && (mode() & FileType.MASK) === FileType.DIRECTORY) {
+      this.#rememberMount(fd, this.#nodes.device[row] as number);
+    }
+  }
+
+  #rememberMount(directory: number, device: number): void {
+    if (this.#mounts.has(device)) return;
+    const fd = openat(directory, currentDirectory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd >= 0) this.#mounts.set(device, fd);
+  }
+}

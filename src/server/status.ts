@@ -1,0 +1,113 @@
+/**
+ * statx(2) as the server uses it: one buffer per thread, the identity of what
+ * it describes, and its attributes written to the wire.
+ */
+import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW } from "../sys/open.ts";
+import { allocate } from "../sys/memory.ts";
+import { STATX, STATX_BASIC_STATS, STATX_BTIME, STATX_STRUCT_SIZE, statx } from "../sys/stat.ts";
+import type { Writer } from "../wire/writer.ts";
+import type { Identity } from "./nodes.ts";
+
+const MASK = STATX_BASIC_STATS | STATX_BTIME;
+const TWO_32 = 0x1_0000_0000;
+
+const region = allocate(STATX_STRUCT_SIZE + 8);
+const view = region.view;
+const emptyPath = region.address + STATX_STRUCT_SIZE;
+
+/** Describes `name` in the directory `dirfd` without following it; 0 or -errno. */
+export function statName(dirfd: number, name: number): number {
+  return statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, MASK, region.address);
+}
+
+/** Describes what `fd` is open on; 0 or -errno. */
+export function statFd(fd: number): number {
+  return statx(fd, emptyPath, AT_EMPTY_PATH, MASK, region.address);
+}
+
+/** Address of an empty string, for calls with AT_EMPTY_PATH. */
+export const EMPTY_PATH = emptyPath;
+
+/** Identity of what was described last. The record is reused. */
+export const seen: Identity = { device: 0, inoHigh: 0, inoLow: 0, birth: 0, birthNs: 0 };
+
+/** Puts the identity of what was described last into `seen`. */
+export function identify(): Identity {
+  seen.device = device();
+  seen.inoLow = view.getUint32(STATX.ino, true);
+  seen.inoHigh = view.getUint32(STATX.ino + 4, true);
+  const born = (view.getUint32(STATX.mask, true) & STATX_BTIME) !== 0;
+  seen.birth = born ? view.getUint32(STATX.btimeSec, true) : 0;
+  seen.birthNs = born ? view.getUint32(STATX.btimeNsec, true) : 0;
+  return seen;
+}
+
+/** Device of what was described last, as one number of 32 bits. */
+export function device(): number {
+  return (
+    ((view.getUint32(STATX.devMajor, true) << 20) | view.getUint32(STATX.devMinor, true)) >>> 0
+  );
+}
+
+/** Mode of what was described last. */
+export function mode(): number {
+  return view.getUint16(STATX.mode, true);
+}
+
+function uint64(offset: number): number {
+  return view.getUint32(offset + 4, true) * TWO_32 + view.getUint32(offset, true);
+}
+
+/** Size in bytes of what was described last. */
+export function size(): number {
+  return uint64(STATX.size);
+}
+
+/** Seconds of the modification time, low 32 bits. */
+export function mtimeLow(): number {
+  return view.getUint32(STATX.mtimeSec, true);
+}
+
+/** Nanoseconds of the modification time. */
+export function mtimeNs(): number {
+  return view.getUint32(STATX.mtimeNsec, true);
+}
+
+function seconds(offset: number): number {
+  return view.getInt32(offset + 4, true) * TWO_32 + view.getUint32(offset, true);
+}
+
+/**
+ * Writes the attributes of what was described last: ATTRIBUTE_FIELDS items.
+ * `apart` is mixed into the inode number: 0 for the export's own file system,
+ * another number for each other, so that no two inodes of a mount share one.
+ */
+export function writeAttributes(w: Writer, apart: number, policy: number): void {
+  w.uint64((view.getUint32(STATX.ino + 4, true) ^ apart) >>> 0, view.getUint32(STATX.ino, true));
+  w.uint(uint64(STATX.size));
+  w.uint(uint64(STATX.blocks));
+  w.int(seconds(STATX.atimeSec));
+  w.uint(view.getUint32(STATX.atimeNsec, true));
+  w.int(seconds(STATX.mtimeSec));
+  w.uint(view.getUint32(STATX.mtimeNsec, true));
+  w.int(seconds(STATX.ctimeSec));
+  w.uint(view.getUint32(STATX.ctimeNsec, true));
+  w.uint(mode());
+  w.uint(view.getUint32(STATX.nlink, true));
+  w.uint(view.getUint32(STATX.uid, true));
+  w.uint(view.getUint32(STATX.gid, true));
+  w.uint(
+    ((view.getUint32(STATX.rdevMajor, true) << 20) | view.getUint32(STATX.rdevMinor, true)) >>> 0,
+  );
+  w.uint(view.getUint32(STATX.blksize, true));
+  w.uint(policy);
+}
+
+/** Writes birth time and file attributes (STATX_ATTR_*) of what was described last. */
+export function writeBirth(w: Writer): void {
+  const born = (view.getUint32(STATX.mask, true) & STATX_BTIME) !== 0;
+  w.uint(born ? 1 : 0);
+  w.int(born ? seconds(STATX.btimeSec) : 0);
+  w.uint(born ? view.getUint32(STATX.btimeNsec, true) : 0);
+  w.uint(view.getUint32(STATX.attributes, true));
+}

@@ -1,0 +1,62 @@
+/** What a session attached to: an export, and all the session holds of it. */
+import { close } from "../sys/open.ts";
+import { HandleTable } from "./handles.ts";
+import { LockTable } from "./locks.ts";
+import { NodeTable } from "./nodes.ts";
+import { Reach } from "./reach.ts";
+
+/** A directory being read: its descriptor, and the cookie the next entry follows. */
+export interface Directory {
+  fd: number;
+  high: number;
+  low: number;
+}
+
+export class Tree {
+  readonly nodes = new NodeTable();
+  readonly handles = new HandleTable(this.nodes);
+  readonly locks = new LockTable();
+  readonly directories = new Map<number, Directory>();
+  readonly reach: Reach;
+  readonly readOnly: boolean;
+  /** The HOST's path, for people. */
+  readonly path: string;
+
+  /** `rootFd`: an O_PATH descriptor of the root, owned from now on. */
+  constructor(rootFd: number, path: string, readOnly: boolean) {
+    this.reach = new Reach(this.nodes, this.handles, rootFd);
+    this.path = path;
+    this.readOnly = readOnly;
+  }
+
+  /** Forgets `count` lookups of a row, and the node with the last of them. */
+  forget(row: number, count: number): void {
+    if (!this.nodes.forget(row, count)) return;
+    // A file still open keeps its node until the handle is released.
+    if ((this.nodes.handle[row] as number) >= 0) return;
+    this.#drop(row);
+  }
+
+  /** Closes a handle; a node already forgotten goes with its last one. */
+  release(handle: number): void {
+    const row = this.handles.node[handle] as number;
+    this.locks.dropHandle(handle);
+    this.handles.release(handle);
+    const idle = (this.nodes.handle[row] as number) < 0;
+    if (idle && (this.nodes.lookups[row] as number) === 0) this.#drop(row);
+  }
+
+  close(): void {
+    for (const directory of this.directories.values()) close(directory.fd);
+    this.directories.clear();
+    this.locks.close();
+    this.handles.close();
+    this.reach.close();
+  }
+
+  #drop(row: number): void {
+    this.locks.dropNode(row);
+    this.reach.release(row);
+    this.nodes.drop(row);
+  }
+}

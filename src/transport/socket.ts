@@ -1,0 +1,233 @@
+/**
+ * Frames over a stream socket, AF_UNIX or TCP, with non-blocking system calls.
+ * Small frames gather in one buffer and leave in one send; a bulk payload goes
+ * from where it lies (sendmsg's gather list) or from its file (sendfile).
+ */
+import { close } from "../sys/open.ts";
+import { IoVec, sendfile, writev } from "../sys/io.ts";
+import { E } from "../sys/errno.ts";
+import { allocate, free, type Region } from "../sys/memory.ts";
+import { MSG_MORE, recv, send } from "../sys/socket.ts";
+import { ProtocolError } from "../wire/error.ts";
+import { headerBytes, kindOf, payloadBytes, putPrefix } from "../wire/frame.ts";
+import { FRAME_MAX, HEADER_MAX, PAYLOAD_MAX, PREFIX_BYTES } from "../wire/limits.ts";
+import { Reader } from "../wire/reader.ts";
+import { Writer } from "../wire/writer.ts";
+import { CLOSED, type PeerIdentity, type Transport, WOULD_BLOCK } from "./transport.ts";
+
+/** Two frames fit, so a frame that wraps is moved rarely. */
+const IN_BYTES = 2 * FRAME_MAX;
+/** Small frames that gather, and one full frame after them. */
+const GATHER_MAX = 128 * 1024;
+const OUT_BYTES = GATHER_MAX + FRAME_MAX;
+const ZEROS_BYTES = 64 * 1024;
+
+let zeros: Region | undefined;
+
+export class SocketTransport implements Transport {
+  readonly fd: number;
+  readonly peer: PeerIdentity;
+  readonly reader: Reader;
+  kind = 0;
+  payloadStart = 0;
+  payloadLength = 0;
+  bytesReceived = 0;
+  bytesSent = 0;
+  closed = false;
+
+  readonly #in = allocate(IN_BYTES);
+  readonly #out = allocate(OUT_BYTES);
+  readonly #writer = new Writer(this.#out);
+  readonly #iov = new IoVec(2);
+  /** Received bytes lie at [#head, #tail) of #in. */
+  #head = 0;
+  #tail = 0;
+  /** Bytes to send lie at [#sent, #gathered) of #out. */
+  #sent = 0;
+  #gathered = 0;
+  /** Start and kind of the frame begun last. */
+  #frame = 0;
+  #kindToSend = 0;
+  /** Bulk that follows the gathered bytes: memory, or a file where #bulkFd >= 0. */
+  #bulkAddress = 0;
+  #bulkLeft = 0;
+  #bulkFd = -1;
+
+  constructor(fd: number, peer: PeerIdentity) {
+    this.fd = fd;
+    this.peer = peer;
+    this.reader = new Reader(this.#in.bytes, this.#in.view);
+  }
+
+  get payloadAddress(): number {
+    return this.#in.address + this.payloadStart;
+  }
+
+  get congested(): boolean {
+    return this.#bulkLeft > 0 || this.#gathered > GATHER_MAX;
+  }
+
+  get pending(): boolean {
+    return this.#gathered > this.#sent || this.#bulkLeft > 0;
+  }
+
+  get hasMore(): boolean {
+    return this.#tail > this.#head;
+  }
+
+  receive(limit = IN_BYTES): number {
+    if (this.closed) return CLOSED;
+    if (this.#head === this.#tail) {
+      this.#head = 0;
+      this.#tail = 0;
+    } else if (IN_BYTES - this.#head < FRAME_MAX) {
+      this.#in.bytes.copyWithin(0, this.#head, this.#tail);
+      this.#tail -= this.#head;
+      this.#head = 0;
+    }
+    const room = Math.min(limit, IN_BYTES - this.#tail);
+    const got = recv(this.fd, this.#in.address + this.#tail, room);
+    if (got > 0) {
+      this.#tail += got;
+      this.bytesReceived += got;
+      return got;
+    }
+    if (got === -E.EAGAIN || got === -E.EINTR) return WOULD_BLOCK;
+    this.close();
+    return CLOSED;
+  }
+
+  next(): boolean {
+    const have = this.#tail - this.#head;
+    if (have < PREFIX_BYTES) return false;
+    const view = this.#in.view;
+    const head = this.#head;
+    const payload = payloadBytes(view, head);
+    const header = headerBytes(view, head);
+    const kind = kindOf(view, head);
+    const total = PREFIX_BYTES + header + payload;
+    if (have < total) return false;
+    this.kind = kind;
+    this.reader.window(head + PREFIX_BYTES, head + PREFIX_BYTES + header);
+    this.payloadStart = head + PREFIX_BYTES + header;
+    this.payloadLength = payload;
+    this.#head = head + total;
+    return true;
+  }
+
+  begin(kind: number): Writer {
+    this.#frame = this.#gathered;
+    this.#kindToSend = kind;
+    this.#writer.at = this.#frame + PREFIX_BYTES;
+    return this.#writer;
+  }
+
+  #seal(payload: number): void {
+    const header = this.#writer.at - this.#frame - PREFIX_BYTES;
+    if (header > HEADER_MAX || payload > PAYLOAD_MAX) {
+      throw new ProtocolError(`own frame of ${header} + ${payload} bytes exceeds the limits`);
+    }
+    putPrefix(this.#out.view, this.#frame, this.#kindToSend, header, payload);
+    this.#gathered = this.#writer.at;
+  }
+
+  end(): void {
+    this.#seal(0);
+  }
+
+  payloadRoom(): number {
+    return this.#out.address + this.#writer.at;
+  }
+
+  endInline(length: number): void {
+    this.#seal(length);
+    this.#gathered += length;
+  }
+
+  endCopy(source: Uint8Array, length: number): void {
+    this.#out.bytes.set(source.subarray(0, length), this.#writer.at);
+    this.endInline(length);
+  }
+
+  endWith(address: number, length: number): void {
+    this.#seal(length);
+    this.#bulkAddress = address;
+    this.#bulkLeft = length;
+    this.flush();
+  }
+
+  endWithFile(fd: number, offset: number, length: number): void {
+    this.#seal(length);
+    this.#bulkFd = fd;
+    this.#bulkAddress = offset;
+    this.#bulkLeft = length;
+    this.flush();
+  }
+
+  abandon(): void {
+    this.#writer.at = this.#frame;
+  }
+
+  flush(): boolean {
+    while (this.pending) {
+      if (this.closed) return false;
+      const wrote = this.#sendSome();
+      if (wrote === -E.EAGAIN) return false;
+      if (wrote < 0 && wrote !== -E.EINTR) {
+        this.close();
+        return false;
+      }
+      if (wrote > 0) this.#account(wrote);
+    }
+    return true;
+  }
+
+  /** One system call's worth of sending: bytes that left, or -errno. */
+  #sendSome(): number {
+    const gathered = this.#gathered - this.#sent;
+    const from = this.#out.address + this.#sent;
+    if (this.#bulkLeft === 0) return send(this.fd, from, gathered, 0);
+    if (this.#bulkFd >= 0) {
+      if (gathered > 0) return send(this.fd, from, gathered, MSG_MORE);
+      const sent = sendfile(this.fd, this.#bulkFd, this.#bulkAddress, this.#bulkLeft);
+      // The file became shorter than promised: the frame is filled up with zeros.
+      return sent === 0 ? this.#sendZeros() : sent;
+    }
+    if (gathered === 0) return send(this.fd, this.#bulkAddress, this.#bulkLeft, 0);
+    this.#iov.set(0, from, gathered);
+    this.#iov.set(1, this.#bulkAddress, this.#bulkLeft);
+    return writev(this.fd, this.#iov.address, 2);
+  }
+
+  #sendZeros(): number {
+    zeros ??= allocate(ZEROS_BYTES);
+    return send(this.fd, zeros.address, Math.min(this.#bulkLeft, ZEROS_BYTES), 0);
+  }
+
+  #account(wrote: number): void {
+    this.bytesSent += wrote;
+    const gathered = this.#gathered - this.#sent;
+    const ofGathered = Math.min(wrote, gathered);
+    this.#sent += ofGathered;
+    if (this.#sent === this.#gathered) {
+      this.#sent = 0;
+      this.#gathered = 0;
+    }
+    const ofBulk = wrote - ofGathered;
+    this.#bulkAddress += ofBulk;
+    this.#bulkLeft -= ofBulk;
+    if (this.#bulkLeft === 0) this.#bulkFd = -1;
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    close(this.fd);
+  }
+
+  /** Returns the buffers' memory; the transport must be closed. */
+  release(): void {
+    free(this.#in);
+    free(this.#out);
+  }
+}

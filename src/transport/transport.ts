@@ -1,0 +1,74 @@
+/**
+ * What a session needs of a connection. A transport carries whole frames both
+ * ways, never blocks, and copies bulk data at most once.
+ *
+ * Sending: `begin` a frame, write its CBOR header with the returned Writer, and
+ * `end` it in one of four ways. Frames without bulk data gather until `flush`;
+ * while `congested` is true no frame may be begun.
+ *
+ * Receiving: `receive` takes what has arrived, `next` steps to each complete
+ * frame and sets `kind`, `reader` (on the header) and the payload's place. They
+ * stay valid until the following `receive`.
+ */
+import type { Reader } from "../wire/reader.ts";
+import type { Writer } from "../wire/writer.ts";
+
+/** Who is at the other end, as far as the transport can prove it. */
+export interface PeerIdentity {
+  /** For people: "uid 0, pid 17" or "127.0.0.1:4711". */
+  description: string;
+  /** User id of a unix socket's peer; undefined where the transport cannot tell. */
+  uid?: number;
+}
+
+/** Results of `receive` other than a count of bytes. */
+export const WOULD_BLOCK = 0;
+export const CLOSED = -1;
+
+export interface Transport {
+  /** Descriptor to poll, readable when `receive` has something. */
+  readonly fd: number;
+  readonly peer: PeerIdentity;
+
+  /** Takes at most `limit` more bytes: how many, WOULD_BLOCK or CLOSED. */
+  receive(limit?: number): number;
+  /** Whether bytes have arrived that `next` has not stepped over. */
+  readonly hasMore: boolean;
+  /** Steps to the next complete frame; false when more bytes are needed. */
+  next(): boolean;
+  readonly kind: number;
+  readonly reader: Reader;
+  /** Offset of the payload in `reader.bytes`, and its address and length. */
+  readonly payloadStart: number;
+  readonly payloadAddress: number;
+  readonly payloadLength: number;
+
+  /** Starts a frame; needs `congested` to be false. */
+  begin(kind: number): Writer;
+  /** Ends a frame that has no payload. */
+  end(): void;
+  /** Address of room for an inline payload after the header written so far. */
+  payloadRoom(): number;
+  /** Ends a frame whose payload of `length` bytes was put at `payloadRoom`. */
+  endInline(length: number): void;
+  /** Ends a frame with a copy of `source[0..length)` as payload. */
+  endCopy(source: Uint8Array, length: number): void;
+  /** Ends a frame with a payload elsewhere, which must stay until not congested. */
+  endWith(address: number, length: number): void;
+  /** Ends a frame with `length` bytes of the file `fd` from `offset` as payload. */
+  endWithFile(fd: number, offset: number, length: number): void;
+  /** Drops the frame begun last. */
+  abandon(): void;
+  /** Sends what has gathered; false when the peer must read first, or is gone. */
+  flush(): boolean;
+  readonly congested: boolean;
+  /** Whether anything is left to send. */
+  readonly pending: boolean;
+
+  /** Ends the connection; `receive` says CLOSED from then on. */
+  close(): void;
+  readonly closed: boolean;
+
+  bytesReceived: number;
+  bytesSent: number;
+}

@@ -1,0 +1,95 @@
+/**
+ * The wire's own constants. x86-64 and arm64 differ in open flags, and both
+ * differ from other systems in errno: only these numbers cross the wire, and
+ * each side translates at its edge (client/native.ts, server/native.ts).
+ *
+ * Errno: the numbers of Linux's asm-generic/errno.h, which x86-64 and arm64
+ * share. File modes: the traditional octal values of st_mode (POSIX sys/stat.h).
+ */
+
+/** File types, as bits of a mode. */
+export const FileType = {
+  MASK: 0o170000,
+  SOCKET: 0o140000,
+  SYMLINK: 0o120000,
+  REGULAR: 0o100000,
+  BLOCK: 0o060000,
+  DIRECTORY: 0o040000,
+  CHARACTER: 0o020000,
+  FIFO: 0o010000,
+} as const;
+
+/** How a file is opened. */
+export const OpenFlag = {
+  READ: 0x1,
+  WRITE: 0x2,
+  APPEND: 0x4,
+  TRUNCATE: 0x8,
+  EXCLUSIVE: 0x10,
+  DIRECT: 0x20,
+  SYNC: 0x40,
+  DSYNC: 0x80,
+  NONBLOCK: 0x100,
+  NOATIME: 0x200,
+  /** The caller may not keep set-id bits of a file it truncates or writes. */
+  KILL_SUIDGID: 0x400,
+} as const;
+
+export const OPEN_FLAGS_ALL = 0x7ff;
+
+/** What the server says of a handle it opened. */
+export const OpenResult = {
+  /** The data the client has cached of this inode is still true. */
+  KEEP_CACHE: 0x1,
+  /** Sizes are not to be trusted (proc and the like): read to the end, cache nothing. */
+  UNSIZED: 0x2,
+} as const;
+
+/** How far a client may trust what it has of an inode: by type of its file system. */
+export const Policy = {
+  /** Files on a disk or in memory: may be cached. */
+  ORDINARY: 0,
+  /** proc, sysfs, cgroup and their like: contents are made when read. */
+  LIVE: 1,
+} as const;
+
+/** Which fields a SETATTR sets. */
+export const SetAttr = {
+  MODE: 0x1,
+  UID: 0x2,
+  GID: 0x4,
+  SIZE: 0x8,
+  ATIME: 0x10,
+  ATIME_NOW: 0x20,
+  MTIME: 0x40,
+  MTIME_NOW: 0x80,
+  KILL_SUIDGID: 0x100,
+} as const;
+
+/** Flags of WRITE. */
+export const WriteFlag = { KILL_SUIDGID: 0x1 } as const;
+
+/** Types of a byte-range lock and of a whole-file lock. */
+export const Lock = { READ: 0, WRITE: 1, UNLOCK: 2 } as const;
+
+/** Flags of RENAME (values of linux/fs.h). */
+export const Rename = { NOREPLACE: 1, EXCHANGE: 2, WHITEOUT: 4, ALL: 7 } as const;
+
+/** Flags of SETXATTR: CREATE, REPLACE (values of linux/xattr.h) and the wire's own. */
+export const SetXattr = { CREATE: 1, REPLACE: 2, KILL_SGID: 0x100 } as const;
+
+/** Why a connection is closed, in GOODBYE. */
+export const Goodbye = {
+  DONE: 0,
+  PROTOCOL: 1,
+  VERSION: 2,
+  REFUSED: 3,
+  BUSY: 4,
+  SHUTDOWN: 5,
+} as const;
+
+/** The root of what a session attached to. */
+export const ROOT_NODE = 1;
+
+/** Numbers of attributes in a reply: see attributes.ts. */
+export const ATTRIBUTE_FIELDS = 16;

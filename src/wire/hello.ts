@@ -1,0 +1,144 @@
+/**
+ * The handshake's two messages, HELLO from the client and HELLO or GOODBYE from
+ * the server, as CBOR maps. They are a stranger's bytes: every field is checked
+ * here, by hand because this code is part of every thread and runs once.
+ */
+import { decode } from "cbor-x/decode";
+import { encode } from "cbor-x/encode";
+import { ProtocolError } from "./error.ts";
+import { ITEMS_MAX, SLOTS_MAX, VERSION_MAX, VERSION_MIN } from "./limits.ts";
+
+export const MAGIC = "qtfs";
+
+/** The longest HELLO accepted. */
+const HELLO_BYTES_MAX = 4096;
+const TEXT_MAX = 256;
+
+/** What a machine says of itself. */
+export interface Facts {
+  build: string;
+  arch: string;
+  kernel: string;
+  bootId: string;
+  pageSize: number;
+  pid: number;
+}
+
+export interface ClientHello {
+  versions: [oldest: number, newest: number];
+  role: "mount" | "rexec" | "info";
+  capabilities: string[];
+  /** 32 hexadecimal digits, chosen by the client; the same again to resume. */
+  session: string;
+  facts: Facts;
+}
+
+export interface ServerHello {
+  version: number;
+  capabilities: string[];
+  slots: number;
+  leaseMs: number;
+  facts: Facts;
+}
+
+/** Capabilities this build has, by name. */
+export const CAPABILITIES: readonly string[] = ["files", "locks", "poll", "changes", "streams"];
+
+/** The newest version both sides speak, or 0. */
+export function commonVersion(versions: readonly [number, number]): number {
+  const newest = Math.min(VERSION_MAX, versions[1]);
+  return newest >= VERSION_MIN && newest >= versions[0] ? newest : 0;
+}
+
+export function encodeHello(hello: ClientHello | ServerHello): Uint8Array {
+  return encode({ magic: MAGIC, ...hello });
+}
+
+function map(bytes: Uint8Array): Record<string, unknown> {
+  if (bytes.length > HELLO_BYTES_MAX) throw new ProtocolError("HELLO is too long");
+  let value: unknown;
+  try {
+    value = decode(bytes);
+  } catch {
+    throw new ProtocolError("HELLO is not CBOR");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new ProtocolError("HELLO is not a map");
+  }
+  const fields = value as Record<string, unknown>;
+  if (fields["magic"] !== MAGIC) throw new ProtocolError("peer does not speak qtfs");
+  return fields;
+}
+
+function text(value: unknown, what: string): string {
+  if (typeof value !== "string" || value.length > TEXT_MAX) {
+    throw new ProtocolError(`HELLO has no proper ${what}`);
+  }
+  return value;
+}
+
+function integer(value: unknown, what: string, max: number): number {
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > max) {
+    throw new ProtocolError(`HELLO has no proper ${what}`);
+  }
+  return value;
+}
+
+function names(value: unknown): string[] {
+  if (!Array.isArray(value) || value.length > ITEMS_MAX) {
+    throw new ProtocolError("HELLO has no proper capabilities");
+  }
+  return value.map((name) => text(name, "capability"));
+}
+
+function facts(value: unknown): Facts {
+  if (typeof value !== "object" || value === null) throw new ProtocolError("HELLO has no facts");
+  const fields = value as Record<string, unknown>;
+  return {
+    build: text(fields["build"], "build"),
+    arch: text(fields["arch"], "arch"),
+    kernel: text(fields["kernel"], "kernel"),
+    bootId: text(fields["bootId"], "boot id"),
+    pageSize: integer(fields["pageSize"], "page size", 1 << 24),
+    pid: integer(fields["pid"], "pid", 2 ** 31),
+  };
+}
+
+/** Checks a client's HELLO. */
+export function decodeClientHello(bytes: Uint8Array): ClientHello {
+  const fields = map(bytes);
+  const versions = fields["versions"];
+  if (!Array.isArray(versions) || versions.length !== 2) {
+    throw new ProtocolError("HELLO has no versions");
+  }
+  const role = text(fields["role"], "role");
+  if (role !== "mount" && role !== "rexec" && role !== "info") {
+    throw new ProtocolError("HELLO has an unknown role");
+  }
+  const session = text(fields["session"], "session");
+  if (!/^[0-9a-f]{32}$/.test(session)) throw new ProtocolError("HELLO has no proper session");
+  return {
+    versions: [
+      integer(versions[0], "version", 0xffff),
+      integer(versions[1], "version", 0xffff),
+    ],
+    role,
+    capabilities: names(fields["capabilities"]),
+    session,
+    facts: facts(fields["facts"]),
+  };
+}
+
+/** Checks a server's HELLO. */
+export function decodeServerHello(bytes: Uint8Array): ServerHello {
+  const fields = map(bytes);
+  const slots = integer(fields["slots"], "slots", SLOTS_MAX);
+  if (slots === 0) throw new ProtocolError("HELLO grants no slots");
+  return {
+    version: integer(fields["version"], "version", 0xffff),
+    capabilities: names(fields["capabilities"]),
+    slots,
+    leaseMs: integer(fields["leaseMs"], "lease", 2 ** 31),
+    facts: facts(fields["facts"]),
+  };
+}

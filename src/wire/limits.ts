@@ -1,0 +1,57 @@
+/**
+ * Every bound of the protocol, in one place. A peer that breaks one gets its
+ * connection closed with a reason (`ProtocolError`), and nothing else happens.
+ * What is checked here is checked before memory is taken for it.
+ */
+
+/** Oldest and newest protocol version this build speaks. */
+export const VERSION_MIN = 1;
+export const VERSION_MAX = 1;
+
+/** Bytes of the prefix before each frame's header. */
+export const PREFIX_BYTES = 8;
+/** Longest CBOR header of a frame. */
+export const HEADER_MAX = 64 * 1024;
+/** Longest raw payload of a frame: one FUSE read or write of 256 pages. */
+export const PAYLOAD_MAX = 1024 * 1024;
+/** Longest frame altogether. */
+export const FRAME_MAX = PREFIX_BYTES + HEADER_MAX + PAYLOAD_MAX;
+
+/** Deepest nesting and longest array or map accepted by the cold CBOR decoder. */
+export const NESTING_MAX = 8;
+export const ITEMS_MAX = 4096;
+
+/** Requests of one session that may be under way at once. */
+export const SLOTS_MAX = 512;
+/** Bytes of a reply kept per slot for a replay; no changing operation's reply is longer. */
+export const REPLAY_MAX = 512;
+
+/** Bytes of one name, of a path or symlink target, of an xattr name and value (limits.h). */
+export const NAME_MAX = 255;
+export const PATH_MAX = 4095;
+export const XATTR_NAME_MAX = 255;
+export const XATTR_VALUE_MAX = 65536;
+
+/** Handles (files and directories) one session may hold open. */
+export const HANDLES_MAX = 262_144;
+/** Inodes one session may know; the kernel is asked to forget long before. */
+export const NODES_MAX = 16_777_216;
+/** Waits (locks, polls) one session may have pending on the server. */
+export const WAITS_MAX = 128;
+/** Lock owners times inodes one session may hold locks for. */
+export const LOCK_FILES_MAX = 16_384;
+/** Ranges one lock owner may hold on one inode. */
+export const LOCK_RANGES_MAX = 65_536;
+/** FORGETs in one frame. */
+export const FORGETS_MAX = 2048;
+
+/** Streams per session, credit a receiver grants at first, bytes of one stream frame. */
+export const STREAMS_MAX = 1024;
+export const STREAM_WINDOW = 256 * 1024;
+export const STREAM_CHUNK_MAX = 64 * 1024;
+
+/** Connections a server holds that have not said HELLO yet, and how long they may take. */
+export const GREETERS_MAX = 64;
+export const GREETING_TIMEOUT_MS = 5_000;
+/** Sessions one server serves at once. */
+export const SESSIONS_MAX = 256;
