@@ -59,7 +59,11 @@ export const cases = area("fallocate", {
     const fd = make("f", pattern(2 * KIB64));
     const peer = await context.peer();
     const other = await peer.open("f", p.O_RDONLY);
-    equal((await peer.pread(other, 8, 4096)).every((byte) => byte === 0), false, "zero before");
+    equal(
+      (await peer.pread(other, 8, 4096)).every((byte) => byte === 0),
+      false,
+      "zero before",
+    );
     p.fallocate(fd, PUNCH | KEEP, 0, KIB64);
     allZero(await peer.pread(other, KIB64, 0), "the hole");
   },

@@ -1,23 +1,77 @@
 /** All cases of the library. */
 import type { Case } from "../harness/case.ts";
+import { cases as acl } from "./acl.ts";
+import { cases as aclDefault } from "./acl-default.ts";
+import { cases as fallocate } from "./fallocate.ts";
+import { cases as flock } from "./flock.ts";
 import { cases as link } from "./link.ts";
+import { cases as locksOfd } from "./locks-ofd.ts";
+import { cases as locksPosix } from "./locks-posix.ts";
 import { cases as mkdir, removal } from "./mkdir.ts";
+import { cases as mknod } from "./mknod.ts";
+import { cases as modeOwner, ownership } from "./mode-owner.ts";
+import { cases as names } from "./names.ts";
+import { cases as open } from "./open.ts";
+import { cases as openFlags } from "./open-flags.ts";
 import { cases as pathErrors } from "./path-errors.ts";
+import { cases as readWrite } from "./read-write.ts";
+import { huge, cases as readdir } from "./readdir.ts";
 import { cases as rename } from "./rename.ts";
 import { cases as renameDirectory } from "./rename-directory.ts";
 import { cases as renameFlags } from "./rename-flags.ts";
+import { cases as seek } from "./seek.ts";
+import { cases as setId, sticky } from "./set-id.ts";
+import { fileSystem, permission, cases as stat } from "./stat.ts";
 import { cases as symlink } from "./symlink.ts";
+import { cases as times } from "./times.ts";
+import { cases as tmpfile } from "./tmpfile.ts";
+import { cases as transfer } from "./transfer.ts";
+import { cases as truncate } from "./truncate.ts";
 import { nameless, cases as unlink } from "./unlink.ts";
+import { directories, masks, cases as users, userTimes } from "./users.ts";
+import { cases as xattr } from "./xattr.ts";
+import { cases as xattrUsers } from "./xattr-users.ts";
 
 export const cases: readonly Case[] = [
+  aclDefault,
+  acl,
+  fallocate,
+  flock,
   link,
+  locksOfd,
+  locksPosix,
   mkdir,
   removal,
+  mknod,
+  modeOwner,
+  ownership,
+  names,
+  openFlags,
+  open,
   pathErrors,
-  rename,
+  readWrite,
+  readdir,
+  huge,
   renameDirectory,
   renameFlags,
+  rename,
+  seek,
+  setId,
+  sticky,
+  stat,
+  fileSystem,
+  permission,
   symlink,
+  times,
+  tmpfile,
+  transfer,
+  truncate,
   unlink,
   nameless,
+  users,
+  directories,
+  userTimes,
+  masks,
+  xattrUsers,
+  xattr,
 ].flat();

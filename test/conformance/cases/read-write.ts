@@ -34,7 +34,11 @@ export const cases = area("read-write", {
     const fd = p.open("f", p.O_RDWR);
     equal(p.write(fd, ""), 0, "bytes written");
     equal(p.read(fd, 0).length, 0, "bytes read");
-    equal(changed("f", () => p.write(fd, "")), [], "changed times");
+    equal(
+      changed("f", () => p.write(fd, "")),
+      [],
+      "changed times",
+    );
   },
   "hole-by-pwrite": () => {
     const fd = make("f");

@@ -105,9 +105,17 @@ export const cases = area("truncate", {
   },
   "changes-times": () => {
     put("f", "abc");
-    equal(changed("f", () => p.truncate("f", 1)), ["mtime", "ctime"], "times by truncate");
+    equal(
+      changed("f", () => p.truncate("f", 1)),
+      ["mtime", "ctime"],
+      "times by truncate",
+    );
     const fd = p.open("f", p.O_RDWR);
-    equal(changed("f", () => p.ftruncate(fd, 5)), ["mtime", "ctime"], "times by ftruncate");
+    equal(
+      changed("f", () => p.ftruncate(fd, 5)),
+      ["mtime", "ctime"],
+      "times by ftruncate",
+    );
   },
   "beyond-the-file-size-limit": async (context) => {
     const peer = await context.peer();

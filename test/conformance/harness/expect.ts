@@ -1,5 +1,5 @@
 /** What a case may claim. A claim that does not hold throws, with what was expected and seen. */
-import { type Errno, errnoName, PosixError, show } from "../posix/failure.ts";
+import { type Errno, errnoName, errnoValue, PosixError, show } from "../posix/failure.ts";
 import { ActorDied } from "./actor-client.ts";
 
 export class Unexpected extends Error {}
@@ -24,9 +24,10 @@ export function check(condition: boolean, what: string): void {
 
 function judge(expected: Errno | readonly Errno[], error: unknown): void {
   if (!(error instanceof PosixError)) throw error;
-  const allowed: readonly string[] = typeof expected === "string" ? [expected] : expected;
-  const seen = errnoName(error.errno);
-  if (!allowed.includes(seen)) {
+  const allowed: readonly Errno[] = typeof expected === "string" ? [expected] : expected;
+  // By number: EOPNOTSUPP and EWOULDBLOCK are second names.
+  if (!allowed.some((name) => errnoValue(name) === error.errno)) {
+    const seen = errnoName(error.errno);
     throw new Unexpected(`${error.call}: expected ${allowed.join(" or ")}, saw ${seen}`);
   }
 }

@@ -51,9 +51,11 @@ function times(atime: bigint, mtime: bigint): number {
   const room = space(32);
   [atime, mtime].forEach((time, index) => {
     const special = time === 0x3fffffffn || time === 0x3ffffffen;
-    const seconds = special ? 0n : time / 1_000_000_000n;
+    // Nanoseconds are never negative: they count up from the second before.
+    const nanoseconds = ((time % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+    const seconds = special ? 0n : (time - nanoseconds) / 1_000_000_000n;
     room.view.setBigInt64(index * 16, seconds, true);
-    room.view.setBigInt64(index * 16 + 8, special ? time : time % 1_000_000_000n, true);
+    room.view.setBigInt64(index * 16 + 8, special ? time : nanoseconds, true);
   });
   return room.address;
 }
