@@ -3,8 +3,9 @@
  * own, so that they never hold up a reactor. Threads are started on demand and
  * wait for more; a call whose request is cancelled is interrupted by a signal.
  */
-import { close } from "../sys/open.ts";
+
 import { free, type Region } from "../sys/memory.ts";
+import { close } from "../sys/open.ts";
 import { getpid, tgkill } from "../sys/process.ts";
 import { WAITS_MAX } from "../wire/limits.ts";
 import {

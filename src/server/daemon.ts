@@ -5,12 +5,12 @@
 import { chmodSync, mkdirSync, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import { Counters, type OpFigures } from "../info/counters.ts";
+import { machineFacts } from "../info/facts.ts";
 import { errnoText } from "../sys/errno.ts";
 import { eventfd, signalEventfd } from "../sys/poll.ts";
 import { raiseNoFileLimit } from "../sys/process.ts";
 import { listenTcp, listenUnix } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
-import { machineFacts } from "../info/facts.ts";
 import type { AcceptorMessage, Listener } from "./acceptor.worker.ts";
 import { type Export, Exports } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";

@@ -50,7 +50,8 @@ export class Exports {
   constructor(list: readonly Export[]) {
     this.#list = list.map((entry) => {
       const fd = openat(AT_FDCWD, cstring(entry.path), DIRECTORY, 0);
-      if (fd < 0) throw new Error(`Cannot export ${entry.path}: it is not a directory of this machine`);
+      if (fd < 0)
+        throw new Error(`Cannot export ${entry.path}: it is not a directory of this machine`);
       return { export: entry, real: readlinkSync(`/proc/self/fd/${fd}`), fd };
     });
   }

@@ -4,8 +4,8 @@
  * all clients and the HOST's own processes then conflict as the kernel says.
  */
 import { close } from "../sys/open.ts";
-import { LOCK_FILES_MAX, LOCK_RANGES_MAX } from "../wire/limits.ts";
 import { Lock } from "../wire/constants.ts";
+import { LOCK_FILES_MAX, LOCK_RANGES_MAX } from "../wire/limits.ts";
 
 /** A range that an owner holds, for telling a conflicting lock's process. */
 export interface HeldRange {

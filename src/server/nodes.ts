@@ -126,7 +126,7 @@ export class NodeTable {
    */
   forget(row: number, count: number): boolean {
     const left = (this.lookups[row] as number) - count;
-    this.lookups[row] = left > 0 ? left : 0;
+    this.lookups[row] = Math.max(left, 0);
     return left <= 0;
   }
 
@@ -147,8 +147,10 @@ export class NodeTable {
   }
 
   #bucket(inoLow: number, device: number): number {
-    return (Math.imul(inoLow ^ Math.imul(device, 0x9e3779b1), 0x85ebca6b) >>> 8) &
-      (this.#buckets.length - 1);
+    return (
+      (Math.imul(inoLow ^ Math.imul(device, 0x9e3779b1), 0x85ebca6b) >>> 8) &
+      (this.#buckets.length - 1)
+    );
   }
 
   #insert(row: number, id: Identity): void {

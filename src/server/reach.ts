@@ -3,10 +3,11 @@
  * only: no path longer than one name is ever resolved, symbolic links are never
  * followed, so nothing outside the export can be reached (DESIGN §5).
  */
+
+import { PathBuffer } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
 import { HANDLE, MAX_HANDLE_SZ, nameToHandleAt, openByHandleAt } from "../sys/handle.ts";
 import { allocate } from "../sys/memory.ts";
-import { PathBuffer } from "../sys/cstring.ts";
 import {
   AT_EMPTY_PATH,
   close,

@@ -4,9 +4,9 @@
  * else; what may take long is in its call threads.
  */
 import type { Counters } from "../info/counters.ts";
+import { Spin } from "../session/spin.ts";
 import { drainEventfd, POLLIN, POLLOUT, PollSet } from "../sys/poll.ts";
 import { peerCredentials } from "../sys/socket.ts";
-import { Spin } from "../session/spin.ts";
 import { SocketTransport } from "../transport/socket.ts";
 import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
@@ -117,7 +117,10 @@ export class Reactor {
       return;
     }
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#log("warn", `Closed the connection of ${transport.peer.description} after a fault: ${text}`);
+    this.#log(
+      "warn",
+      `Closed the connection of ${transport.peer.description} after a fault: ${text}`,
+    );
     session.end(Goodbye.PROTOCOL, "the server had an internal error: see its log");
   }
 
@@ -177,10 +180,22 @@ export class Reactor {
     const sum = (of: (seat: Seat) => number) => this.#seats.reduce((n, seat) => n + of(seat), 0);
     const c = this.#counters;
     c.gauge("SESSIONS", this.#seats.length);
-    c.gauge("NODES", sum((s) => s.session.tree?.nodes.count ?? 0));
-    c.gauge("HANDLES", sum((s) => s.session.tree?.handles.count ?? 0));
-    c.gauge("LOCKS", sum((s) => s.session.tree?.locks.size ?? 0));
-    c.gauge("WAITING", sum((s) => s.session.waiting));
+    c.gauge(
+      "NODES",
+      sum((s) => s.session.tree?.nodes.count ?? 0),
+    );
+    c.gauge(
+      "HANDLES",
+      sum((s) => s.session.tree?.handles.count ?? 0),
+    );
+    c.gauge(
+      "LOCKS",
+      sum((s) => s.session.tree?.locks.size ?? 0),
+    );
+    c.gauge(
+      "WAITING",
+      sum((s) => s.session.waiting),
+    );
     c.gauge("WATCHES", this.#services.polls.size);
     c.gauge("THREADS", this.#services.calls.threads);
   }

@@ -11,7 +11,7 @@ import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { NAME_MAX, REPLAY_MAX, SLOTS_MAX } from "../wire/limits.ts";
-import { ARGUMENTS, changesSomething, Op, OP_COUNT } from "../wire/ops.ts";
+import { ARGUMENTS, changesSomething, OP_COUNT, Op } from "../wire/ops.ts";
 import type { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { greet } from "./greeting.ts";
@@ -122,7 +122,8 @@ export class Session {
       const byte = bytes[i] as number;
       if (byte === 0 || byte === SLASH) throw new ProtocolError("name has a slash or NUL");
     }
-    const dots = bytes[start] === DOT && (length === 1 || (length === 2 && bytes[start + 1] === DOT));
+    const dots =
+      bytes[start] === DOT && (length === 1 || (length === 2 && bytes[start + 1] === DOT));
     if (dots) throw new ProtocolError("name is a dot or two");
     this.nameText = bytes.latin1Slice(start, reader.at);
     return names.putBytes(index, bytes, start, reader.at);

@@ -2,8 +2,9 @@
  * statx(2) as the server uses it: one buffer per thread, the identity of what
  * it describes, and its attributes written to the wire.
  */
-import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW } from "../sys/open.ts";
+
 import { allocate } from "../sys/memory.ts";
+import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW } from "../sys/open.ts";
 import { STATX, STATX_BASIC_STATS, STATX_BTIME, STATX_STRUCT_SIZE, statx } from "../sys/stat.ts";
 import type { Writer } from "../wire/writer.ts";
 import type { Identity } from "./nodes.ts";

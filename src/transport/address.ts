@@ -1,8 +1,6 @@
 /** Addresses as users write them: `unix:///path`, `tcp://host:port`. */
 
-export type Address =
-  | { kind: "unix"; path: string }
-  | { kind: "tcp"; host: string; port: number };
+export type Address = { kind: "unix"; path: string } | { kind: "tcp"; host: string; port: number };
 
 /** Where server and mount meet when nobody says otherwise. */
 export const DEFAULT_SERVER: Address = { kind: "unix", path: "/run/qtfs/server.sock" };
@@ -15,7 +13,8 @@ const PORT_MAX = 65535;
 export function parseAddress(text: string): Address {
   if (text.startsWith("unix://")) {
     const path = text.slice("unix://".length);
-    if (!path.startsWith("/")) throw new Error(`Address "${text}" needs an absolute path: unix:///path`);
+    if (!path.startsWith("/"))
+      throw new Error(`Address "${text}" needs an absolute path: unix:///path`);
     if (Buffer.byteLength(path) > UNIX_PATH_MAX) {
       throw new Error(`Address "${text}" is longer than a unix socket's name may be`);
     }

@@ -3,10 +3,11 @@
  * Small frames gather in one buffer and leave in one send; a bulk payload goes
  * from where it lies (sendmsg's gather list) or from its file (sendfile).
  */
-import { close } from "../sys/open.ts";
-import { IoVec, sendfile, writev } from "../sys/io.ts";
+
 import { E } from "../sys/errno.ts";
+import { IoVec, sendfile, writev } from "../sys/io.ts";
 import { allocate, free, type Region } from "../sys/memory.ts";
+import { close } from "../sys/open.ts";
 import { MSG_MORE, recv, send } from "../sys/socket.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { headerBytes, kindOf, payloadBytes, putPrefix } from "../wire/frame.ts";

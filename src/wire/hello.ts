@@ -66,7 +66,7 @@ function map(bytes: Uint8Array): Record<string, unknown> {
     throw new ProtocolError("HELLO is not a map");
   }
   const fields = value as Record<string, unknown>;
-  if (fields["magic"] !== MAGIC) throw new ProtocolError("peer does not speak qtfs");
+  if (fields.magic !== MAGIC) throw new ProtocolError("peer does not speak qtfs");
   return fields;
 }
 
@@ -95,50 +95,47 @@ function facts(value: unknown): Facts {
   if (typeof value !== "object" || value === null) throw new ProtocolError("HELLO has no facts");
   const fields = value as Record<string, unknown>;
   return {
-    build: text(fields["build"], "build"),
-    arch: text(fields["arch"], "arch"),
-    kernel: text(fields["kernel"], "kernel"),
-    bootId: text(fields["bootId"], "boot id"),
-    pageSize: integer(fields["pageSize"], "page size", 1 << 24),
-    pid: integer(fields["pid"], "pid", 2 ** 31),
+    build: text(fields.build, "build"),
+    arch: text(fields.arch, "arch"),
+    kernel: text(fields.kernel, "kernel"),
+    bootId: text(fields.bootId, "boot id"),
+    pageSize: integer(fields.pageSize, "page size", 1 << 24),
+    pid: integer(fields.pid, "pid", 2 ** 31),
   };
 }
 
 /** Checks a client's HELLO. */
 export function decodeClientHello(bytes: Uint8Array): ClientHello {
   const fields = map(bytes);
-  const versions = fields["versions"];
+  const versions = fields.versions;
   if (!Array.isArray(versions) || versions.length !== 2) {
     throw new ProtocolError("HELLO has no versions");
   }
-  const role = text(fields["role"], "role");
+  const role = text(fields.role, "role");
   if (role !== "mount" && role !== "rexec" && role !== "info") {
     throw new ProtocolError("HELLO has an unknown role");
   }
-  const session = text(fields["session"], "session");
+  const session = text(fields.session, "session");
   if (!/^[0-9a-f]{32}$/.test(session)) throw new ProtocolError("HELLO has no proper session");
   return {
-    versions: [
-      integer(versions[0], "version", 0xffff),
-      integer(versions[1], "version", 0xffff),
-    ],
+    versions: [integer(versions[0], "version", 0xffff), integer(versions[1], "version", 0xffff)],
     role,
-    capabilities: names(fields["capabilities"]),
+    capabilities: names(fields.capabilities),
     session,
-    facts: facts(fields["facts"]),
+    facts: facts(fields.facts),
   };
 }
 
 /** Checks a server's HELLO. */
 export function decodeServerHello(bytes: Uint8Array): ServerHello {
   const fields = map(bytes);
-  const slots = integer(fields["slots"], "slots", SLOTS_MAX);
+  const slots = integer(fields.slots, "slots", SLOTS_MAX);
   if (slots === 0) throw new ProtocolError("HELLO grants no slots");
   return {
-    version: integer(fields["version"], "version", 0xffff),
-    capabilities: names(fields["capabilities"]),
+    version: integer(fields.version, "version", 0xffff),
+    capabilities: names(fields.capabilities),
     slots,
-    leaseMs: integer(fields["leaseMs"], "lease", 2 ** 31),
-    facts: facts(fields["facts"]),
+    leaseMs: integer(fields.leaseMs, "lease", 2 ** 31),
+    facts: facts(fields.facts),
   };
 }

@@ -116,7 +116,7 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.FLOCK]: 3,
   [Op.UNLOCK]: 2,
   [Op.POLL]: 3,
-  [Op.IOCTL]: 3,
+  [Op.IOCTL]: 4,
   [Op.STATX]: 2,
   [Op.INFO]: 0,
 };

@@ -1,8 +1,8 @@
 /** ATTACH: which directory of the HOST the session is about. */
 import { E } from "../../sys/errno.ts";
 import { ROOT_NODE } from "../../wire/constants.ts";
-import { PATH_MAX } from "../../wire/limits.ts";
 import { ProtocolError } from "../../wire/error.ts";
+import { PATH_MAX } from "../../wire/limits.ts";
 import type { Session } from "../session.ts";
 import { Tree } from "../tree.ts";
 import { ENTRY_RESULTS, writeEntry } from "./names.ts";

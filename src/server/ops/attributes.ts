@@ -1,7 +1,6 @@
 /** Operations on an inode's attributes, and on the file system it is in. */
-import { AT_EMPTY_PATH } from "../../sys/open.ts";
-import { E } from "../../sys/errno.ts";
-import { allocate } from "../../sys/memory.ts";
+
+import { SYS } from "../../sys/arch.ts";
 import {
   fchmodat,
   fchownat,
@@ -13,9 +12,11 @@ import {
   UTIME_OMIT,
   utimensat,
 } from "../../sys/attr.ts";
-import { ftruncate } from "../../sys/io.ts";
+import { E } from "../../sys/errno.ts";
 import { dropFsetid, raiseFsetid } from "../../sys/identity.ts";
-import { SYS } from "../../sys/arch.ts";
+import { ftruncate } from "../../sys/io.ts";
+import { allocate } from "../../sys/memory.ts";
+import { AT_EMPTY_PATH } from "../../sys/open.ts";
 import { fstatfs, STATFS, STATFS_STRUCT_SIZE } from "../../sys/stat.ts";
 import { readlinkat } from "../../sys/tree.ts";
 import { ATTRIBUTE_FIELDS, SetAttr } from "../../wire/constants.ts";
@@ -119,7 +120,8 @@ function apply(fd: number, handleFd: number): number {
   if (result === 0 && valid & SetAttr.SIZE) {
     const kill = (valid & SetAttr.KILL_SUIDGID) !== 0;
     if (kill) dropFsetid();
-    result = handleFd >= 0 ? ftruncate(handleFd, changes.size) : truncate(procPath(fd), changes.size);
+    result =
+      handleFd >= 0 ? ftruncate(handleFd, changes.size) : truncate(procPath(fd), changes.size);
     if (kill) raiseFsetid();
   }
   if (result === 0 && valid & SETS_TIME) result = utimensat(-1, procPath(fd), times.address, 0);

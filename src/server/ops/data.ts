@@ -121,12 +121,10 @@ export function fallocateOp(session: Session): number {
   const { handles } = session.attached;
   handles.flags[handle] = (handles.flags[handle] as number) | HandleFlag.WROTE;
   const fd = handles.fd[handle] as number;
-  const started = session.services.calls.start(
-    session,
-    SYS.fallocate,
-    [fd, mode, offset, length],
-    { handle, done: (result) => finishSync(session, result) },
-  );
+  const started = session.services.calls.start(session, SYS.fallocate, [fd, mode, offset, length], {
+    handle,
+    done: (result) => finishSync(session, result),
+  });
   return started ? LATER : E.EAGAIN;
 }
 

@@ -79,7 +79,7 @@ export function readdir(session: Session): number {
   if (count < 0) return -count;
   const w = session.reply(2);
   w.uint(count);
-  w.uint(count === 0 ? 1 : 0);
+  w.uint(ended ? 1 : 0);
   if (encoded.at === 0) session.send();
   else session.transport.endCopy(encoded.bytes, encoded.at);
   return 0;
@@ -87,16 +87,22 @@ export function readdir(session: Session): number {
 
 const PLAIN_OVERHEAD = 24;
 
+/** Whether `fill` reached the end of its directory. */
+let ended = false;
+
 /** Encodes entries until the budget or the directory is spent; their number or -errno. */
 function fill(session: Session, directory: Directory, node: number, plus: boolean): number {
   encoded.at = 0;
+  ended = false;
   let count = 0;
   while (true) {
     const perEntry = budget.overhead + 16;
     const want = Math.min(entries.size, Math.max(2048, (budget.left / perEntry) * 40));
     const got = getdents64(directory.fd, entries.address, Math.floor(want));
-    if (got < 0) return count > 0 ? count : got === -E.ENOENT ? 0 : got;
-    if (got === 0) return count;
+    // ENOENT: the directory was removed while it was open, and has no entries.
+    ended = got === 0 || got === -E.ENOENT;
+    if (ended || (got < 0 && count > 0)) return count;
+    if (got < 0) return got;
     for (let at = 0; at < got; ) {
       const length = entries.view.getUint16(at + DIRENT.reclen, true);
       if (!addEntry(session, directory, node, at, plus)) {
@@ -129,10 +135,14 @@ function addEntry(
   budget.left -= cost;
   const type = bytes[at + DIRENT.type] as number;
   const dots =
-    bytes[nameAt] === DOT && (end === nameAt + 1 || (end === nameAt + 2 && bytes[nameAt + 1] === DOT));
+    bytes[nameAt] === DOT &&
+    (end === nameAt + 1 || (end === nameAt + 2 && bytes[nameAt + 1] === DOT));
   // Sockets and FIFOs are left to LOOKUP, which prepares what they need (DESIGN §6).
   const described =
-    plus && !dots && type !== DT_SOCK && type !== DT_FIFO &&
+    plus &&
+    !dots &&
+    type !== DT_SOCK &&
+    type !== DT_FIFO &&
     describeEntry(session, directory, node, at, nameAt, end);
   if (described) return true;
   encoded.array(4);

@@ -135,7 +135,12 @@ export function setlk(session: Session): number {
   const finish = (result: number) => {
     if (result === 0) {
       const start = Number(wanted.start);
-      file.ranges = withRange(file.ranges, { start, end: Number(wanted.end), type: wanted.type, pid });
+      file.ranges = withRange(file.ranges, {
+        start,
+        end: Number(wanted.end),
+        type: wanted.type,
+        pid,
+      });
       if (file.ranges.length === 0 && file.waits === 0) locks.drop(key);
     }
     finishSync(session, result);

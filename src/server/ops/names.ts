@@ -1,14 +1,23 @@
 /** Operations on names in a directory: find, make, remove, rename, link. */
-import { asCaller, asServer } from "../caller.ts";
+
 import { E } from "../../sys/errno.ts";
 import { AT_EMPTY_PATH, AT_REMOVEDIR } from "../../sys/open.ts";
-import { linkat, makedev, mkdirat, mknodat, renameat2, symlinkat, unlinkat } from "../../sys/tree.ts";
+import {
+  linkat,
+  makedev,
+  mkdirat,
+  mknodat,
+  renameat2,
+  symlinkat,
+  unlinkat,
+} from "../../sys/tree.ts";
 import { ATTRIBUTE_FIELDS, FileType, Rename } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
 import type { Writer } from "../../wire/writer.ts";
-import { EMPTY_PATH, identify, statName } from "../status.ts";
+import { asCaller, asServer } from "../caller.ts";
 import type { Session } from "../session.ts";
+import { EMPTY_PATH, identify, statName } from "../status.ts";
 
 const PERMISSIONS = 0o7777;
 

@@ -1,5 +1,5 @@
 /** Opening and creating files, and what becomes of the client's cached data. */
-import { asServer } from "../caller.ts";
+
 import { E } from "../../sys/errno.ts";
 import { dropFsetid, raiseFsetid } from "../../sys/identity.ts";
 import { ftruncate, pread } from "../../sys/io.ts";
@@ -21,6 +21,7 @@ import {
 } from "../../sys/open.ts";
 import { FileType, OPEN_FLAGS_ALL, OpenFlag, OpenResult, Policy } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
+import { asServer } from "../caller.ts";
 import { HandleFlag } from "../handles.ts";
 import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";

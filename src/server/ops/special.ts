@@ -1,6 +1,8 @@
 /** poll and ioctl. */
 import { E } from "../../sys/errno.ts";
 import { ioctlAt } from "../../sys/ioctl.ts";
+import type { Bytes } from "../../sys/memory.ts";
+import { close, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../../sys/open.ts";
 import { POLLERR, POLLHUP, POLLNVAL } from "../../sys/poll.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import type { Session } from "../session.ts";
@@ -45,7 +47,11 @@ export function poll(session: Session): number {
   const { polls } = session.services;
   const ready = polls.now(fd, events | ALWAYS);
   if (ready < 0) return -ready;
-  if (ready === 0 && (high !== 0 || low !== 0) && !polls.watch(session, handle, fd, events, high, low)) {
+  if (
+    ready === 0 &&
+    (high !== 0 || low !== 0) &&
+    !polls.watch(session, handle, fd, events, high, low)
+  ) {
     return E.EAGAIN;
   }
   session.reply(1).uint(ready);
@@ -53,21 +59,37 @@ export function poll(session: Session): number {
   return 0;
 }
 
-/** `[handle, command, size]`, payload: the argument → result; payload: the argument after */
+/**
+ * `[node, handle or 0, command, size]`, payload: the argument → result; payload:
+ * the argument after. Without a handle the node is opened: a directory, say.
+ */
 export function ioctl(session: Session): number {
+  const node = session.node();
   const handle = session.handle();
   const command = session.reader.uint32();
   const size = session.reader.uint32();
   session.reader.finish();
-  if (handle <= 0) return E.EBADF;
+  if (node < 0) return E.ESTALE;
+  if (handle < 0) return E.EBADF;
   if (!CARRIED.has(command)) return E.ENOTTY;
   if (size > ((command >>> SIZE_SHIFT) & SIZE_MASK)) throw new ProtocolError("ioctl size is wrong");
   if (CHANGES.has(command) && session.attached.readOnly) return E.EROFS;
+  const { handles, reach } = session.attached;
+  if (handle > 0) return run(session, handles.fd[handle] as number, command, size);
+  const fd = reach.open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return -fd;
+  const result = run(session, fd, command, size);
+  close(fd);
+  return result;
+}
+
+function run(session: Session, fd: number, command: number, size: number): number {
   const { transport } = session;
-  const fd = session.attached.handles.fd[handle] as number;
-  return ioctlAt(fd, command, transport.reader.bytes, transport.payloadStart, transport.payloadLength, (result, argument) => {
+  const { payloadStart, payloadLength } = transport;
+  const answer = (result: number, argument: Bytes) => {
     session.reply(1).uint(result);
     session.keepReply();
     transport.endCopy(argument, size);
-  });
+  };
+  return ioctlAt(fd, command, transport.reader.bytes, payloadStart, payloadLength, answer);
 }

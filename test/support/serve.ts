@@ -1,0 +1,24 @@
+/** A server in a process of its own: `bun serve.ts '<json of its listen, exports>'`. */
+import { startServer } from "../../src/server/daemon.ts";
+import { parseAddress } from "../../src/transport/address.ts";
+
+const { listen, exports } = JSON.parse(process.argv[2] ?? "{}");
+const daemon = startServer({
+  listen: listen.map(parseAddress),
+  exports,
+  insecure: true,
+  uids: [0],
+  log: (level, text) => process.stderr.write(`${level}: ${text}\n`),
+});
+process.stdout.write("ready\n");
+
+process.stdin.on("data", (request) => {
+  if (String(request).startsWith("snapshot")) {
+    process.stdout.write(`${JSON.stringify(daemon.snapshot())}\n`);
+  }
+});
+// Whoever started the server has ended, or wants it to end.
+process.stdin.on("end", async () => {
+  await daemon.stop();
+  process.exit(0);
+});

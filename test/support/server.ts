@@ -1,0 +1,133 @@
+/** A real server for a test file, in a process of its own, with an export of its own. */
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import type { ServerSnapshot } from "../../src/server/daemon.ts";
+import type { Export } from "../../src/server/exports.ts";
+import { RawClient } from "./client.ts";
+
+export class TestServer {
+  /** Scratch directory: `share` is exported, `readonly` too, `outside` is not. */
+  readonly directory: string;
+  readonly share: string;
+  readonly readOnly: string;
+  readonly outside: string;
+  readonly address: string;
+  log = "";
+  #output = "";
+  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #ended: Promise<number | null>;
+  readonly #clients: RawClient[] = [];
+
+  private constructor(scratch: string, moreExports: Export[]) {
+    this.directory = scratch;
+    this.share = join(scratch, "share");
+    this.readOnly = join(scratch, "readonly");
+    this.outside = join(scratch, "outside");
+    this.address = join(scratch, "server.sock");
+    for (const path of [this.share, this.readOnly, this.outside]) mkdirSync(path);
+    const options = {
+      listen: [`unix://${this.address}`],
+      exports: [
+        { path: this.share, readOnly: false },
+        { path: this.readOnly, readOnly: true },
+        ...moreExports,
+      ],
+    };
+    const script = join(import.meta.dir, "serve.ts");
+    this.#child = spawn(process.execPath, [script, JSON.stringify(options)], {
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    this.#child.stdout.on("data", (chunk) => (this.#output += chunk));
+    this.#child.stderr.on("data", (chunk) => (this.log += chunk));
+    this.#ended = new Promise((resolve) => this.#child.on("exit", (code) => resolve(code)));
+  }
+
+  static async start(moreExports: Export[] = [], below = tmpdir()): Promise<TestServer> {
+    const scratch = mkdtempSync(join(below, "qtfs-server-"));
+    chmodSync(scratch, 0o755);
+    const server = new TestServer(scratch, moreExports);
+    await server.#line();
+    return server;
+  }
+
+  get pid(): number {
+    return this.#child.pid as number;
+  }
+
+  get alive(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** A client that said HELLO and attached to the share, or to `root`. */
+  client(root = this.share): RawClient {
+    const client = RawClient.attached(this.address, root);
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** A client that has only connected. */
+  stranger(): RawClient {
+    const client = new RawClient(this.address);
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** Path of `name` on the HOST. */
+  path(...names: string[]): string {
+    return join(this.share, ...names);
+  }
+
+  /** What the server's descriptors are open on. */
+  descriptors(): number {
+    return readdirSync(`/proc/${this.pid}/fd`).length;
+  }
+
+  /** A number of /proc/PID/status, in kB. */
+  memoryKb(field: "VmRSS" | "RssAnon"): number {
+    const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
+    return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1]);
+  }
+
+  async snapshot(): Promise<ServerSnapshot> {
+    this.#output = "";
+    this.#child.stdin.write("snapshot\n");
+    return JSON.parse(await this.#line());
+  }
+
+  /** Closes the clients made here. */
+  hangUp(): void {
+    for (const client of this.#clients.splice(0)) {
+      if (!client.closed) client.transport.close();
+      client.transport.release();
+    }
+  }
+
+  /** Ends the server as its owner would; its exit code. */
+  async stop(): Promise<number | null> {
+    this.hangUp();
+    this.#child.stdin.end();
+    const code = await this.#ended;
+    rmSync(this.directory, { recursive: true, force: true });
+    return code;
+  }
+
+  async #line(): Promise<string> {
+    while (!this.#output.includes("\n")) {
+      if (!this.alive) throw new Error(`The server has ended: ${this.log}`);
+      await Bun.sleep(5);
+    }
+    return this.#output.slice(0, this.#output.indexOf("\n"));
+  }
+}
+
+/** Waits until `condition`, which another process brings about. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`It never happened that ${what}`);
+    await Bun.sleep(5);
+  }
+}
