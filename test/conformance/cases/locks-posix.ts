@@ -206,17 +206,21 @@ export const cases = area("locks-posix", {
     const third = await context.peer();
     await third.waitLock(await third.open("f", O_RDWR), F_WRLCK);
   },
-  "deadlock-of-two": async (context) => {
-    const fd = make("f");
-    const peer = await context.peer();
-    const other = await peer.open("f", O_RDWR);
-    p.setLock(fd, F_WRLCK, 0, 1);
-    await peer.setLock(other, F_WRLCK, 1, 1);
-    const waiting = peer.waitLock(other, F_WRLCK, 0, 1);
-    await peer.actor.untilBlocked();
-    refuses("EDEADLK", () => p.waitLock(fd, F_WRLCK, 1, 1));
-    p.setLock(fd, F_UNLCK, 0, 1);
-    await waiting;
+  "deadlock-of-two": {
+    // Without detection this waits for ever.
+    boundMs: 5000,
+    run: async (context) => {
+      const fd = make("f");
+      const peer = await context.peer();
+      const other = await peer.open("f", O_RDWR);
+      p.setLock(fd, F_WRLCK, 0, 1);
+      await peer.setLock(other, F_WRLCK, 1, 1);
+      const waiting = peer.waitLock(other, F_WRLCK, 0, 1);
+      await peer.actor.untilBlocked();
+      refuses("EDEADLK", () => p.waitLock(fd, F_WRLCK, 1, 1));
+      p.setLock(fd, F_UNLCK, 0, 1);
+      await waiting;
+    },
   },
   "twenty-ranges": async (context) => {
     const fd = make("f");

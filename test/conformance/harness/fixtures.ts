@@ -3,6 +3,8 @@ import type { Path } from "../posix/arena.ts";
 import * as p from "../posix/index.ts";
 import { check, refuses } from "./expect.ts";
 
+export { pattern } from "./pattern.ts";
+
 /** 2001-09-09T01:46:40.123456789Z in nanoseconds: older than anything a case does. */
 export const OLD = 1_000_000_000_123_456_789n;
 
@@ -78,13 +80,6 @@ export function changed(path: Path, action: () => void): string[] {
   action();
   const after = p.lstat(path);
   return (["atime", "mtime", "ctime"] as const).filter((time) => before[time] !== after[time]);
-}
-
-/** Bytes that tell where they belong: no two of the first 2^32 four-byte words are the same. */
-export function pattern(size: number, from = 0): Buffer {
-  const bytes = Buffer.alloc(size);
-  for (let at = 0; at + 4 <= size; at += 4) bytes.writeUInt32LE((from + at) >>> 0, at);
-  return bytes;
 }
 
 export function allZero(bytes: Uint8Array, what: string): void {

@@ -1,4 +1,6 @@
 /** Appending and reading back records that carry their writer's mark. */
+
+import { pattern } from "../harness/pattern.ts";
 import { O_APPEND, O_CREAT, O_WRONLY } from "../posix/constants.ts";
 import { write } from "../posix/io.ts";
 import { close, open } from "../posix/open.ts";
@@ -16,4 +18,12 @@ export function appendRecords(path: string, writer: string, count: number): numb
   for (let index = 0; index < count; index++) write(fd, record(writer, index));
   close(fd);
   return count;
+}
+
+/** Writes a pattern of `size` bytes, in as many calls as it takes, and returns how many. */
+export function writePattern(fd: number, size: number): number {
+  for (let sent = 0; sent < size; ) {
+    sent += write(fd, pattern(Math.min(size - sent, 65_536), sent));
+  }
+  return size;
 }
