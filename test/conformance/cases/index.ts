@@ -2,6 +2,8 @@
 import type { Case } from "../harness/case.ts";
 import { cases as acl } from "./acl.ts";
 import { cases as aclDefault } from "./acl-default.ts";
+import { cases as aclForm } from "./acl-form.ts";
+import { cases as concurrency } from "./concurrency.ts";
 import { cases as exec } from "./exec.ts";
 import { cases as fallocate } from "./fallocate.ts";
 import { cases as fifo } from "./fifo.ts";
@@ -19,6 +21,7 @@ import { cases as names } from "./names.ts";
 import { cases as open } from "./open.ts";
 import { cases as openFlags } from "./open-flags.ts";
 import { cases as pathErrors } from "./path-errors.ts";
+import { cases as races } from "./races.ts";
 import { cases as readWrite } from "./read-write.ts";
 import { huge, cases as readdir } from "./readdir.ts";
 import { cases as rename } from "./rename.ts";
@@ -42,7 +45,9 @@ import { cases as xattrUsers } from "./xattr-users.ts";
 
 export const cases: readonly Case[] = [
   aclDefault,
+  aclForm,
   acl,
+  concurrency,
   exec,
   fallocate,
   fifo,
@@ -63,6 +68,7 @@ export const cases: readonly Case[] = [
   openFlags,
   open,
   pathErrors,
+  races,
   readWrite,
   readdir,
   huge,

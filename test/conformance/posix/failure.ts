@@ -5,10 +5,10 @@ import { errno } from "../../../src/sys/libc.ts";
 export type Errno = keyof typeof constants.errno;
 
 const names = new Map<number, Errno>();
-for (const [name, value] of Object.entries(constants.errno)) {
-  // EWOULDBLOCK and EOPNOTSUPP are second names on Linux: the first one listed stays.
-  if (!names.has(value)) names.set(value, name as Errno);
-}
+for (const [name, value] of Object.entries(constants.errno)) names.set(value, name as Errno);
+// Two numbers have two names each on Linux: the ones that its manual pages use.
+names.set(constants.errno.EAGAIN, "EAGAIN");
+names.set(constants.errno.EOPNOTSUPP, "EOPNOTSUPP");
 
 /** "EEXIST" for 17; "errno 9999" where node knows no name. */
 export function errnoName(value: number): string {
