@@ -67,7 +67,7 @@ export class Exports {
   open(path: string): Root | number {
     if (!path.startsWith("/") || path.includes("\0")) return E.EINVAL;
     const seen = openat(AT_FDCWD, cstring(path), DIRECTORY, 0);
-    if (seen < 0) return this.#covers(path) ? -seen : E.EACCES;
+    if (seen < 0) return this.#why(path);
     try {
       return this.#beneath(seen, readlinkSync(`/proc/self/fd/${seen}`));
     } finally {
@@ -80,8 +80,17 @@ export class Exports {
     for (const entry of this.#list) close(entry.fd);
   }
 
-  #covers(path: string): boolean {
-    return this.#list.some((e) => isBelow(path, e.export.path) || isBelow(path, e.real));
+  /** errno for a path that leads nowhere: the truth beneath an export, EACCES elsewhere. */
+  #why(path: string): number {
+    for (const entry of this.#list) {
+      const top = [entry.export.path, entry.real].find((p) => isBelow(path, p));
+      if (top === undefined) continue;
+      const fd = openBeneath(entry.fd, path.slice(top.length));
+      if (fd >= 0) close(fd);
+      // EXDEV: it leaves the export, and what is there is nobody's business.
+      else if (fd !== -E.EXDEV) return -fd;
+    }
+    return E.EACCES;
   }
 
   #beneath(seen: number, real: string): Root | number {
@@ -89,20 +98,20 @@ export class Exports {
       .filter((entry) => isBelow(real, entry.real))
       .sort((a, b) => b.real.length - a.real.length);
     for (const entry of candidates) {
-      const rest = real.slice(entry.real === "/" ? 1 : entry.real.length + 1);
-      const fd = openat2(
-        entry.fd,
-        cstring(rest === "" ? "." : rest),
-        DIRECTORY,
-        0,
-        RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-      );
+      const fd = openBeneath(entry.fd, real.slice(entry.real.length));
       if (fd < 0) continue;
       if (sameInode(fd, seen)) return { fd, path: real, readOnly: entry.export.readOnly };
       close(fd);
     }
     return E.EACCES;
   }
+}
+
+/** Opens the directory `rest` of an export, never one outside it. */
+function openBeneath(exportFd: number, rest: string): number {
+  const relative = rest.replace(/^\/+/, "");
+  const path = cstring(relative === "" ? "." : relative);
+  return openat2(exportFd, path, DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
 /** Whether `path` is `top` or has it as its first components. */

@@ -17,6 +17,8 @@ export const HandleFlag = {
   /** Every write reaches the disk before it is answered: all, or only its data. */
   SYNC: 0x4,
   DSYNC: 0x8,
+  /** Readable, and its size can be relied on: sendfile(2) gives what was promised. */
+  SENDABLE: 0x10,
 } as const;
 
 export class HandleTable {

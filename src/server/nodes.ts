@@ -50,7 +50,10 @@ export class NodeTable {
   cacheSlot = new Int32Array(ROWS_AT_FIRST).fill(NONE);
   /** First handle open on this inode, or -1. */
   handle = new Int32Array(ROWS_AT_FIRST).fill(NONE);
-  /** Change time and size of the data that the client was last told to keep. */
+  /**
+   * Change time and size of the data that the client was last told to keep: not
+   * the modification time, which utimensat(2) can set back.
+   */
   seenTime = new Uint32Array(ROWS_AT_FIRST);
   seenTimeNs = new Uint32Array(ROWS_AT_FIRST);
   seenSize = new Uint32Array(ROWS_AT_FIRST);
@@ -76,7 +79,7 @@ export class NodeTable {
   /** Whether the directory of a row's hint is still the one it was. */
   parentAlive(row: number): boolean {
     const parent = this.parent[row] as number;
-    return this.row(this.parentReuse[row] as number, parent) === parent;
+    return parent !== NONE && this.row(this.parentReuse[row] as number, parent) === parent;
   }
 
   /** Row with this identity, or -1. */

@@ -1,6 +1,6 @@
 /** Which function serves which operation. */
 import { OP_COUNT, Op } from "../wire/ops.ts";
-import { attach } from "./ops/attach.ts";
+import { attach, ping } from "./ops/attach.ts";
 import { getattr, readlink, setattr, statfs, statxOp, syncfsOp } from "./ops/attributes.ts";
 import { copyRange, fallocateOp, fsyncOp, read, seek, write } from "./ops/data.ts";
 import { fsyncdir, readdir } from "./ops/directories.ts";
@@ -15,6 +15,7 @@ import type { Operation } from "./session.ts";
 export const operations: readonly (Operation | undefined)[] = (() => {
   const table: (Operation | undefined)[] = new Array(OP_COUNT).fill(undefined);
   table[Op.ATTACH] = attach;
+  table[Op.PING] = ping;
   table[Op.LOOKUP] = lookup;
   table[Op.GETATTR] = getattr;
   table[Op.SETATTR] = setattr;

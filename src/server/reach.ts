@@ -23,7 +23,16 @@ import type { Writer } from "../wire/writer.ts";
 import type { HandleTable } from "./handles.ts";
 import type { NodeTable } from "./nodes.ts";
 import { policyOfFileSystem } from "./policy.ts";
-import { device, EMPTY_PATH, identify, mode, statFd, statName, writeAttributes } from "./status.ts";
+import {
+  device,
+  EMPTY_PATH,
+  identify,
+  keepingStatus,
+  mode,
+  statFd,
+  statName,
+  writeAttributes,
+} from "./status.ts";
 
 /** Descriptors kept for inodes used lately, for all sessions of a thread apiece. */
 export const CACHED_FDS_MAX = 4096;
@@ -56,6 +65,8 @@ export class Reach {
   readonly #ring = new Int32Array(CACHED_FDS_MAX).fill(NONE);
   readonly #used = new Uint8Array(CACHED_FDS_MAX);
   #hand = 0;
+  /** Row whose descriptor is in use and must not be evicted, or -1. */
+  #pinned = NONE;
   /** A directory descriptor per device, which open_by_handle_at(2) asks for. */
   readonly #mounts = new Map<number, number>();
   /** Caching policy of each device seen. */
@@ -93,6 +104,14 @@ export class Reach {
     return fd;
   }
 
+  /** The same, leaving the descriptor that `fd` gave for `other` open. */
+  fdBeside(row: number, other: number): number {
+    this.#pinned = other;
+    const fd = this.fd(row);
+    this.#pinned = NONE;
+    return fd;
+  }
+
   /** Describes the inode of `row` into the status buffer; 0 or -errno. */
   stat(row: number): number {
     const nodes = this.#nodes;
@@ -121,8 +140,6 @@ export class Reach {
         if (fd >= 0) {
           if (statFd(fd) === 0 && nodes.matches(row, identify())) return fd;
           close(fd);
-        } else if (fd !== -E.ENOENT && fd !== -E.ELOOP && fd !== -E.ENXIO) {
-          return fd;
         }
       }
     }
@@ -145,7 +162,8 @@ export class Reach {
     const dev = this.#nodes.device[row] as number;
     const known = this.#policies.get(dev);
     if (known !== undefined) return known;
-    const fd = this.fd(row);
+    // Whoever asks is about to write attributes from the status buffer.
+    const fd = keepingStatus(() => this.fd(row));
     if (fd < 0) return Policy.LIVE;
     const policy = policyOfFileSystem(fd);
     this.#policies.set(dev, policy);
@@ -200,7 +218,7 @@ export class Reach {
 
   #cache(row: number, fd: number): void {
     while ((this.#ring[this.#hand] as number) !== NONE) {
-      if (this.#used[this.#hand] === 0) {
+      if (this.#used[this.#hand] === 0 && this.#ring[this.#hand] !== this.#pinned) {
         this.#evict(this.#hand, true);
         break;
       }

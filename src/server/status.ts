@@ -14,6 +14,7 @@ const TWO_32 = 0x1_0000_0000;
 
 const region = allocate(STATX_STRUCT_SIZE + 8);
 const view = region.view;
+const kept = new Uint8Array(STATX_STRUCT_SIZE + 8);
 const emptyPath = region.address + STATX_STRUCT_SIZE;
 
 /** Describes `name` in the directory `dirfd` without following it; 0 or -errno. */
@@ -55,8 +56,13 @@ export function mode(): number {
   return view.getUint16(STATX.mode, true);
 }
 
+/**
+ * A count of the HOST, at most what the wire's integers carry: sizes up to 2^63
+ * and times of 2^63 seconds exist (sparse files, utimensat) and must not end a connection.
+ */
 function uint64(offset: number): number {
-  return view.getUint32(offset + 4, true) * TWO_32 + view.getUint32(offset, true);
+  const value = view.getUint32(offset + 4, true) * TWO_32 + view.getUint32(offset, true);
+  return Math.min(value, Number.MAX_SAFE_INTEGER);
 }
 
 /** Size in bytes of what was described last. */
@@ -64,18 +70,27 @@ export function size(): number {
   return uint64(STATX.size);
 }
 
-/** Seconds of the modification time, low 32 bits. */
-export function mtimeLow(): number {
-  return view.getUint32(STATX.mtimeSec, true);
+/** Seconds of the change time, low 32 bits. */
+export function ctimeLow(): number {
+  return view.getUint32(STATX.ctimeSec, true);
 }
 
-/** Nanoseconds of the modification time. */
-export function mtimeNs(): number {
-  return view.getUint32(STATX.mtimeNsec, true);
+/** Nanoseconds of the change time. */
+export function ctimeNs(): number {
+  return view.getUint32(STATX.ctimeNsec, true);
 }
 
 function seconds(offset: number): number {
-  return view.getInt32(offset + 4, true) * TWO_32 + view.getUint32(offset, true);
+  const value = view.getInt32(offset + 4, true) * TWO_32 + view.getUint32(offset, true);
+  return Math.max(Math.min(value, Number.MAX_SAFE_INTEGER), Number.MIN_SAFE_INTEGER);
+}
+
+/** What was described last, put aside while `work` describes other inodes. */
+export function keepingStatus<T>(work: () => T): T {
+  kept.set(region.bytes);
+  const result = work();
+  region.bytes.set(kept);
+  return result;
 }
 
 /**

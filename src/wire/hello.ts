@@ -3,10 +3,10 @@
  * the server, as CBOR maps. They are a stranger's bytes: every field is checked
  * here, by hand because this code is part of every thread and runs once.
  */
-import { decode } from "cbor-x/decode";
 import { encode } from "cbor-x/encode";
 import { ProtocolError } from "./error.ts";
 import { ITEMS_MAX, SLOTS_MAX, VERSION_MAX, VERSION_MIN } from "./limits.ts";
+import { decodePlain } from "./plain.ts";
 
 export const MAGIC = "qtfs";
 
@@ -56,12 +56,7 @@ export function encodeHello(hello: ClientHello | ServerHello): Uint8Array {
 
 function map(bytes: Uint8Array): Record<string, unknown> {
   if (bytes.length > HELLO_BYTES_MAX) throw new ProtocolError("HELLO is too long");
-  let value: unknown;
-  try {
-    value = decode(bytes);
-  } catch {
-    throw new ProtocolError("HELLO is not CBOR");
-  }
+  const value = decodePlain(bytes);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new ProtocolError("HELLO is not a map");
   }

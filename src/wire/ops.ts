@@ -42,12 +42,13 @@ export const Op = {
   IOCTL: 35,
   STATX: 36,
   INFO: 37,
+  PING: 38,
 } as const;
 
 export type OpName = keyof typeof Op;
 
 /** One past the highest operation number: the size of tables indexed by operation. */
-export const OP_COUNT = 38;
+export const OP_COUNT = 39;
 
 /** Messages that are never answered. */
 export const Oneway = {
@@ -119,9 +120,11 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.IOCTL]: 4,
   [Op.STATX]: 2,
   [Op.INFO]: 0,
+  [Op.PING]: 0,
 };
 
 const CHANGING: ReadonlySet<number> = new Set([
+  Op.ATTACH,
   Op.SETATTR,
   Op.SYMLINK,
   Op.MKNOD,

@@ -1,4 +1,4 @@
-/** ATTACH: which directory of the HOST the session is about. */
+/** ATTACH, which directory of the HOST the session is about, and PING, whether it lives. */
 import { E } from "../../sys/errno.ts";
 import { ROOT_NODE } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
@@ -10,18 +10,27 @@ import { ENTRY_RESULTS, writeEntry } from "./names.ts";
 /** `[path]` → readOnly (0|1), entry of the root */
 export function attach(session: Session): number {
   const { reader } = session;
-  reader.blob(PATH_MAX);
+  const length = reader.blob(PATH_MAX);
   const path = reader.bytes.toString("utf8", reader.start, reader.at);
   reader.finish();
+  // Bytes that are not UTF-8 would name another path.
+  if (Buffer.byteLength(path) !== length) return E.EINVAL;
   if (session.tree !== undefined) throw new ProtocolError("session is attached already");
   const root = session.services.exports.open(path);
   if (typeof root === "number") return root;
   session.tree = new Tree(root.fd, root.path, root.readOnly);
-  const result = session.tree.reach.stat(ROOT_NODE);
-  if (result < 0) return E.EIO;
+  session.tree.reach.stat(ROOT_NODE);
   const w = session.reply(1 + ENTRY_RESULTS);
   w.uint(root.readOnly ? 1 : 0);
   writeEntry(session, w, ROOT_NODE);
+  session.send();
+  return 0;
+}
+
+/** `[]` → nothing: the server is there */
+export function ping(session: Session): number {
+  session.reader.finish();
+  session.reply(0);
   session.send();
   return 0;
 }

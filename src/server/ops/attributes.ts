@@ -16,7 +16,7 @@ import { E } from "../../sys/errno.ts";
 import { dropFsetid, raiseFsetid } from "../../sys/identity.ts";
 import { ftruncate } from "../../sys/io.ts";
 import { allocate } from "../../sys/memory.ts";
-import { AT_EMPTY_PATH } from "../../sys/open.ts";
+import { AT_EMPTY_PATH, O_DIRECTORY, O_RDONLY } from "../../sys/open.ts";
 import { fstatfs, STATFS, STATFS_STRUCT_SIZE } from "../../sys/stat.ts";
 import { readlinkat } from "../../sys/tree.ts";
 import { ATTRIBUTE_FIELDS, SetAttr } from "../../wire/constants.ts";
@@ -189,12 +189,13 @@ export function statfs(session: Session): number {
   return 0;
 }
 
-/** `[node]` → nothing, once the file system has reached its disk */
+/** `[node]`, a directory → nothing, once the file system has reached its disk */
 export function syncfsOp(session: Session): number {
   const node = session.node();
   session.reader.finish();
   if (node < 0) return E.ESTALE;
-  const fd = session.attached.reach.open(node, 0);
+  // Of a directory only: opening a FIFO would wait, opening a device do who knows what.
+  const fd = session.attached.reach.open(node, O_RDONLY | O_DIRECTORY);
   if (fd < 0) return -fd;
   return session.services.calls.start(session, SYS.syncfs, [fd], {
     closes: fd,

@@ -4,6 +4,7 @@ import { E } from "../../sys/errno.ts";
 import { dropFsetid, raiseFsetid } from "../../sys/identity.ts";
 import { lseek, pread, pwrite, SEEK_DATA, SEEK_HOLE } from "../../sys/io.ts";
 import { allocate } from "../../sys/memory.ts";
+import { filesCanBeSent } from "../../transport/socket.ts";
 import { WriteFlag } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PAYLOAD_MAX } from "../../wire/limits.ts";
@@ -14,7 +15,6 @@ import { finishSync } from "./attributes.ts";
 
 /** From here on a READ leaves the file by sendfile(2), without a copy of ours. */
 const SENDFILE_MIN = 128 * 1024;
-const EOVERFLOW_OFFSET = Number.MAX_SAFE_INTEGER;
 
 /** `[handle, offset, size]` → nothing; payload: the data, shorter only at the end */
 export function read(session: Session): number {
@@ -24,9 +24,11 @@ export function read(session: Session): number {
   session.reader.finish();
   if (handle <= 0) return E.EBADF;
   if (size > PAYLOAD_MAX) throw new ProtocolError(`READ of ${size} bytes`);
-  const fd = session.attached.handles.fd[handle] as number;
+  const { handles } = session.attached;
+  const fd = handles.fd[handle] as number;
   const { transport } = session;
-  if (size >= SENDFILE_MIN && statFd(fd) === 0) {
+  const sendable = ((handles.flags[handle] as number) & HandleFlag.SENDABLE) !== 0;
+  if (size >= SENDFILE_MIN && sendable && filesCanBeSent() && statFd(fd) === 0) {
     const length = Math.min(size, fileSize() - offset);
     if (length >= SENDFILE_MIN) {
       session.reply(0);
@@ -181,7 +183,6 @@ export function seek(session: Session): number {
   session.reader.finish();
   if (handle <= 0) return E.EBADF;
   if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return E.EINVAL;
-  if (offset > EOVERFLOW_OFFSET) return E.EOVERFLOW;
   const result = lseek(session.attached.handles.fd[handle] as number, offset, whence);
   if (result < 0) return -result;
   session.reply(1).uint(result);

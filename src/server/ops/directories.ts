@@ -3,14 +3,14 @@ import { SYS } from "../../sys/arch.ts";
 import { E } from "../../sys/errno.ts";
 import { lseek, SEEK_SET } from "../../sys/io.ts";
 import { allocate } from "../../sys/memory.ts";
-import { close, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "../../sys/open.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "../../sys/open.ts";
 import { DIRENT, DT_FIFO, DT_SOCK, getdents64 } from "../../sys/tree.ts";
-import { ATTRIBUTE_FIELDS } from "../../wire/constants.ts";
+import { ATTRIBUTE_FIELDS, FileType } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { HANDLES_MAX, PAYLOAD_MAX } from "../../wire/limits.ts";
 import { Writer } from "../../wire/writer.ts";
 import { LATER, type Session } from "../session.ts";
-import { identify, statName } from "../status.ts";
+import { identify, mode, statName } from "../status.ts";
 import type { Directory } from "../tree.ts";
 import { finishSync } from "./attributes.ts";
 
@@ -22,6 +22,8 @@ const DOT = 0x2e;
 const entries = allocate(64 * 1024);
 const encoded = new Writer(allocate(ENTRIES_BYTES));
 const ROUND = 7;
+/** Cookies are positions, of 63 bits. */
+const COOKIE_HIGH_MAX = 0x7fff_ffff;
 
 /** What the client does with an entry takes this much room there, rounded up to 8. */
 interface Budget {
@@ -44,11 +46,15 @@ function directoryFor(session: Session, id: number, node: number): Directory | n
   return directory;
 }
 
-function seekTo(directory: Directory, high: number, low: number): void {
-  if (directory.high === high && directory.low === low) return;
-  lseek(directory.fd, (BigInt(high) << 32n) | BigInt(low), SEEK_SET);
+/** Moves to the entry after a cookie; 0 or -errno. */
+function seekTo(directory: Directory, high: number, low: number): number {
+  if (directory.high === high && directory.low === low) return 0;
+  if (high > COOKIE_HIGH_MAX) return -E.EINVAL;
+  const result = lseek(directory.fd, (BigInt(high) << 32n) | BigInt(low), SEEK_SET);
+  if (result < 0) return result;
   directory.high = high;
   directory.low = low;
+  return 0;
 }
 
 /**
@@ -72,7 +78,8 @@ export function readdir(session: Session): number {
   if (room > PAYLOAD_MAX || plus > 4096) throw new ProtocolError("READDIR asks for too much");
   const directory = directoryFor(session, id, node);
   if (typeof directory === "number") return directory;
-  seekTo(directory, high, low);
+  const moved = seekTo(directory, high, low);
+  if (moved < 0) return -moved;
   budget.left = room;
   budget.overhead = plus === 0 ? PLAIN_OVERHEAD : plus;
   const count = fill(session, directory, node, plus !== 0);
@@ -108,7 +115,7 @@ function fill(session: Session, directory: Directory, node: number, plus: boolea
       if (!addEntry(session, directory, node, at, plus)) {
         // The rest of this read is taken again next time, from the last cookie.
         lseek(directory.fd, (BigInt(directory.high) << 32n) | BigInt(directory.low), SEEK_SET);
-        return count;
+        return count > 0 ? count : -E.EINVAL;
       }
       count++;
       at += length;
@@ -162,6 +169,9 @@ function describeEntry(
   end: number,
 ): boolean {
   if (node < 0 || statName(directory.fd, entries.address + nameAt) !== 0) return false;
+  // Where the file system does not tell types in its directories.
+  const type = mode() & FileType.MASK;
+  if (type === FileType.SOCKET || type === FileType.FIFO) return false;
   const { nodes, reach } = session.attached;
   const { bytes, view } = entries;
   const row = nodes.intern(identify(), node, bytes.latin1Slice(nameAt, end));
@@ -189,7 +199,5 @@ export function fsyncdir(session: Session): number {
     [fd],
     { closes: fd, done: (result) => finishSync(session, result) },
   );
-  if (started) return LATER;
-  close(fd);
-  return E.EAGAIN;
+  return started ? LATER : E.EAGAIN;
 }

@@ -18,11 +18,12 @@ import {
   LOCK_UN,
 } from "../../sys/lock.ts";
 import { allocate, type Region } from "../../sys/memory.ts";
-import { O_CLOEXEC, O_RDONLY, O_RDWR } from "../../sys/open.ts";
-import { Lock } from "../../wire/constants.ts";
+import { O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_RDWR } from "../../sys/open.ts";
+import { FileType, Lock } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { type LockFile, LockTable, withRange } from "../locks.ts";
 import { LATER, type Session } from "../session.ts";
+import { mode } from "../status.ts";
 import { finishSync } from "./attributes.ts";
 
 /** fs.h: OFFSET_MAX, the end of a lock that reaches to the end of the file. */
@@ -78,8 +79,12 @@ function lockFile(session: Session, key: string, node: number, handle: number): 
     return known;
   }
   if (locks.full) return E.ENOLCK;
-  let fd = reach.open(node, O_RDWR | O_CLOEXEC);
-  if (fd < 0) fd = reach.open(node, O_RDONLY | O_CLOEXEC);
+  const result = reach.stat(node);
+  if (result < 0) return -result;
+  // Clients have nothing else open, and opening a device may do who knows what.
+  if ((mode() & FileType.MASK) !== FileType.REGULAR) return E.EINVAL;
+  let fd = reach.open(node, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) fd = reach.open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   return fd < 0 ? -fd : locks.add(key, fd, node, handle);
 }
 

@@ -20,6 +20,8 @@ import type { Session } from "../session.ts";
 import { EMPTY_PATH, identify, statName } from "../status.ts";
 
 const PERMISSIONS = 0o7777;
+/** (uid_t)-1, which stands for no user. */
+const NO_ID = 0xffff_ffff;
 
 /** Results of an answer that describes an entry: node, then attributes. */
 export const ENTRY_RESULTS = 1 + ATTRIBUTE_FIELDS;
@@ -78,12 +80,19 @@ export function place(): Readonly<Making> {
 
 /** Reads `[…, umask, uid, gid, group]` and acts as that caller until `asServer`. */
 export function readCaller(session: Session): void {
+  actAs(session, session.reader.uint32());
+}
+
+function actAs(session: Session, umask: number): void {
   const { reader } = session;
-  const umask = reader.uint32();
   const uid = reader.uint32();
   const gid = reader.uint32();
   const group = reader.int();
   reader.finish();
+  // setfsuid(2) ignores it, and what is made would belong to the server.
+  if (uid === NO_ID || gid === NO_ID || group >= NO_ID || group < -1) {
+    throw new ProtocolError("caller has no valid id");
+  }
   asCaller(umask, uid, gid, group);
 }
 
@@ -126,13 +135,8 @@ export function mkdir(session: Session): number {
 export function symlink(session: Session): number {
   const refused = readMaking(session);
   const target = session.textAt(1, PATH_MAX);
-  const { reader } = session;
-  const uid = reader.uint32();
-  const gid = reader.uint32();
-  const group = reader.int();
-  reader.finish();
-  if (refused !== 0) return refused;
-  asCaller(0, uid, gid, group);
+  actAs(session, 0);
+  if (refused !== 0) return done(refused);
   return made(session, symlinkat(target, making.dirfd, making.name));
 }
 
@@ -171,9 +175,8 @@ export function rename(session: Session): number {
   if ((flags & ~Rename.ALL) !== 0) return E.EINVAL;
   if (parent < 0 || newParent < 0) return E.ESTALE;
   const { reach, readOnly } = session.attached;
-  // The second descent may close the first's descriptor only after thousands of others.
   const dirfd = reach.fd(parent);
-  const newDirfd = reach.fd(newParent);
+  const newDirfd = reach.fdBeside(newParent, parent);
   if (dirfd < 0 || newDirfd < 0) return -Math.min(dirfd, newDirfd);
   if (readOnly) return E.EROFS;
   const result = renameat2(dirfd, name, newDirfd, newName, flags);
@@ -200,7 +203,7 @@ export function link(session: Session): number {
   session.reader.finish();
   if (node < 0) return E.ESTALE;
   if (refused !== 0) return refused;
-  const fd = session.attached.reach.fd(node);
+  const fd = session.attached.reach.fdBeside(node, making.parent);
   if (fd < 0) return -fd;
   const result = linkat(fd, EMPTY_PATH, making.dirfd, making.name, AT_EMPTY_PATH);
   if (result < 0) return -result;

@@ -25,7 +25,7 @@ import { asServer } from "../caller.ts";
 import { HandleFlag } from "../handles.ts";
 import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";
-import { identify, mode, mtimeLow, mtimeNs, size, statFd } from "../status.ts";
+import { identify, mode, ctimeLow, ctimeNs, size, statFd } from "../status.ts";
 import type { Tree } from "../tree.ts";
 import { ENTRY_RESULTS, place, readCaller, readMaking, writeEntry } from "./names.ts";
 
@@ -48,17 +48,20 @@ function hostFlags(flags: number): number {
   return host | O_CLOEXEC | O_NOCTTY;
 }
 
-function handleFlags(flags: number): number {
+function handleFlags(tree: Tree, row: number, flags: number): number {
   let result = flags & OpenFlag.WRITE ? HandleFlag.WRITABLE : 0;
   if (flags & OpenFlag.SYNC) result |= HandleFlag.SYNC;
   else if (flags & OpenFlag.DSYNC) result |= HandleFlag.DSYNC;
+  if (flags & OpenFlag.READ && tree.reach.policy(row) === Policy.ORDINARY) {
+    result |= HandleFlag.SENDABLE;
+  }
   return result;
 }
 
 /** Remembers the data of `row`, described last, as what the client now has. */
 function remember(tree: Tree, row: number): void {
-  tree.nodes.seenTime[row] = mtimeLow();
-  tree.nodes.seenTimeNs[row] = mtimeNs();
+  tree.nodes.seenTime[row] = ctimeLow();
+  tree.nodes.seenTimeNs[row] = ctimeNs();
   tree.nodes.seenSize[row] = size() >>> 0;
 }
 
@@ -66,8 +69,8 @@ function remember(tree: Tree, row: number): void {
 function isRemembered(tree: Tree, row: number): boolean {
   const { nodes } = tree;
   return (
-    nodes.seenTimeNs[row] === mtimeNs() &&
-    nodes.seenTime[row] === mtimeLow() &&
+    nodes.seenTimeNs[row] === ctimeNs() &&
+    nodes.seenTime[row] === ctimeLow() &&
     nodes.seenSize[row] === size() >>> 0 &&
     (nodes.seenTime[row] !== 0 || nodes.seenTimeNs[row] !== 0)
   );
@@ -122,7 +125,7 @@ export function open(session: Session): number {
   const keep = wrote || isRemembered(tree, row);
   remember(tree, row);
   const bytes = size();
-  const handle = tree.handles.add(fd, row, handleFlags(flags));
+  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags));
   if (handle < 0) {
     close(fd);
     return E.ENFILE;
@@ -144,7 +147,7 @@ export function open(session: Session): number {
 
 function replyCreated(session: Session, fd: number, row: number, flags: number): number {
   const tree = session.attached;
-  const handle = tree.handles.add(fd, row, handleFlags(flags));
+  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags));
   if (handle < 0) {
     close(fd);
     return E.ENFILE;

@@ -1,0 +1,133 @@
+/** The kernel's structs that describe an inode, written from the wire's attributes. */
+import {
+  ATTR,
+  ATTR_OUT,
+  ATTR_OUT_SIZE,
+  ENTRY_OUT,
+  ENTRY_OUT_SIZE,
+  STATX_OUT,
+  STATX_OUT_SIZE,
+} from "../fuse/protocol.ts";
+import { STATX, STATX_BASIC_STATS, STATX_BTIME } from "../sys/stat.ts";
+import type { Attributes } from "../wire/attributes.ts";
+import { Policy } from "../wire/constants.ts";
+import { fuseDevice } from "./native.ts";
+
+const TWO_32 = 0x1_0000_0000;
+
+/** How long the kernel may believe what it is told, in whole seconds. */
+export interface Validity {
+  entrySeconds: number;
+  attributeSeconds: number;
+  /** For a name that does not exist. */
+  absentSeconds: number;
+}
+
+/** Writes a signed or unsigned 64-bit number below 2^53. */
+export function put64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value >>> 0, true);
+  view.setInt32(at + 4, Math.floor(value / TWO_32), true);
+}
+
+/** Writes struct fuse_attr. */
+export function putAttributes(view: DataView, at: number, a: Attributes): void {
+  view.setUint32(at + ATTR.ino, a.inoLow, true);
+  view.setUint32(at + ATTR.ino + 4, a.inoHigh, true);
+  put64(view, at + ATTR.size, a.size);
+  put64(view, at + ATTR.blocks, a.blocks);
+  put64(view, at + ATTR.atime, a.atime);
+  put64(view, at + ATTR.mtime, a.mtime);
+  put64(view, at + ATTR.ctime, a.ctime);
+  view.setUint32(at + ATTR.atimensec, a.atimeNs, true);
+  view.setUint32(at + ATTR.mtimensec, a.mtimeNs, true);
+  view.setUint32(at + ATTR.ctimensec, a.ctimeNs, true);
+  view.setUint32(at + ATTR.mode, a.mode, true);
+  view.setUint32(at + ATTR.nlink, a.nlink, true);
+  view.setUint32(at + ATTR.uid, a.uid, true);
+  view.setUint32(at + ATTR.gid, a.gid, true);
+  view.setUint32(at + ATTR.rdev, fuseDevice(a.rdev), true);
+  view.setUint32(at + ATTR.blksize, a.blksize, true);
+  view.setUint32(at + ATTR.flags, 0, true);
+}
+
+/** Writes struct fuse_entry_out; its size. */
+export function putEntry(
+  view: DataView,
+  at: number,
+  nodeHigh: number,
+  nodeLow: number,
+  a: Attributes,
+  validity: Validity,
+): number {
+  const live = a.policy === Policy.LIVE;
+  view.setUint32(at + ENTRY_OUT.nodeid, nodeLow, true);
+  view.setUint32(at + ENTRY_OUT.nodeid + 4, nodeHigh, true);
+  put64(view, at + ENTRY_OUT.generation, 0);
+  put64(view, at + ENTRY_OUT.entry_valid, live ? 0 : validity.entrySeconds);
+  put64(view, at + ENTRY_OUT.attr_valid, live ? 0 : validity.attributeSeconds);
+  put64(view, at + ENTRY_OUT.entry_valid_nsec, 0);
+  putAttributes(view, at + ENTRY_OUT.attr, a);
+  return ENTRY_OUT_SIZE;
+}
+
+/** Writes the struct fuse_entry_out that says a name does not exist, for a while. */
+export function putAbsent(view: DataView, at: number, validity: Validity): number {
+  for (let i = 0; i < ENTRY_OUT_SIZE; i += 8) put64(view, at + i, 0);
+  put64(view, at + ENTRY_OUT.entry_valid, validity.absentSeconds);
+  return ENTRY_OUT_SIZE;
+}
+
+/** Writes struct fuse_attr_out; its size. */
+export function putAttrOut(view: DataView, at: number, a: Attributes, validity: Validity): number {
+  put64(view, at + ATTR_OUT.attr_valid, a.policy === Policy.LIVE ? 0 : validity.attributeSeconds);
+  put64(view, at + ATTR_OUT.attr_valid_nsec, 0);
+  putAttributes(view, at + ATTR_OUT.attr, a);
+  return ATTR_OUT_SIZE;
+}
+
+/** Birth time and attribute bits that statx(2) has beyond the others. */
+export interface Birth {
+  known: boolean;
+  seconds: number;
+  nanoseconds: number;
+  attributes: number;
+}
+
+/**
+ * Writes struct fuse_statx_out; its size. Its `stat` has the layout of struct
+ * statx up to the device numbers (linux/fuse.h: struct fuse_statx).
+ */
+export function putStatxOut(
+  view: DataView,
+  at: number,
+  a: Attributes,
+  birth: Birth,
+  validity: Validity,
+): number {
+  for (let i = 0; i < STATX_OUT_SIZE; i += 8) put64(view, at + i, 0);
+  put64(view, at + STATX_OUT.attr_valid, a.policy === Policy.LIVE ? 0 : validity.attributeSeconds);
+  const stat = at + STATX_OUT.stat;
+  view.setUint32(stat + STATX.mask, STATX_BASIC_STATS | (birth.known ? STATX_BTIME : 0), true);
+  view.setUint32(stat + STATX.blksize, a.blksize, true);
+  put64(view, stat + STATX.attributes, birth.attributes);
+  view.setUint32(stat + STATX.nlink, a.nlink, true);
+  view.setUint32(stat + STATX.uid, a.uid, true);
+  view.setUint32(stat + STATX.gid, a.gid, true);
+  view.setUint16(stat + STATX.mode, a.mode, true);
+  view.setUint32(stat + STATX.ino, a.inoLow, true);
+  view.setUint32(stat + STATX.ino + 4, a.inoHigh, true);
+  put64(view, stat + STATX.size, a.size);
+  put64(view, stat + STATX.blocks, a.blocks);
+  putTime(view, stat + STATX.atimeSec, a.atime, a.atimeNs);
+  putTime(view, stat + STATX.btimeSec, birth.seconds, birth.nanoseconds);
+  putTime(view, stat + STATX.ctimeSec, a.ctime, a.ctimeNs);
+  putTime(view, stat + STATX.mtimeSec, a.mtime, a.mtimeNs);
+  view.setUint32(stat + STATX.rdevMajor, a.rdev >>> 20, true);
+  view.setUint32(stat + STATX.rdevMinor, a.rdev & 0xfffff, true);
+  return STATX_OUT_SIZE;
+}
+
+function putTime(view: DataView, at: number, seconds: number, nanoseconds: number): void {
+  put64(view, at, seconds);
+  view.setUint32(at + 8, nanoseconds, true);
+}

@@ -1,0 +1,85 @@
+/**
+ * Callers that must not wait any longer. The kernel tells of a signal once
+ * (INTERRUPT), not whether it is deadly, and not at all of one that comes later
+ * or of a caller that exits: so the callers of requests that take long are
+ * looked at in procfs, and the dying ones are answered at once.
+ */
+import { readFileSync } from "node:fs";
+import { E } from "../sys/errno.ts";
+import { Opcode } from "../fuse/protocol.ts";
+import { Kind } from "../wire/frame.ts";
+import type { Client } from "./client.ts";
+import { State } from "./pending.ts";
+
+/** A deadly signal is pending as SIGKILL for every thread (kernel/signal.c: complete_signal). */
+const SIGKILL_BIT = 1n << 8n;
+/** A request younger than this is not looked at. */
+const PATIENCE_NS = 200e6;
+
+/** Whether the thread `tid` is being killed, or is gone. */
+function isDying(tid: number): boolean {
+  if (tid === 0) return false;
+  let status: string;
+  try {
+    status = readFileSync(`/proc/${tid}/status`, "latin1");
+  } catch {
+    return true;
+  }
+  for (const match of status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gm)) {
+    if ((BigInt(`0x${match[1]}`) & SIGKILL_BIT) !== 0n) return true;
+  }
+  return /^State:\s*[ZX]/m.test(status) || isExiting(tid);
+}
+
+/** PF_EXITING of linux/sched.h, in field 9 of /proc/<tid>/stat. */
+const PF_EXITING = 0x4;
+
+function isExiting(tid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${tid}/stat`, "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[6]) & PF_EXITING) !== 0;
+  } catch {
+    return true;
+  }
+}
+
+/** Answers the request of `slot` with EINTR; what the server still answers is cleaned up. */
+function abandon(c: Client, slot: number): void {
+  c.answerErrno(slot, E.EINTR);
+  c.pending.state[slot] = State.ABANDONED;
+  cancel(c, slot);
+}
+
+/** Asks the server to answer the request of `slot` at once. */
+function cancel(c: Client, slot: number): void {
+  if (c.transport.closed || c.transport.congested) return;
+  const w = c.transport.begin(Kind.CANCEL);
+  w.array(2);
+  w.uint(slot);
+  w.uint(c.pending.sequence[slot] as number);
+  c.transport.end();
+}
+
+function isWait(opcode: number): boolean {
+  return opcode === Opcode.SETLKW;
+}
+
+/** The kernel says that the caller of request `unique` has a signal. */
+export function interrupt(c: Client, uniqueLow: number, uniqueHigh: number): void {
+  const slot = c.pending.find(uniqueLow, uniqueHigh);
+  if (slot < 0) return;
+  if (isDying(c.pending.pid[slot] as number)) abandon(c, slot);
+  // A wait for a lock ends with any signal; other calls are not interruptible.
+  else if (isWait(c.pending.opcode[slot] as number)) cancel(c, slot);
+}
+
+/** Answers every caller that is dying and has waited for a while. */
+export function releaseTheDying(c: Client): void {
+  const before = Bun.nanoseconds() - PATIENCE_NS;
+  c.pending.forEachAsked((slot) => {
+    if ((c.pending.startedNs[slot] as number) < before && isDying(c.pending.pid[slot] as number)) {
+      abandon(c, slot);
+    }
+  });
+}

@@ -1,0 +1,140 @@
+/** Requests on open directories. */
+import {
+  DIRENT,
+  DIRENT_NAME_OFFSET,
+  ENTRY_OUT_SIZE,
+  FSYNC_FDATASYNC,
+  FSYNC_IN,
+  Opcode,
+  OPEN_OUT_SIZE,
+  READ_IN,
+  RELEASE_IN,
+} from "../../fuse/protocol.ts";
+import { readAttributes } from "../../wire/attributes.ts";
+import { ATTRIBUTE_FIELDS } from "../../wire/constants.ts";
+import { ProtocolError } from "../../wire/error.ts";
+import { NAME_MAX, PAYLOAD_MAX } from "../../wire/limits.ts";
+import { Oneway, Op } from "../../wire/ops.ts";
+import { put64, putEntry } from "../answers.ts";
+import type { Client } from "../client.ts";
+
+const PLAIN_ITEMS = 4;
+const PLUS_ITEMS = 4 + ATTRIBUTE_FIELDS;
+const DIRENTPLUS_OVERHEAD = ENTRY_OUT_SIZE + DIRENT_NAME_OFFSET;
+
+/** Directories are opened when they are first read: opening costs no round trip. */
+export function opendir(c: Client): number {
+  const { view } = c.fuse.answer;
+  for (let i = 0; i < OPEN_OUT_SIZE; i += 8) put64(view, c.answerBody + i, 0);
+  const id = c.nextDirectory;
+  c.nextDirectory = id === 0xffff_ffff ? 1 : id + 1;
+  view.setUint32(c.answerBody, id, true);
+  c.answerBodyNow(OPEN_OUT_SIZE);
+  return 0;
+}
+
+export function releasedir(c: Client): number {
+  const id = c.u32(RELEASE_IN.fh);
+  c.directoryEnds.delete(id);
+  c.tell(Oneway.RELEASEDIR, id);
+  c.answerNow(0);
+  return 0;
+}
+
+export function readdir(c: Client): number {
+  const id = c.u32(READ_IN.fh);
+  const end = c.directoryEnds.get(id);
+  if (end !== undefined) {
+    const { low, high } = end;
+    if (c.u32(READ_IN.offset) === low && c.u32(READ_IN.offset + 4) === high) {
+      c.answerBodyNow(0);
+      return 0;
+    }
+    c.directoryEnds.delete(id);
+  }
+  const size = Math.min(c.u32(READ_IN.size), PAYLOAD_MAX / 2);
+  const plus = c.fuse.opcode === Opcode.READDIRPLUS;
+  const w = c.ask(Op.READDIR, size, id);
+  w.uint(id);
+  c.putNode(w);
+  c.put64(w, READ_IN.offset);
+  w.uint(size);
+  w.uint(plus ? DIRENTPLUS_OVERHEAD : 0);
+  c.send();
+  return 0;
+}
+
+/** Turns the server's entries into the kernel's, which never take more room than was asked for. */
+export function answerReaddir(c: Client, slot: number): void {
+  const { transport, payload, pending } = c;
+  const count = transport.reader.uint32();
+  const atEnd = transport.reader.uint() !== 0;
+  transport.reader.finish();
+  payload.window(transport.payloadStart, transport.payloadStart + transport.payloadLength);
+  const plus = pending.opcode[slot] === Opcode.READDIRPLUS;
+  const limit = c.answerBody + (pending.first[slot] as number);
+  let at = c.answerBody;
+  let high = 0;
+  let low = 0;
+  for (let i = 0; i < count; i++) {
+    at = putDirectoryEntry(c, at, limit, plus);
+    high = lastCookie.high;
+    low = lastCookie.low;
+  }
+  payload.finish();
+  if (atEnd && count > 0) c.directoryEnds.set(pending.second[slot] as number, { high, low });
+  c.answer(slot, at - c.answerBody);
+}
+
+const lastCookie = { high: 0, low: 0 };
+
+/** Writes one entry at `at`; where the next one goes. */
+function putDirectoryEntry(c: Client, at: number, limit: number, plus: boolean): number {
+  const { payload } = c;
+  const { bytes, view } = c.fuse.answer;
+  const items = payload.array();
+  if (items !== PLAIN_ITEMS && !(plus && items === PLUS_ITEMS)) {
+    throw new ProtocolError("directory entry of unknown form");
+  }
+  payload.uint64();
+  lastCookie.high = payload.high;
+  lastCookie.low = payload.low;
+  const type = payload.uint32();
+  const length = payload.blob(NAME_MAX);
+  const name = payload.start;
+  payload.uint64();
+  const { high, low } = payload;
+  const entryBytes = plus ? ENTRY_OUT_SIZE : 0;
+  const end = (at + entryBytes + DIRENT_NAME_OFFSET + length + 7) & ~7;
+  if (end > limit || length === 0) throw new ProtocolError("directory entries do not fit");
+  let inoHigh = high;
+  let inoLow = low;
+  if (items === PLUS_ITEMS) {
+    readAttributes(payload, c.attributes);
+    inoHigh = c.attributes.inoHigh;
+    inoLow = c.attributes.inoLow;
+    putEntry(view, at, high, low, c.attributes, c.validity);
+  } else if (plus) {
+    // Node 0: the kernel takes the name alone (fuse_direntplus_link).
+    bytes.fill(0, at, at + ENTRY_OUT_SIZE);
+  }
+  const dirent = at + entryBytes;
+  view.setUint32(dirent + DIRENT.ino, inoLow, true);
+  view.setUint32(dirent + DIRENT.ino + 4, inoHigh, true);
+  view.setUint32(dirent + DIRENT.off, lastCookie.low, true);
+  view.setUint32(dirent + DIRENT.off + 4, lastCookie.high, true);
+  view.setUint32(dirent + DIRENT.namelen, length, true);
+  view.setUint32(dirent + DIRENT.type, type, true);
+  const nameAt = dirent + DIRENT_NAME_OFFSET;
+  for (let i = 0; i < length; i++) bytes[nameAt + i] = payload.bytes[name + i] as number;
+  bytes.fill(0, nameAt + length, end);
+  return end;
+}
+
+export function fsyncdir(c: Client): number {
+  const w = c.ask(Op.FSYNCDIR);
+  c.putNode(w);
+  w.uint(c.u32(FSYNC_IN.fsync_flags) & FSYNC_FDATASYNC);
+  c.send();
+  return 0;
+}

@@ -1,0 +1,222 @@
+/** Requests on open files and their data. */
+import {
+  COPY_FILE_RANGE_IN,
+  FALLOCATE_IN,
+  FLUSH_IN,
+  Fopen,
+  FSYNC_FDATASYNC,
+  FSYNC_IN,
+  IN_HEADER_SIZE,
+  LSEEK_IN,
+  LSEEK_OUT_SIZE,
+  Opcode,
+  OPEN_IN,
+  OPEN_KILL_SUIDGID,
+  OPEN_OUT,
+  OPEN_OUT_SIZE,
+  READ_IN,
+  RELEASE_IN,
+  WRITE_IN,
+  WRITE_IN_SIZE,
+  WRITE_KILL_SUIDGID,
+  WRITE_OUT_SIZE,
+} from "../../fuse/protocol.ts";
+import { TRANSFER_MAX } from "../../fuse/device.ts";
+import { E } from "../../sys/errno.ts";
+import { OpenFlag, OpenResult, WriteFlag } from "../../wire/constants.ts";
+import { ProtocolError } from "../../wire/error.ts";
+import { Oneway, Op } from "../../wire/ops.ts";
+import { put64 } from "../answers.ts";
+import type { Client } from "../client.ts";
+import { wireOpenFlags } from "../native.ts";
+import { storeData } from "../notices.ts";
+
+/** What the upper half of a file handle of ours says; the lower half is the server's. */
+export const FhFlag = { LIVE: 1 } as const;
+
+const TWO_32 = 0x1_0000_0000;
+
+export function open(c: Client): number {
+  const kill = c.u32(OPEN_IN.open_flags) & OPEN_KILL_SUIDGID;
+  const flags = wireOpenFlags(c.u32(OPEN_IN.flags)) | (kill ? OpenFlag.KILL_SUIDGID : 0);
+  const onlyReads = (flags & (OpenFlag.WRITE | OpenFlag.TRUNCATE | OpenFlag.DIRECT)) === 0;
+  const w = c.ask(Op.OPEN, flags);
+  c.putNode(w);
+  w.uint(flags);
+  w.uint(onlyReads && c.cache !== "never" ? 1 : 0);
+  c.send();
+  return 0;
+}
+
+/**
+ * Writes struct fuse_open_out at `at` from the handle and OpenResult that are
+ * next in the server's answer; its size.
+ */
+export function answerOpened(c: Client, slot: number, at: number): number {
+  const { reader } = c.transport;
+  const handle = reader.uint32();
+  const result = reader.uint32();
+  reader.finish();
+  if (handle === 0) throw new ProtocolError("opened file has no handle");
+  const flags = c.pending.first[slot] as number;
+  const live = (result & OpenResult.UNSIZED) !== 0;
+  // An append goes to the end the HOST knows, which our cached pages may not.
+  const direct = live || c.cache === "never" || (flags & OpenFlag.APPEND) !== 0;
+  const keep = (result & OpenResult.KEEP_CACHE) !== 0 || c.cache === "always";
+  const { view } = c.fuse.answer;
+  view.setUint32(at + OPEN_OUT.fh, handle, true);
+  view.setUint32(at + OPEN_OUT.fh + 4, live ? FhFlag.LIVE : 0, true);
+  put64(view, at + OPEN_OUT.open_flags, (direct ? Fopen.DIRECT_IO : 0) | (keep ? Fopen.KEEP_CACHE : 0));
+  return OPEN_OUT_SIZE;
+}
+
+export function answerOpen(c: Client, slot: number): void {
+  const bytes = answerOpened(c, slot, c.answerBody);
+  const flags = c.fuse.answer.view.getUint32(c.answerBody + OPEN_OUT.open_flags, true);
+  if (c.transport.payloadLength > 0 && (flags & Fopen.DIRECT_IO) === 0) {
+    const { pending, transport } = c;
+    const stored = storeData(
+      c.fuse,
+      pending.nodeHigh[slot] as number,
+      pending.nodeLow[slot] as number,
+      transport.payloadAddress,
+      transport.payloadLength,
+    );
+    if (stored) c.fuse.answer.view.setUint32(c.answerBody + OPEN_OUT.open_flags, Fopen.KEEP_CACHE, true);
+  }
+  c.answer(slot, bytes);
+}
+
+/** The server's handle in the request's field at `offset`. */
+function handleAt(c: Client, offset: number): number {
+  return c.u32(offset);
+}
+
+export function release(c: Client): number {
+  c.tell(Oneway.RELEASE, handleAt(c, RELEASE_IN.fh));
+  c.answerNow(0);
+  return 0;
+}
+
+/** close(2): the owner's range locks end, if the node has any. Data is written already. */
+export function flush(c: Client): number {
+  const node = c.fuse.nodeHigh * TWO_32 + c.fuse.nodeLow;
+  if (!c.locked.has(node)) {
+    c.answerNow(0);
+    return 0;
+  }
+  const w = c.ask(Op.UNLOCK);
+  c.putNode(w);
+  c.put64(w, FLUSH_IN.lock_owner);
+  c.send();
+  return 0;
+}
+
+export function read(c: Client): number {
+  const size = c.u32(READ_IN.size);
+  const offset = c.u64(READ_IN.offset);
+  if (size > TRANSFER_MAX) return E.EINVAL;
+  if (offset > Number.MAX_SAFE_INTEGER) return E.EINVAL;
+  const w = c.ask(Op.READ, size);
+  w.uint(handleAt(c, READ_IN.fh));
+  w.uint(offset);
+  w.uint(size);
+  c.send();
+  return 0;
+}
+
+export function answerRead(c: Client, slot: number): void {
+  c.transport.reader.finish();
+  c.counters.moved(Op.READ, c.transport.payloadLength);
+  c.answerPayload(slot, c.pending.first[slot] as number);
+}
+
+export function write(c: Client): number {
+  const size = c.u32(WRITE_IN.size);
+  const offset = c.u64(WRITE_IN.offset);
+  if (offset > Number.MAX_SAFE_INTEGER) return E.EFBIG;
+  const kill = c.u32(WRITE_IN.write_flags) & WRITE_KILL_SUIDGID;
+  const w = c.ask(Op.WRITE, size);
+  w.uint(handleAt(c, WRITE_IN.fh));
+  w.uint(offset);
+  w.uint(kill ? WriteFlag.KILL_SUIDGID : 0);
+  c.counters.moved(Op.WRITE, size);
+  c.sendWith(IN_HEADER_SIZE + WRITE_IN_SIZE, size);
+  return 0;
+}
+
+export function answerWrite(c: Client, slot: number): void {
+  const wrote = c.transport.reader.uint();
+  c.transport.reader.finish();
+  if (wrote > (c.pending.first[slot] as number)) throw new ProtocolError("wrote more than was sent");
+  put64(c.fuse.answer.view, c.answerBody, wrote);
+  c.answer(slot, WRITE_OUT_SIZE);
+}
+
+export function fsync(c: Client): number {
+  const w = c.ask(Op.FSYNC);
+  w.uint(handleAt(c, FSYNC_IN.fh));
+  w.uint(c.u32(FSYNC_IN.fsync_flags) & FSYNC_FDATASYNC);
+  c.send();
+  return 0;
+}
+
+export function fallocate(c: Client): number {
+  const offset = c.u64(FALLOCATE_IN.offset);
+  const length = c.u64(FALLOCATE_IN.length);
+  if (offset + length > Number.MAX_SAFE_INTEGER) return E.EFBIG;
+  const w = c.ask(Op.FALLOCATE);
+  w.uint(handleAt(c, FALLOCATE_IN.fh));
+  w.uint(c.u32(FALLOCATE_IN.mode));
+  w.uint(offset);
+  w.uint(length);
+  c.send();
+  return 0;
+}
+
+/** The largest count that struct fuse_write_out can tell. */
+const COPY_MAX = 0xffff_f000;
+
+export function copyFileRange(c: Client): number {
+  const wide = c.fuse.opcode === Opcode.COPY_FILE_RANGE_64;
+  const length = c.u64(COPY_FILE_RANGE_IN.len);
+  const w = c.ask(Op.COPY_RANGE, length);
+  w.uint(handleAt(c, COPY_FILE_RANGE_IN.fh_in));
+  w.uint(c.u64(COPY_FILE_RANGE_IN.off_in));
+  w.uint(handleAt(c, COPY_FILE_RANGE_IN.fh_out));
+  w.uint(c.u64(COPY_FILE_RANGE_IN.off_out));
+  w.uint(wide ? Math.min(length, Number.MAX_SAFE_INTEGER) : Math.min(length, COPY_MAX));
+  c.send();
+  return 0;
+}
+
+export function lseek(c: Client): number {
+  const offset = c.u64(LSEEK_IN.offset);
+  if (offset > Number.MAX_SAFE_INTEGER) return E.ENXIO;
+  const w = c.ask(Op.SEEK);
+  w.uint(handleAt(c, LSEEK_IN.fh));
+  w.uint(offset);
+  w.uint(c.u32(LSEEK_IN.whence));
+  c.send();
+  return 0;
+}
+
+/** An answer that is one number of 64 bits. */
+export function answerNumber(c: Client, slot: number): void {
+  const value = c.transport.reader.uint();
+  c.transport.reader.finish();
+  put64(c.fuse.answer.view, c.answerBody, value);
+  c.answer(slot, LSEEK_OUT_SIZE);
+}
+
+/** An answer that is nothing but success. */
+export function answerDone(c: Client, slot: number): void {
+  c.transport.reader.finish();
+  c.answerErrno(slot, 0);
+}
+
+/** Whether the handle in the request's field at `offset` is of a live file. */
+export function isLive(c: Client, offset: number): boolean {
+  return (c.u32(offset + 4) & FhFlag.LIVE) !== 0;
+}
+

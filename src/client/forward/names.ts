@@ -1,0 +1,228 @@
+/** Requests on names in directories. */
+import {
+  CREATE_IN,
+  CREATE_IN_SIZE,
+  EXT_GROUPS,
+  EXT_HEADER,
+  EXT_HEADER_SIZE,
+  IN_HEADER_SIZE,
+  LINK_IN_SIZE,
+  MKDIR_IN,
+  MKDIR_IN_SIZE,
+  MKNOD_IN,
+  MKNOD_IN_SIZE,
+  OPEN_KILL_SUIDGID,
+  Opcode,
+  RENAME2_IN,
+  RENAME2_IN_SIZE,
+  RENAME_IN_SIZE,
+  SUPP_GROUPS,
+} from "../../fuse/protocol.ts";
+import { E } from "../../sys/errno.ts";
+import { OpenFlag } from "../../wire/constants.ts";
+import { NAME_MAX, PATH_MAX } from "../../wire/limits.ts";
+import { Op } from "../../wire/ops.ts";
+import type { Writer } from "../../wire/writer.ts";
+import { putAbsent } from "../answers.ts";
+import type { Client } from "../client.ts";
+import { wireDevice, wireOpenFlags } from "../native.ts";
+import { answerOpened } from "./files.ts";
+
+const DOT = 0x2e;
+
+/** Whether the name of `length` bytes at the body's start is ".". */
+function isDot(c: Client, length: number): boolean {
+  return length === 1 && c.fuse.request.bytes[IN_HEADER_SIZE] === DOT;
+}
+
+export function lookup(c: Client): number {
+  const length = c.textLength(0);
+  if (length > NAME_MAX) return E.ENAMETOOLONG;
+  if (isDot(c, length)) {
+    // open_by_handle_at(2) asks whether the node is still there.
+    const w = c.ask(Op.GETATTR, 1);
+    c.putNode(w);
+    w.uint(0);
+    c.send();
+    return 0;
+  }
+  const w = c.ask(Op.LOOKUP);
+  c.putNode(w);
+  c.putText(w, 0, length);
+  c.send();
+  return 0;
+}
+
+/** Answers with the entry that the server's answer is. */
+export function answerEntry(c: Client, slot: number): void {
+  const bytes = c.putEntryHere(c.answerBody);
+  c.transport.reader.finish();
+  c.answer(slot, bytes);
+}
+
+export function answerLookup(c: Client, slot: number): void {
+  if (c.pending.first[slot] === 0) {
+    answerEntry(c, slot);
+    return;
+  }
+  c.readAttributesHere(c.transport.reader);
+  c.transport.reader.finish();
+  const { pending } = c;
+  c.answer(
+    slot,
+    c.putKnownEntry(pending.nodeHigh[slot] as number, pending.nodeLow[slot] as number),
+  );
+}
+
+/** A name that does not exist may be remembered as such for a while. */
+export function failLookup(c: Client, slot: number, errno: number): void {
+  if (errno !== E.ENOENT || c.validity.absentSeconds === 0) {
+    c.answerErrno(slot, errno);
+    return;
+  }
+  c.answer(slot, putAbsent(c.fuse.answer.view, c.answerBody, c.validity));
+}
+
+/** The group that the kernel says the caller also has, for the new file; or -1. */
+function callerGroup(c: Client): number {
+  const extension = c.fuse.extensionBytes;
+  if (extension < EXT_HEADER_SIZE + SUPP_GROUPS.groups + 4) return -1;
+  const { view } = c.fuse.request;
+  const at = c.fuse.length - extension;
+  if (view.getUint32(at + EXT_HEADER.type, true) !== EXT_GROUPS) return -1;
+  const groups = at + EXT_HEADER_SIZE;
+  if (view.getUint32(groups + SUPP_GROUPS.nr_groups, true) === 0) return -1;
+  return view.getUint32(groups + SUPP_GROUPS.groups, true);
+}
+
+/** Writes who makes the file: uid, gid, supplementary group. */
+function putCaller(c: Client, w: Writer): void {
+  w.uint(c.fuse.uid);
+  w.uint(c.fuse.gid);
+  w.int(callerGroup(c));
+}
+
+export function mknod(c: Client): number {
+  const length = c.textLength(MKNOD_IN_SIZE);
+  if (length > NAME_MAX) return E.ENAMETOOLONG;
+  const w = c.ask(Op.MKNOD);
+  c.putNode(w);
+  c.putText(w, MKNOD_IN_SIZE, length);
+  w.uint(c.u32(MKNOD_IN.mode));
+  w.uint(wireDevice(c.u32(MKNOD_IN.rdev)));
+  w.uint(c.u32(MKNOD_IN.umask));
+  putCaller(c, w);
+  c.send();
+  return 0;
+}
+
+export function mkdir(c: Client): number {
+  const length = c.textLength(MKDIR_IN_SIZE);
+  if (length > NAME_MAX) return E.ENAMETOOLONG;
+  const w = c.ask(Op.MKDIR);
+  c.putNode(w);
+  c.putText(w, MKDIR_IN_SIZE, length);
+  w.uint(c.u32(MKDIR_IN.mode));
+  w.uint(c.u32(MKDIR_IN.umask));
+  putCaller(c, w);
+  c.send();
+  return 0;
+}
+
+export function symlink(c: Client): number {
+  const length = c.textLength(0);
+  const target = c.textLength(length + 1);
+  if (length > NAME_MAX || target > PATH_MAX) return E.ENAMETOOLONG;
+  const w = c.ask(Op.SYMLINK);
+  c.putNode(w);
+  c.putText(w, 0, length);
+  c.putText(w, length + 1, target);
+  putCaller(c, w);
+  c.send();
+  return 0;
+}
+
+function remove(c: Client, op: number): number {
+  const length = c.textLength(0);
+  if (length > NAME_MAX) return E.ENAMETOOLONG;
+  const w = c.ask(op);
+  c.putNode(w);
+  c.putText(w, 0, length);
+  c.send();
+  return 0;
+}
+
+export function unlink(c: Client): number {
+  return remove(c, Op.UNLINK);
+}
+
+export function rmdir(c: Client): number {
+  return remove(c, Op.RMDIR);
+}
+
+export function rename(c: Client): number {
+  const second = c.fuse.opcode === Opcode.RENAME2;
+  const names = second ? RENAME2_IN_SIZE : RENAME_IN_SIZE;
+  const length = c.textLength(names);
+  const newLength = c.textLength(names + length + 1);
+  if (length > NAME_MAX || newLength > NAME_MAX) return E.ENAMETOOLONG;
+  const w = c.ask(Op.RENAME);
+  c.putNode(w);
+  c.putText(w, names, length);
+  c.put64(w, RENAME2_IN.newdir);
+  c.putText(w, names + length + 1, newLength);
+  w.uint(second ? c.u32(RENAME2_IN.flags) : 0);
+  c.send();
+  return 0;
+}
+
+export function link(c: Client): number {
+  const length = c.textLength(LINK_IN_SIZE);
+  if (length > NAME_MAX) return E.ENAMETOOLONG;
+  const w = c.ask(Op.LINK);
+  c.put64(w, 0);
+  c.putNode(w);
+  c.putText(w, LINK_IN_SIZE, length);
+  c.send();
+  return 0;
+}
+
+/** Open flags of a file that is being made, as the wire's. */
+function creationFlags(c: Client): number {
+  const kill = c.u32(CREATE_IN.open_flags) & OPEN_KILL_SUIDGID;
+  return wireOpenFlags(c.u32(CREATE_IN.flags)) | (kill ? OpenFlag.KILL_SUIDGID : 0);
+}
+
+export function create(c: Client): number {
+  const length = c.textLength(CREATE_IN_SIZE);
+  if (length > NAME_MAX) return E.ENAMETOOLONG;
+  const flags = creationFlags(c);
+  const w = c.ask(Op.CREATE, flags);
+  c.putNode(w);
+  c.putText(w, CREATE_IN_SIZE, length);
+  putCreation(c, w, flags);
+  return 0;
+}
+
+export function tmpfile(c: Client): number {
+  const flags = creationFlags(c);
+  const w = c.ask(Op.TMPFILE, flags);
+  c.putNode(w);
+  putCreation(c, w, flags);
+  return 0;
+}
+
+function putCreation(c: Client, w: Writer, flags: number): void {
+  w.uint(flags);
+  w.uint(c.u32(CREATE_IN.mode) & 0o7777);
+  w.uint(c.u32(CREATE_IN.umask));
+  putCaller(c, w);
+  c.send();
+}
+
+/** An entry, and the handle it was opened with. */
+export function answerCreated(c: Client, slot: number): void {
+  const entryBytes = c.putEntryHere(c.answerBody);
+  const bytes = answerOpened(c, slot, c.answerBody + entryBytes);
+  c.answer(slot, entryBytes + bytes);
+}

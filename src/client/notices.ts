@@ -1,0 +1,73 @@
+/** What the client tells the kernel of its own accord. */
+import type { FuseDevice } from "../fuse/device.ts";
+import {
+  INVAL_ENTRY_OUT,
+  INVAL_ENTRY_OUT_SIZE,
+  INVAL_INODE_OUT,
+  INVAL_INODE_OUT_SIZE,
+  Notify,
+  POLL_WAKEUP_OUT_SIZE,
+  STORE_OUT,
+  STORE_OUT_SIZE,
+} from "../fuse/protocol.ts";
+
+/**
+ * Puts a whole small file into the page cache, so that no READ is needed.
+ *
+ * Only for a node that nobody has had open before: the kernel takes page locks
+ * for this, which a READ that waits for this very thread would hold.
+ */
+export function storeData(
+  fuse: FuseDevice,
+  nodeHigh: number,
+  nodeLow: number,
+  address: number,
+  length: number,
+): boolean {
+  const view = fuse.notice;
+  view.setUint32(STORE_OUT.nodeid, nodeLow, true);
+  view.setUint32(STORE_OUT.nodeid + 4, nodeHigh, true);
+  view.setBigUint64(STORE_OUT.offset, 0n, true);
+  view.setUint32(STORE_OUT.size, length, true);
+  view.setUint32(STORE_OUT.size + 4, 0, true);
+  return fuse.notify(Notify.STORE, STORE_OUT_SIZE, address, length) > 0;
+}
+
+/** Wakes those who poll the file with the kernel's number `high:low`. */
+export function wakePollers(fuse: FuseDevice, high: number, low: number): void {
+  fuse.notice.setUint32(0, low, true);
+  fuse.notice.setUint32(4, high, true);
+  fuse.notify(Notify.POLL, POLL_WAKEUP_OUT_SIZE, 0, 0);
+}
+
+/**
+ * Drops the attributes of a node; and its pages too if `data`. With `data` it
+ * may wait for READs of that node: never to be called by the thread that
+ * answers them.
+ */
+export function dropInode(fuse: FuseDevice, nodeHigh: number, nodeLow: number, data: boolean): void {
+  const view = fuse.notice;
+  view.setUint32(INVAL_INODE_OUT.ino, nodeLow, true);
+  view.setUint32(INVAL_INODE_OUT.ino + 4, nodeHigh, true);
+  // A negative offset means attributes alone (fuse_reverse_inval_inode).
+  view.setBigInt64(INVAL_INODE_OUT.off, data ? 0n : -1n, true);
+  view.setBigInt64(INVAL_INODE_OUT.len, 0n, true);
+  fuse.notify(Notify.INVAL_INODE, INVAL_INODE_OUT_SIZE, 0, 0);
+}
+
+/** Drops a name; it takes the directory's lock, so see `dropInode`. */
+export function dropEntry(
+  fuse: FuseDevice,
+  parentHigh: number,
+  parentLow: number,
+  nameAddress: number,
+  nameLength: number,
+): void {
+  const view = fuse.notice;
+  view.setUint32(INVAL_ENTRY_OUT.parent, parentLow, true);
+  view.setUint32(INVAL_ENTRY_OUT.parent + 4, parentHigh, true);
+  view.setUint32(INVAL_ENTRY_OUT.namelen, nameLength, true);
+  view.setUint32(INVAL_ENTRY_OUT.flags, 0, true);
+  // The name goes with its terminator.
+  fuse.notify(Notify.INVAL_ENTRY, INVAL_ENTRY_OUT_SIZE, nameAddress, nameLength + 1);
+}

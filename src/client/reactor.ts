@@ -1,0 +1,275 @@
+/**
+ * The thread of a mount: takes the kernel's requests and the server's answers as
+ * they come, and turns each into the other. It waits for nothing else.
+ */
+import { type FuseDevice, UNMOUNTED } from "../fuse/device.ts";
+import { INTERRUPT_IN, Opcode } from "../fuse/protocol.ts";
+import { E } from "../sys/errno.ts";
+import { POLLIN, POLLOUT, PollSet } from "../sys/poll.ts";
+import { Spin } from "../session/spin.ts";
+import { CLOSED, type Transport } from "../transport/transport.ts";
+import { ProtocolError } from "../wire/error.ts";
+import { Kind } from "../wire/frame.ts";
+import { NAME_MAX } from "../wire/limits.ts";
+import { Event, Op } from "../wire/ops.ts";
+import { interrupt, releaseTheDying } from "./callers.ts";
+import { cleanUp } from "./cleanup.ts";
+import type { Client } from "./client.ts";
+import { answers, fails, forwards } from "./dispatch.ts";
+import { answerInit } from "./init.ts";
+import { wakePollers } from "./notices.ts";
+import { State } from "./pending.ts";
+
+/** Requests taken in a row before answers are looked at again. */
+const TAKE_MAX = 32;
+/** How often slow requests and a silent server are looked at. */
+const CHECK_MS = 100;
+const NS_PER_MS = 1e6;
+/** Part of the bound after which a silent server is asked whether it is there. */
+const PROBE_SHARE = 3;
+
+export interface ReactorOptions {
+  /** Bound on a server's silence while a request waits; 0 for none. */
+  timeoutMs: number;
+  log: (level: "info" | "warn" | "error", text: string) => void;
+  /** Called once the kernel has been greeted. */
+  ready: () => void;
+}
+
+export class Reactor {
+  readonly #client: Client;
+  readonly #fuse: FuseDevice;
+  readonly #transport: Transport;
+  readonly #options: ReactorOptions;
+  readonly #polls = new PollSet(2);
+  readonly #spin = new Spin();
+  #lost = false;
+  #checkedNs = 0;
+  #heardNs = Bun.nanoseconds();
+  #probed = false;
+
+  constructor(client: Client, options: ReactorOptions) {
+    this.#client = client;
+    this.#fuse = client.fuse;
+    this.#transport = client.transport;
+    this.#options = options;
+  }
+
+  /** Serves until the file system is unmounted. */
+  run(): void {
+    while (true) {
+      let worked = this.#takeAnswers();
+      const taken = this.#takeRequests();
+      if (taken < 0) break;
+      if (taken > 0) worked = true;
+      if (!this.#client.lazy && this.#transport.pending && !this.#transport.flush()) {
+        this.#noteClosed();
+      }
+      if (worked) this.#spin.worked();
+      else if (!this.#spin.again()) this.#sleep();
+      this.#check();
+    }
+    if (!this.#lost) this.#sayGoodbye();
+  }
+
+  #takeAnswers(): boolean {
+    if (this.#lost) return false;
+    const got = this.#transport.receive();
+    if (got === CLOSED) {
+      this.#noteClosed();
+      return true;
+    }
+    if (got > 0) {
+      this.#heardNs = 0;
+      try {
+        while (this.#transport.next()) this.#frame();
+      } catch (error) {
+        this.#fault(error);
+      }
+    }
+    return got > 0;
+  }
+
+  #frame(): void {
+    switch (this.#transport.kind) {
+      case Kind.REPLY:
+        this.#reply();
+        break;
+      case Kind.EVENT:
+        this.#event();
+        break;
+      case Kind.GOODBYE: {
+        const { reader } = this.#transport;
+        reader.array();
+        reader.uint();
+        this.#options.log("warn", `The server ended the session: ${reader.latin1(NAME_MAX)}`);
+        this.#transport.close();
+        break;
+      }
+      default:
+        throw new ProtocolError(`frame of kind ${this.#transport.kind} is not for a client`);
+    }
+  }
+
+  #reply(): void {
+    const c = this.#client;
+    const { pending } = c;
+    const { reader } = this.#transport;
+    reader.array();
+    const slot = reader.uint();
+    const sequence = reader.uint();
+    const errno = reader.uint();
+    if (!pending.expects(slot, sequence)) throw new ProtocolError(`answer for idle slot ${slot}`);
+    const opcode = pending.opcode[slot] as number;
+    const op = pending.op[slot] as number;
+    if (pending.state[slot] === State.ASKED) this.#answer(slot, opcode, errno);
+    else if (pending.state[slot] === State.ABANDONED && errno === 0) cleanUp(c, opcode);
+    if (errno !== 0) c.counters.failed(op, errno);
+    c.counters.served(op, Bun.nanoseconds() - (pending.startedNs[slot] as number));
+    pending.release(slot);
+  }
+
+  #answer(slot: number, opcode: number, errno: number): void {
+    const c = this.#client;
+    if (errno === 0) {
+      answers[opcode]?.(c, slot);
+      return;
+    }
+    const fail = fails[opcode];
+    if (fail !== undefined) fail(c, slot, errno);
+    else c.answerErrno(slot, errno);
+  }
+
+  #event(): void {
+    const { reader } = this.#transport;
+    reader.array();
+    const event = reader.uint();
+    if (event !== Event.POLL_READY) throw new ProtocolError(`event ${event} is unknown`);
+    reader.uint64();
+    wakePollers(this.#fuse, reader.high, reader.low);
+  }
+
+  /** Whether another request can be forwarded now. */
+  get #hasRoom(): boolean {
+    return this.#lost || (this.#client.pending.hasRoom && !this.#transport.congested);
+  }
+
+  /** Takes what requests there are: how many, or -1 when unmounted. */
+  #takeRequests(): number {
+    let taken = 0;
+    while (taken < TAKE_MAX && this.#hasRoom) {
+      const length = this.#fuse.next();
+      if (length === UNMOUNTED) return -1;
+      if (length === 0) break;
+      taken++;
+      this.#request();
+      // A single caller waits for just this: it is sent before looking for more.
+      if (this.#client.pending.count === 1) break;
+    }
+    return taken;
+  }
+
+  #request(): void {
+    const c = this.#client;
+    const { opcode } = this.#fuse;
+    if (opcode === Opcode.INIT) {
+      const trouble = answerInit(c);
+      if (trouble === undefined) this.#options.ready();
+      else this.#options.log("error", trouble);
+      return;
+    }
+    if (opcode === Opcode.INTERRUPT) {
+      interrupt(c, c.u32(INTERRUPT_IN.unique), c.u32(INTERRUPT_IN.unique + 4));
+      return;
+    }
+    const silent = opcode === Opcode.FORGET || opcode === Opcode.BATCH_FORGET;
+    if (this.#lost) {
+      if (!silent) c.answerNow(lostErrno(opcode));
+      return;
+    }
+    const forward = forwards[opcode];
+    const errno = forward === undefined ? E.ENOSYS : forward(c);
+    if (errno !== 0) c.answerNow(errno);
+  }
+
+  #sleep(): void {
+    const polls = this.#polls;
+    this.#client.sendForgets();
+    this.#client.lazy = false;
+    if (this.#transport.pending && !this.#transport.flush()) this.#noteClosed();
+    polls.clear();
+    polls.add(this.#hasRoom ? this.#fuse.fd : -1, POLLIN);
+    const { fd, pending } = this.#transport;
+    if (!this.#lost) polls.add(fd, pending ? POLLIN | POLLOUT : POLLIN);
+    polls.wait(this.#client.pending.count > 0 ? CHECK_MS : -1);
+  }
+
+  /** Looks after callers that die and a server that is silent. */
+  #check(): void {
+    if (this.#client.pending.count === 0) return;
+    const now = Bun.nanoseconds();
+    if (this.#heardNs === 0) {
+      this.#heardNs = now;
+      this.#probed = false;
+    }
+    if (now - this.#checkedNs < CHECK_MS * NS_PER_MS) return;
+    // After idleness the silence begins with the first request.
+    if (now - this.#checkedNs > 2 * CHECK_MS * NS_PER_MS) this.#heardNs = now;
+    this.#checkedNs = now;
+    releaseTheDying(this.#client);
+    this.#checkSilence((now - this.#heardNs) / NS_PER_MS);
+  }
+
+  #checkSilence(silentMs: number): void {
+    const { timeoutMs } = this.#options;
+    if (timeoutMs === 0 || this.#lost) return;
+    if (silentMs > timeoutMs) {
+      this.#options.log("error", `The server has been silent for ${timeoutMs} ms: requests fail with EIO`);
+      this.#failAll(E.EIO);
+    } else if (silentMs > timeoutMs / PROBE_SHARE && !this.#probed && this.#hasRoom) {
+      this.#probed = true;
+      this.#client.askForOurselves(Op.PING);
+      this.#client.send();
+    }
+  }
+
+  #failAll(errno: number): void {
+    const { pending } = this.#client;
+    pending.forEachAsked((slot) => {
+      this.#client.answerErrno(slot, errno);
+      pending.state[slot] = State.ABANDONED;
+    });
+  }
+
+  #fault(error: unknown): void {
+    const reason = error instanceof ProtocolError ? error.message : ((error as Error).stack ?? error);
+    this.#options.log("error", `The server's answer was not understood, closing: ${reason}`);
+    this.#transport.close();
+    this.#noteClosed();
+  }
+
+  #noteClosed(): void {
+    if (this.#lost || !this.#transport.closed) return;
+    this.#lost = true;
+    this.#options.log("error", "The connection to the server is lost: the mount answers ENOTCONN");
+    this.#failAll(E.ENOTCONN);
+  }
+
+  #sayGoodbye(): void {
+    if (this.#transport.congested) return;
+    const w = this.#transport.begin(Kind.GOODBYE);
+    w.array(2);
+    w.uint(0);
+    w.latin1("unmounted");
+    this.#transport.end();
+    this.#transport.flush();
+    this.#transport.close();
+  }
+}
+
+/** What a request gets when there is no server: closing always succeeds. */
+function lostErrno(opcode: number): number {
+  const closes =
+    opcode === Opcode.RELEASE || opcode === Opcode.RELEASEDIR || opcode === Opcode.FLUSH;
+  return closes ? 0 : E.ENOTCONN;
+}
