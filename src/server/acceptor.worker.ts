@@ -2,6 +2,7 @@
  * The thread that waits for clients. It checks who they are as far as the
  * listener can tell and hands their connections to the reactors.
  */
+import { E } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
 import { drainEventfd, POLLIN, PollSet } from "../sys/poll.ts";
 import { accept, peerCredentials, setBuffers, tuneTcp } from "../sys/socket.ts";
@@ -31,6 +32,9 @@ declare const self: {
 
 /** Socket buffers large enough for several bulk frames. */
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** How long to wait when there is no descriptor or memory for a connection. */
+const ACCEPT_PAUSE_MS = 50;
 
 /** Why this peer may not connect, or undefined if it may. */
 function refusal(fd: number, listener: Listener): string | undefined {
@@ -70,9 +74,12 @@ function serve(data: AcceptorData): void {
       if (polls.revents(i + 1) === 0) return;
       const fd = accept(listener.fd);
       if (fd >= 0) admit(fd, listener, mailboxes);
+      // The connection stays in the queue and would be found again at once.
+      else if (fd !== -E.EAGAIN) Bun.sleepSync(ACCEPT_PAUSE_MS);
     });
   }
   drainEventfd(data.stopFd);
+  for (const listener of data.listeners) close(listener.fd);
 }
 
 self.onmessage = (event) => serve(event.data);

@@ -1,5 +1,4 @@
 /** A thread that runs the system calls of one reactor's queue. */
-import { SYS } from "../sys/arch.ts";
 import { E } from "../sys/errno.ts";
 import { signalEventfd } from "../sys/poll.ts";
 import { gettid, onSignalInterrupt } from "../sys/process.ts";
@@ -42,8 +41,9 @@ function run(queue: CallQueue, id: number): number {
   const n = (i: number) => numbers[at + i] as number;
   if (Atomics.load(queue.cancelled, id) === 1) return -E.EINTR;
   const result = rawSyscall(n(0), n(1), n(2), n(3), n(4), n(5), n(6));
-  const interrupted = result === -E.EINTR && Atomics.load(queue.cancelled, id) === 0;
-  return interrupted && n(0) !== SYS.fcntl ? run(queue, id) : result;
+  // The signal was for a job that this thread had just ended.
+  const stray = result === -E.EINTR && Atomics.load(queue.cancelled, id) === 0;
+  return stray ? run(queue, id) : result;
 }
 
 function serve(data: CallThreadData): void {

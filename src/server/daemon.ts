@@ -2,7 +2,7 @@
  * The server as main sees it: listeners, the acceptor's thread, the reactors'
  * threads (started when a first client needs them) and their call threads.
  */
-import { chmodSync, mkdirSync, unlinkSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
@@ -138,7 +138,7 @@ class Daemon implements ServerDaemon {
     for (const reactor of this.#reactors) reactor.mailbox.stop();
     await Promise.all(this.#reactors.map((reactor) => reactor.done));
     for (const address of this.#options.listen) {
-      if (address.kind === "unix") unlinkSync(address.path);
+      if (address.kind === "unix") rmSync(address.path, { force: true });
     }
   }
 

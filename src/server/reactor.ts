@@ -5,12 +5,13 @@
  */
 import type { Counters } from "../info/counters.ts";
 import { Spin } from "../session/spin.ts";
+import { close } from "../sys/open.ts";
 import { drainEventfd, POLLIN, POLLOUT, PollSet } from "../sys/poll.ts";
 import { peerCredentials } from "../sys/socket.ts";
 import { SocketTransport } from "../transport/socket.ts";
 import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
-import { GREETING_TIMEOUT_MS, SESSIONS_MAX } from "../wire/limits.ts";
+import { GREETERS_MAX, GREETING_TIMEOUT_MS, SESSIONS_MAX } from "../wire/limits.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { WATCHES_MAX } from "./polls.ts";
 import type { ReactorServices } from "./services.ts";
@@ -64,7 +65,7 @@ export class Reactor {
         for (const seat of this.#seats) this.#flush(seat);
       }
       if (worked) this.#spin.worked();
-      else if (!this.#spin.again()) this.#sleep();
+      else if (!this.#spin.again()) this.#look(this.#timeoutMs());
       this.#tidy();
     }
     for (const seat of this.#seats) seat.session.end(Goodbye.SHUTDOWN, "server is stopping");
@@ -80,6 +81,12 @@ export class Reactor {
       const peer = known
         ? { description: `uid ${who.uid}, pid ${who.pid}`, uid: who.uid }
         : { description: "a TCP client" };
+      if (this.#seats.filter((seat) => !seat.session.greeted).length >= GREETERS_MAX) {
+        this.#log("warn", `Refused ${peer.description}: too many clients that say nothing`);
+        close(fd);
+        this.#mailbox.ended();
+        continue;
+      }
       const transport = new SocketTransport(fd, peer);
       const session = new Session(transport, this.#services);
       this.#seats.push({ session, transport, sinceNs: Bun.nanoseconds(), index: -1 });
@@ -124,7 +131,8 @@ export class Reactor {
     session.end(Goodbye.PROTOCOL, "the server had an internal error: see its log");
   }
 
-  #sleep(): void {
+  /** Waits at most `timeoutMs` for anything to do, and sees to polls and cancelled calls. */
+  #look(timeoutMs: number): void {
     const polls = this.#polls;
     polls.clear();
     polls.add(this.#mailbox.wakeFd, POLLIN);
@@ -132,7 +140,7 @@ export class Reactor {
       seat.index = polls.add(seat.transport.fd, seat.transport.pending ? POLLOUT : POLLIN);
     }
     this.#services.polls.addTo(polls);
-    polls.wait(this.#timeoutMs());
+    polls.wait(timeoutMs);
     if (polls.revents(0) !== 0) drainEventfd(this.#mailbox.wakeFd);
     this.#services.polls.deliver(polls);
     if (this.#services.calls.cancelling) this.#services.calls.interruptAgain();
@@ -149,6 +157,9 @@ export class Reactor {
     const now = Bun.nanoseconds();
     if (now - this.#tidiedNs < TIDY_MS * NS_PER_MS) return;
     this.#tidiedNs = now;
+    if (this.#leaving.length > 0) this.#reap();
+    // A thread that never sleeps has to look after these all the same.
+    if (this.#services.polls.size > 0 || this.#services.calls.cancelling) this.#look(0);
     for (const seat of this.#seats) {
       const age = now - seat.sinceNs;
       if (!seat.session.greeted && age > GREETING_TIMEOUT_MS * NS_PER_MS) {

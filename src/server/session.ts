@@ -5,13 +5,12 @@
  */
 import type { Counters } from "../info/counters.ts";
 import { PathBuffer } from "../sys/cstring.ts";
-import { E } from "../sys/errno.ts";
 import type { Transport } from "../transport/transport.ts";
 import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { NAME_MAX, REPLAY_MAX, SLOTS_MAX } from "../wire/limits.ts";
-import { ARGUMENTS, changesSomething, OP_COUNT, Op } from "../wire/ops.ts";
+import { ARGUMENTS, changesSomething, OP_COUNT } from "../wire/ops.ts";
 import type { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { greet } from "./greeting.ts";
@@ -53,7 +52,9 @@ export class Session {
   readonly #sequences = new Float64Array(SLOTS_MAX);
   /** Slots whose request is under way in another thread. */
   readonly #busy = new Uint8Array(SLOTS_MAX);
+  /** The last answer of each slot that changed something, and its request's sequence. */
   readonly #kept: (Buffer | undefined)[] = [];
+  readonly #keptSequences = new Float64Array(SLOTS_MAX);
   /** What to call when a slot's request is cancelled. */
   readonly #cancels = new Map<number, () => void>();
   #headerStart = 0;
@@ -238,6 +239,7 @@ export class Session {
     this.slot = slot;
     this.sequence = sequence;
     this.op = op;
+    if (sequence === 0) throw new ProtocolError("sequences begin at 1");
     const last = this.#sequences[slot] as number;
     if (sequence !== last + 1) {
       this.#repeated(sequence, last);
@@ -267,13 +269,13 @@ export class Session {
     const kept = this.#kept[this.slot];
     if (changing[this.op] === 0) {
       this.#run(this.op);
-    } else if (kept !== undefined) {
+    } else if (kept !== undefined && this.#keptSequences[this.slot] === sequence) {
       const w = this.transport.begin(Kind.REPLY);
       w.bytes.set(kept, w.at);
       w.at += kept.length;
       this.transport.end();
     } else {
-      this.fail(E.EIO);
+      throw new ProtocolError(`slot ${this.slot} repeats ${sequence} as another operation`);
     }
   }
 
@@ -288,6 +290,7 @@ export class Session {
     const whole = Buffer.from(kept.buffer, 0, length);
     whole.set(w.bytes.subarray(this.#headerStart, w.at));
     this.#kept[this.slot] = whole;
+    this.#keptSequences[this.slot] = this.sequence;
   }
 
   #cancel(): void {
@@ -302,6 +305,3 @@ export class Session {
 }
 
 export type Operation = (session: Session) => number;
-
-/** Numbers of operations that a session must be attached for: all but these. */
-export const WITHOUT_TREE: ReadonlySet<number> = new Set([Op.ATTACH, Op.INFO]);

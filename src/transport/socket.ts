@@ -24,6 +24,29 @@ const OUT_BYTES = GATHER_MAX + FRAME_MAX;
 const ZEROS_BYTES = 64 * 1024;
 
 let zeros: Region | undefined;
+/** One gather list for all connections of a thread: it is filled anew for each call. */
+const iov = new IoVec(2);
+
+/** Errors of sendfile(2) that are the connection's, not the file's. */
+const OF_CONNECTION: ReadonlySet<number> = new Set([
+  -E.EPIPE,
+  -E.ECONNRESET,
+  -E.ENOTCONN,
+  -E.ETIMEDOUT,
+  -E.EHOSTUNREACH,
+  -E.ENETUNREACH,
+]);
+
+let fileHasFailed = false;
+
+/**
+ * Whether `endWithFile` may be used. A file that cannot be read after its frame
+ * was begun costs the connection, because the frame cannot be completed; files
+ * are read before their frame from then on, so that the error can be told.
+ */
+export function filesCanBeSent(): boolean {
+  return !fileHasFailed;
+}
 
 export class SocketTransport implements Transport {
   readonly fd: number;
@@ -39,7 +62,6 @@ export class SocketTransport implements Transport {
   readonly #in = allocate(IN_BYTES);
   readonly #out = allocate(OUT_BYTES);
   readonly #writer = new Writer(this.#out);
-  readonly #iov = new IoVec(2);
   /** Received bytes lie at [#head, #tail) of #in. */
   #head = 0;
   #tail = 0;
@@ -87,6 +109,8 @@ export class SocketTransport implements Transport {
       this.#head = 0;
     }
     const room = Math.min(limit, IN_BYTES - this.#tail);
+    // Full of frames that wait to be served: recv(2) of nothing would look like the end.
+    if (room === 0) return WOULD_BLOCK;
     const got = recv(this.fd, this.#in.address + this.#tail, room);
     if (got > 0) {
       this.#tail += got;
@@ -191,13 +215,14 @@ export class SocketTransport implements Transport {
     if (this.#bulkFd >= 0) {
       if (gathered > 0) return send(this.fd, from, gathered, MSG_MORE);
       const sent = sendfile(this.fd, this.#bulkFd, this.#bulkAddress, this.#bulkLeft);
+      if (sent < 0 && sent !== -E.EAGAIN && !OF_CONNECTION.has(sent)) fileHasFailed = true;
       // The file became shorter than promised: the frame is filled up with zeros.
       return sent === 0 ? this.#sendZeros() : sent;
     }
     if (gathered === 0) return send(this.fd, this.#bulkAddress, this.#bulkLeft, 0);
-    this.#iov.set(0, from, gathered);
-    this.#iov.set(1, this.#bulkAddress, this.#bulkLeft);
-    return writev(this.fd, this.#iov.address, 2);
+    iov.set(0, from, gathered);
+    iov.set(1, this.#bulkAddress, this.#bulkLeft);
+    return writev(this.fd, iov.address, 2);
   }
 
   #sendZeros(): number {
