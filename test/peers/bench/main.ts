@@ -17,6 +17,11 @@ import { cleanStale, Scratch } from "./scratch.ts";
 import { memoryTable, rowTable, sshfsTable } from "./table.ts";
 import { makeArchives, makeTemplate } from "./tree.ts";
 
+/** The exit code of a program that a signal ended, as shells have it. */
+const INTERRUPTED = 130;
+/** An interrupted run must be cleaned up within this time. */
+const END_MS = 30_000;
+
 const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
 
 /** Scenarios that have a wanted row; a scenario that measures several is run as a whole. */
@@ -36,6 +41,7 @@ async function measure(
   options: Options,
   contestants: Contestant[],
   scratch: Scratch,
+  interrupted: AbortSignal,
 ): Promise<Results> {
   const template = scratch.directory("template");
   say(`making the tree in ${scratch.path}`);
@@ -44,7 +50,7 @@ async function measure(
   const pool = new Pool();
   const results = new Results(contestants);
   try {
-    const ground = { scratch, template, pool };
+    const ground = { scratch, template, pool, interrupted };
     await new Measurement(ground, options.effort, results, say).run(planFor(options.rows));
   } finally {
     pool.terminate();
@@ -55,52 +61,64 @@ async function measure(
 function print(results: Results, options: Options): void {
   const { kernel, cpu, cpus, loadAverage } = machine();
   const { rounds, measureMs, files } = options.effort;
+  const parts = [
+    ["", rowTable(results)],
+    ["Every sshfs:\n", sshfsTable(results)],
+    ["Resident memory of the default mounts, MiB:\n", memoryTable(results)],
+    ["Failures:\n", results.errors().join("\n")],
+  ];
   process.stdout.write(
     [
       `${cpus} × ${cpu}, kernel ${kernel}, load average ${loadAverage.toFixed(2)}`,
       `medians of ${rounds} rounds, ${measureMs} ms a cell; untar and git status: ${files} files`,
-      "",
-      rowTable(results),
-      "",
-      sshfsTable(results),
-      "",
-      "Resident memory of the default mounts, MiB",
-      memoryTable(results),
+      ...parts.filter(([, text]) => text !== "").map(([head, text]) => `\n${head}${text}`),
       "",
     ].join("\n"),
   );
+}
+
+/** Lets signals end the run early; the signal that it gives makes the run stop and clean up. */
+function stopOnSignals(scratch: Scratch): AbortSignal {
+  const controller = new AbortController();
+  const stop = () => {
+    if (controller.signal.aborted) return;
+    controller.abort(new Error("interrupted"));
+    scratch.halt();
+    setTimeout(() => {
+      say(`cannot end in order; the next run cleans up ${scratch.path}`);
+      process.exit(INTERRUPTED);
+    }, END_MS).unref();
+  };
+  process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", stop);
+  return controller.signal;
 }
 
 /** Returns the exit code. */
 async function bench(options: Options): Promise<number> {
   const started = new Date();
   planFor(options.rows);
-  checkPossible(choose(allContestants({ nullfs: "", inetd: "" }), options.only));
+  const names = allContestants({ qtfs: options.qtfs, nullfs: "", inetd: "" });
+  checkPossible(choose(names, options.only), options.qtfs);
   await installPackages();
   await cleanStale(options.directory);
   const scratch = new Scratch(options.directory);
-  let cleaned: Promise<void> | undefined;
-  const clean = () => {
-    cleaned ??= scratch.clean();
-    return cleaned;
-  };
-  const stop = async () => {
-    say("interrupted, cleaning up");
-    await clean();
-    process.exit(130);
-  };
-  process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", stop);
+  const interruption = stopOnSignals(scratch);
   try {
     const helpers = await buildHelpers(scratch.path);
-    const contestants = choose(allContestants(helpers), options.only);
-    const results = await measure(options, contestants, scratch);
+    const all = allContestants({ ...helpers, qtfs: options.qtfs });
+    const contestants = choose(all, options.only);
+    const results = await measure(options, contestants, scratch, interruption);
     print(results, options);
     mkdirSync(dirname(options.json), { recursive: true });
     writeFileSync(options.json, toJson(results, options, started));
     say(`figures in ${options.json}`);
     return results.errors().length > 0 ? 1 : 0;
+  } catch (error) {
+    if (!interruption.aborted) throw error;
+    say("interrupted");
+    return INTERRUPTED;
   } finally {
-    await clean();
+    await scratch.clean();
   }
 }
 

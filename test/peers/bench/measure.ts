@@ -6,6 +6,8 @@ import { type Ground, Stack } from "./stack.ts";
 
 /** After a hanging caller was set free, it must come back within this time. */
 const FREED_MS = 10_000;
+/** Of an error, which may carry what a daemon wrote. */
+const ERROR_LENGTH = 500;
 
 export interface Plan {
   readonly fresh: FreshScenario[];
@@ -43,6 +45,7 @@ export class Measurement {
     kill: () => void,
     run: () => Promise<Samples>,
   ): Promise<boolean> {
+    this.ground.interrupted.throwIfAborted();
     const late = new Error(`No end within ${timeoutMs} ms`);
     let isLate = false;
     const stuck = Promise.withResolvers<never>();
@@ -60,9 +63,10 @@ export class Measurement {
       }
       return true;
     } catch (error) {
+      this.ground.interrupted.throwIfAborted();
       if (error === late) throw error;
-      const why = isLate ? late : error;
-      for (const row of rows) this.results.cell(row, cell.contestant.name).error = String(why);
+      const why = String(isLate ? late : error).slice(0, ERROR_LENGTH);
+      for (const row of rows) this.results.cell(row, cell.contestant.name).error = why;
       this.say(`${cell.contestant.name}: ${why}`);
       return false;
     } finally {
@@ -90,10 +94,13 @@ export class Measurement {
 
   async #steady(mode: Mode, scenarios: SteadyScenario[]): Promise<void> {
     const stacks = new Map<string, Stack>();
+    const contestants = this.results.contestants.filter(
+      ({ modes }) => modes?.includes(mode) ?? true,
+    );
     for (const scenario of scenarios) {
       this.#announce(scenario.rows);
       for (let round = -1; round < this.effort.rounds; round++) {
-        for (const contestant of this.results.contestants) {
+        for (const contestant of contestants) {
           await this.#steadyCell(scenario, contestant, round < 0, stacks);
         }
       }
@@ -128,7 +135,8 @@ export class Measurement {
 
   async #startSteady(contestant: Contestant, mode: Mode): Promise<Stack> {
     const stack = await Stack.start(this.ground, contestant, mode);
-    if (mode === "default" && contestant.mount && !this.results.memory.has(contestant.name)) {
+    const counts = mode === "default" && contestant.mount && !contestant.holdsTree;
+    if (counts && !this.results.memory.has(contestant.name)) {
       const idle = stack.memory();
       this.results.memory.set(contestant.name, { idle, after: idle });
     }

@@ -3,6 +3,8 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { Effort } from "./rows/types.ts";
 
+const REPOSITORY = resolve(import.meta.dir, "../../..");
+
 export const USAGE = `Usage: scripts/bench [options]
 
 Measures qtfs, sshfs, the bare directory and a null FUSE file system side by side.
@@ -14,6 +16,7 @@ Measures qtfs, sshfs, the bare directory and a null FUSE file system side by sid
                        qtfs-unix qtfs-tcp bare sshfs-… floor; qtfs sshfs
   --dir DIR            where the exported trees lie (default /dev/shm)
   --json FILE          where the figures go (default .cache/bench.json)
+  --qtfs FILE          the executable to measure (default dist/qtfs)
   --help               this text
 `;
 
@@ -23,6 +26,7 @@ export interface Options {
   readonly only: string[];
   readonly directory: string;
   readonly json: string;
+  readonly qtfs: string;
   readonly help: boolean;
 }
 
@@ -39,7 +43,8 @@ export function parseOptions(argv: string[]): Options {
       rows: { type: "string", default: "" },
       only: { type: "string", default: "" },
       dir: { type: "string", default: "/dev/shm" },
-      json: { type: "string", default: resolve(import.meta.dir, "../../../.cache/bench.json") },
+      json: { type: "string", default: `${REPOSITORY}/.cache/bench.json` },
+      qtfs: { type: "string", default: `${REPOSITORY}/dist/qtfs` },
       help: { type: "boolean", default: false },
     },
   });
@@ -54,6 +59,7 @@ export function parseOptions(argv: string[]): Options {
     only: values.only.split(",").filter((name) => name !== ""),
     directory: resolve(values.dir),
     json: resolve(values.json),
+    qtfs: resolve(values.qtfs),
     help: values.help,
   };
 }

@@ -1,8 +1,7 @@
 /** What the bench needs of the machine: packages, and two small C programs. */
 import { existsSync, readdirSync } from "node:fs";
 import { resolve } from "node:path";
-import type { Helpers } from "./contestants/index.ts";
-import { QTFS } from "./contestants/qtfs.ts";
+import type { Programs } from "./contestants/index.ts";
 import type { Contestant } from "./contestants/types.ts";
 import { run } from "./processes.ts";
 
@@ -33,7 +32,7 @@ export async function installPackages(): Promise<void> {
 }
 
 /** Builds the floor and the helper of `directport` in `directory`. */
-export async function buildHelpers(directory: string): Promise<Helpers> {
+export async function buildHelpers(directory: string): Promise<Omit<Programs, "qtfs">> {
   const sources = readdirSync(`${PEERS}/nullfs`)
     .filter((name) => name.endsWith(".c"))
     .map((name) => `${PEERS}/nullfs/${name}`);
@@ -45,11 +44,11 @@ export async function buildHelpers(directory: string): Promise<Helpers> {
 }
 
 /** Fails with a sentence when the run cannot be. */
-export function checkPossible(contestants: Contestant[]): void {
+export function checkPossible(contestants: Contestant[], qtfs: string): void {
   if (process.getuid?.() !== 0) throw new Error("The bench mounts file systems: run it as root");
-  if (contestants.some(({ family }) => family === "qtfs") && !existsSync(QTFS)) {
+  if (contestants.some(({ family }) => family === "qtfs") && !existsSync(qtfs)) {
     throw new Error(
-      `${QTFS} is missing: run scripts/build first, or leave qtfs out with --only bare,sshfs,floor`,
+      `${qtfs} is missing: run scripts/build first, or leave qtfs out with --only bare,sshfs,floor`,
     );
   }
 }

@@ -20,7 +20,8 @@ export function machine() {
 export function toJson(results: Results, options: Options, started: Date): string {
   const names = results.contestants.map(({ name }) => name);
   const rows = results.rows.map((row) => {
-    const best = results.bestSshfs(row);
+    const best = results.best("sshfs", row);
+    const floor = results.best("floor", row);
     const cells = names.map((name) => {
       const { samples, error } = results.cell(row, name);
       const cell = {
@@ -30,11 +31,11 @@ export function toJson(results: Results, options: Options, started: Date): strin
         samples: samples.map((sample) => sample.value),
         error,
         timesBetterThanBestSshfs: results.timesBetter(row, name, best),
-        floorTimesBetter: results.timesBetter(row, "floor", name),
+        floorTimesBetter: results.timesBetter(row, floor, name),
       };
       return [name, cell] as const;
     });
-    return { ...row, bestSshfs: best, contestants: Object.fromEntries(cells) };
+    return { ...row, bestSshfs: best, bestFloor: floor, contestants: Object.fromEntries(cells) };
   });
   const document = {
     started: started.toISOString(),

@@ -1,5 +1,5 @@
 /** Samples gathered, their medians, and who is the best. */
-import type { Contestant } from "./contestants/types.ts";
+import type { Contestant, Family } from "./contestants/types.ts";
 import { lessIsBetter, type Row, type Sample } from "./rows/types.ts";
 import type { Memory } from "./stack.ts";
 
@@ -48,11 +48,11 @@ export class Results {
     return values.length > 0 ? median(values) : undefined;
   }
 
-  /** The sshfs contestant that is the fastest in the row. */
-  bestSshfs(row: Row): string | undefined {
+  /** The contestant of a family that is the fastest in the row. */
+  best(family: Family, row: Row): string | undefined {
     const sign = lessIsBetter(row) ? 1 : -1;
     const ranked = this.contestants
-      .filter(({ family }) => family === "sshfs")
+      .filter((contestant) => contestant.family === family)
       .map(({ name }) => ({ name, value: this.value(row, name) }))
       .filter((entry) => entry.value !== undefined)
       .sort((a, b) => sign * ((a.value as number) - (b.value as number)));
@@ -60,11 +60,17 @@ export class Results {
   }
 
   /** How many times better `one` is than `other`; above 1 is better, in every unit. */
-  timesBetter(row: Row, one: string, other: string | undefined): number | undefined {
-    const a = this.value(row, one);
+  timesBetter(row: Row, one: string | undefined, other: string | undefined): number | undefined {
+    const a = one === undefined ? undefined : this.value(row, one);
     const b = other === undefined ? undefined : this.value(row, other);
     if (a === undefined || b === undefined) return undefined;
     return lessIsBetter(row) ? b / a : a / b;
+  }
+
+  /** Whether any contestant has such a thing at all: the bare directory starts no daemon. */
+  isMeasured(row: Row): boolean {
+    const cells = this.contestants.map(({ name }) => this.cell(row, name));
+    return cells.some(({ samples, error }) => samples.length > 0 || error !== undefined);
   }
 
   errors(): string[] {

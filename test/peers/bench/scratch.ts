@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { abort as abortMounts, mountsBelow, unmount } from "./mounts.ts";
-import { end, isAlive, marked } from "./processes.ts";
+import { end, isAlive, marked, signal } from "./processes.ts";
 
 const PREFIX = "qtfs-bench.";
 
@@ -21,6 +21,12 @@ export class Scratch {
     const path = [this.path, ...names].join("/");
     mkdirSync(path, { recursive: true });
     return path;
+  }
+
+  /** Kills all daemons and sets free who waits for them. */
+  halt(): void {
+    signal(marked(`${this.path}:`), "SIGKILL");
+    abortMounts(this.path);
   }
 
   clean(): Promise<void> {

@@ -21,6 +21,8 @@ export interface Ground {
   readonly scratch: Scratch;
   readonly template: string;
   readonly pool: Pool;
+  /** Aborted when the run was interrupted: nothing may be started any more. */
+  readonly interrupted: AbortSignal;
 }
 
 export class Stack {
@@ -62,8 +64,10 @@ export class Stack {
     try {
       await contestant.prepare?.(place.files);
       const server = contestant.server?.(place);
+      ground.interrupted.throwIfAborted();
       const serverMs = server && (await startServer(server, `${mark}:server`, `${log}.server`));
       const mount = contestant.mount?.(place);
+      ground.interrupted.throwIfAborted();
       const mountMs =
         mount && (await startMount(ground.pool, mount, place.target, mark, `${log}.mount`));
       if (contestant.holdsTree) {

@@ -34,54 +34,77 @@ function figure(results: Results, row: Row, name: string | undefined): string {
   const value = results.value(row, name);
   if (value === undefined) return results.cell(row, name).error ? "failed" : NOTHING;
   const latency = results.latencyUs(row, name, "p50Us");
-  return latency === undefined ? short(value) : `${short(value)} (${short(latency)} µs)`;
+  const mark = results.cell(row, name).error ? " !" : "";
+  return short(value) + (latency === undefined ? "" : ` (${short(latency)} µs)`) + mark;
 }
 
 const times = (ratio: number | undefined) => (ratio === undefined ? NOTHING : `${short(ratio)} ×`);
 
-/** All rows; ops/s carry their p50. Ratios above 1 favour qtfs, but for the cost. */
-export function rowTable(results: Results): string {
-  const single = results.contestants.filter(({ family }) => family !== "sshfs");
-  const qtfs = single.filter(({ family }) => family === "qtfs");
-  const hasFloor = single.some(({ family }) => family === "floor");
-  const head = [
-    ...["", "unit", ...single.map(({ name }) => name), "best sshfs", "which"],
-    ...qtfs.map(({ name }) => `${name}/sshfs`),
-    ...(hasFloor ? qtfs.map(({ name }) => `floor/${name}`) : []),
+interface Column {
+  readonly head: string;
+  cell(row: Row): string;
+}
+
+const withUnit: Column[] = [
+  { head: "", cell: (row) => row.id },
+  { head: "unit", cell: (row) => row.unit },
+];
+
+function tableOf(results: Results, columns: Column[]): string {
+  const measured = results.rows.filter((row) => results.isMeasured(row));
+  const lines = measured.map((row) => columns.map((column) => column.cell(row)));
+  return align([columns.map(({ head }) => head), ...lines]);
+}
+
+/** What the best of a family reaches; how far qtfs is above sshfs, and below the floor. */
+function bestOf(results: Results, family: "sshfs" | "floor"): Column[] {
+  const members = results.contestants.filter((contestant) => contestant.family === family);
+  const qtfs = results.contestants.filter((contestant) => contestant.family === "qtfs");
+  if (members.length === 0) return [];
+  const best = (row: Row) => results.best(family, row);
+  const which = (row: Row) => best(row)?.replace("sshfs-", "") ?? NOTHING;
+  return [
+    { head: `best ${family}`, cell: (row) => figure(results, row, best(row)) },
+    ...(members.length > 1 ? [{ head: "which", cell: which }] : []),
+    ...qtfs.map(({ name }) =>
+      family === "sshfs"
+        ? {
+            head: `${name}/sshfs`,
+            cell: (row: Row) => times(results.timesBetter(row, name, best(row))),
+          }
+        : {
+            head: `floor/${name}`,
+            cell: (row: Row) => times(results.timesBetter(row, best(row), name)),
+          },
+    ),
   ];
-  const lines = results.rows.map((row) => {
-    const best = results.bestSshfs(row);
-    return [
-      row.id,
-      row.unit,
-      ...single.map(({ name }) => figure(results, row, name)),
-      figure(results, row, best),
-      best?.replace("sshfs-", "") ?? NOTHING,
-      ...qtfs.map(({ name }) => times(results.timesBetter(row, name, best))),
-      ...(hasFloor ? qtfs.map(({ name }) => times(results.timesBetter(row, "floor", name))) : []),
-    ];
-  });
-  return align([head, ...lines]);
+}
+
+/** All rows; ops/s carry their p50. Ratios above 1 favour the one before the slash. */
+export function rowTable(results: Results): string {
+  const alone = results.contestants.filter(({ family }) => family === "qtfs" || family === "bare");
+  return tableOf(results, [
+    ...withUnit,
+    ...alone.map(({ name }) => ({
+      head: name,
+      cell: (row: Row) => figure(results, row, name),
+    })),
+    ...bestOf(results, "sshfs"),
+    ...bestOf(results, "floor"),
+  ]);
 }
 
 /** Each sshfs contestant in each row, to see what "best" was chosen from. */
 export function sshfsTable(results: Results): string {
-  const names = results.contestants
+  const columns = results.contestants
     .filter(({ family }) => family === "sshfs")
-    .map(({ name }) => name);
-  const lines = results.rows.map((row) => [
-    row.id,
-    row.unit,
-    ...names.map((name) => {
-      const value = results.value(row, name);
-      return value === undefined ? figure(results, row, name) : short(value);
-    }),
-  ]);
-  return align([["", "unit", ...names], ...lines]);
+    .map(({ name }) => ({ head: name, cell: (row: Row) => figure(results, row, name) }));
+  return columns.length === 0 ? "" : tableOf(results, [...withUnit, ...columns]);
 }
 
 /** Resident memory of the default mounts, in MiB. */
 export function memoryTable(results: Results): string {
+  if (results.memory.size === 0) return "";
   const head = ["", "mount idle", "server idle", "mount after", "server after"];
   const lines = [...results.memory].map(([name, { idle, after }]) => [
     name,

@@ -6,6 +6,7 @@ import { AT_FDCWD } from "../../../src/sys/open.ts";
 import { check, clockMs, cStrings, lastDevice, statx } from "./calls.ts";
 import { BUCKETS, bucketOf } from "./histogram.ts";
 import { LOADS, type LoadName } from "./loads/index.ts";
+import type { Load } from "./loads/load.ts";
 
 declare const self: Worker;
 
@@ -46,7 +47,7 @@ export type Answer =
   | { kind: "mounted"; atMs: number }
   | { kind: "error"; message: string };
 
-function repeat(step: () => number, ms: number, maxSteps: number, latencies: Uint32Array) {
+function repeat({ step, settle }: Load, ms: number, maxSteps: number, latencies: Uint32Array) {
   const start = Bun.nanoseconds();
   const deadline = start + ms * 1e6;
   let units = 0;
@@ -60,7 +61,8 @@ function repeat(step: () => number, ms: number, maxSteps: number, latencies: Uin
     latencies[bucket] = (latencies[bucket] as number) + 1;
     last = end;
   }
-  return { units, steps, elapsedNs: last - start, latencies };
+  settle?.();
+  return { units, steps, elapsedNs: Bun.nanoseconds() - start, latencies };
 }
 
 function runLoad(job: LoadJob): LoadResult {
@@ -68,8 +70,8 @@ function runLoad(job: LoadJob): LoadResult {
   try {
     self.postMessage({ kind: "ready" } satisfies Answer);
     Atomics.wait(job.gate, 0, 0);
-    if (job.warmMs > 0) repeat(load.step, job.warmMs, Infinity, new Uint32Array(BUCKETS));
-    return repeat(load.step, job.measureMs, job.maxSteps, new Uint32Array(BUCKETS));
+    if (job.warmMs > 0) repeat(load, job.warmMs, Infinity, new Uint32Array(BUCKETS));
+    return repeat(load, job.measureMs, job.maxSteps, new Uint32Array(BUCKETS));
   } finally {
     load.close();
   }

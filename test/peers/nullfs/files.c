@@ -14,7 +14,7 @@ void do_init(struct request *request)
 	uint32_t wanted = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
 			  FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS |
 			  FUSE_MAX_PAGES | FUSE_HANDLE_KILLPRIV_V2 | FUSE_CACHE_SYMLINKS;
-	if (caching)
+	if (writeback)
 		wanted |= FUSE_WRITEBACK_CACHE;
 	struct fuse_init_out out = {
 		.major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION,
@@ -104,7 +104,7 @@ void do_write(struct request *request)
 	int error = end > node->size ? node_resize(node, end) : 0;
 	if (!error) {
 		memcpy(node->data + in->offset, in + 1, in->size);
-		if (!caching) /* with writeback the kernel keeps the times itself */
+		if (!writeback) /* with it the kernel keeps the times itself */
 			node->mtime = node->ctime = now();
 	}
 	reply(request, error, error ? NULL : &out, error ? 0 : sizeof(out));

@@ -1,6 +1,7 @@
 /*
- * nullfs [-u] [-s MICROSECONDS] MOUNTPOINT
- *   -u  uncached: zero timeouts, direct_io (otherwise: long timeouts, writeback)
+ * nullfs [-u] [-w] [-s MICROSECONDS] MOUNTPOINT
+ *   -u  uncached: zero timeouts, direct_io (otherwise: long timeouts, page cache)
+ *   -w  writeback: write(2) ends in the page cache (otherwise: with the daemon)
  *   -s  how long to look for the next request with sched_yield before poll(2);
  *       0 sleeps at once
  * Stays in the foreground until it is unmounted or ended by a signal.
@@ -19,6 +20,7 @@
 #define BUFFER ((1u << 20) + 8192)
 
 int caching = 1;
+int writeback;
 int device;
 
 static void (*const operations[])(struct request *) = {
@@ -79,16 +81,18 @@ int main(int argc, char **argv)
 	int option;
 	int64_t spin_us = 50;
 	char options[128];
-	while ((option = getopt(argc, argv, "us:")) != -1) {
+	while ((option = getopt(argc, argv, "uws:")) != -1) {
 		if (option == 'u')
 			caching = 0;
+		else if (option == 'w')
+			writeback = 1;
 		else if (option == 's')
 			spin_us = atoi(optarg);
 		else
 			return 2;
 	}
 	if (optind + 1 != argc) {
-		fprintf(stderr, "Usage: nullfs [-u] [-s MICROSECONDS] MOUNTPOINT\n");
+		fprintf(stderr, "Usage: nullfs [-u] [-w] [-s MICROSECONDS] MOUNTPOINT\n");
 		return 2;
 	}
 	root.atime = root.mtime = root.ctime = now();

@@ -42,6 +42,7 @@ struct request {
 
 /* What the command line chose. */
 extern int caching; /* 0: zero timeouts and direct_io */
+extern int writeback;
 extern int device;
 
 /* tree.c */
@@ -63,7 +64,7 @@ void fill_attr(const struct node *node, struct fuse_attr *attr);
 void fill_entry(struct node *node, struct fuse_entry_out *out);
 void fill_open(struct fuse_open_out *out);
 
-/* Operations: each answers its request, except where the protocol wants no answer. */
+/* The other files: each answers its request, except where the protocol wants no answer. */
 void do_lookup(struct request *);
 void do_forget(struct request *);
 void do_batch_forget(struct request *);

@@ -1,25 +1,22 @@
 /** All contestants, and the choice among them. */
+import { floorContestants } from "./floor.ts";
 import { qtfsContestants } from "./qtfs.ts";
 import { sshfsContestants } from "./sshfs.ts";
 import type { Contestant } from "./types.ts";
 
-export interface Helpers {
+/** Paths of the executables that are not the system's. */
+export interface Programs {
+  readonly qtfs: string;
   readonly nullfs: string;
   readonly inetd: string;
 }
 
-export function allContestants(helpers: Helpers): Contestant[] {
+export function allContestants(programs: Programs): Contestant[] {
   return [
-    ...qtfsContestants,
+    ...qtfsContestants(programs.qtfs),
     { name: "bare", family: "bare", note: "the directory itself" },
-    ...sshfsContestants(helpers.inetd),
-    {
-      name: "floor",
-      family: "floor",
-      note: "null FUSE file system in C, in memory, spinning 50 µs",
-      holdsTree: true,
-      mount: ({ mode, target }) => [helpers.nullfs, ...(mode === "uncached" ? ["-u"] : []), target],
-    },
+    ...sshfsContestants(programs.inetd),
+    ...floorContestants(programs.nullfs),
   ];
 }
 

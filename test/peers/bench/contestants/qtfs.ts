@@ -1,27 +1,25 @@
 /** qtfs over a unix socket, and over TCP without TLS. */
-import { resolve } from "node:path";
 import type { Contestant, Place } from "./types.ts";
 
-export const QTFS = resolve(import.meta.dir, "../../../../dist/qtfs");
-
-function mount(place: Place, address: string): string[] {
+function mount(qtfs: string, place: Place, address: string): string[] {
   const options = [`server=${address}`];
   if (place.mode === "uncached") options.push("cache=never");
-  return [QTFS, "mount", "-f", "-o", options.join(","), place.tree, place.target];
+  return [qtfs, "mount", "-f", "-o", options.join(","), place.tree, place.target];
 }
 
-const socketOf = (place: Place) => `${place.files}/qtfs.sock`;
+/** New for each start, for a killed server leaves its socket behind. */
+const socketOf = (place: Place) => `${place.files}/${place.port}.sock`;
 
-export const qtfsContestants: Contestant[] = [
+export const qtfsContestants = (qtfs: string): Contestant[] => [
   {
     name: "qtfs-unix",
     family: "qtfs",
     note: "unix socket",
     server: (place) => ({
-      command: [QTFS, "server", "--listen", `unix://${socketOf(place)}`, "--export", place.tree],
+      command: [qtfs, "server", "--listen", `unix://${socketOf(place)}`, "--export", place.tree],
       listens: { unix: socketOf(place) },
     }),
-    mount: (place) => mount(place, `unix://${socketOf(place)}`),
+    mount: (place) => mount(qtfs, place, `unix://${socketOf(place)}`),
   },
   {
     name: "qtfs-tcp",
@@ -29,11 +27,11 @@ export const qtfsContestants: Contestant[] = [
     note: "TCP on the loopback, no TLS",
     server: ({ port, tree }) => ({
       command: [
-        ...[QTFS, "server", "--listen", `tcp://127.0.0.1:${port}`],
+        ...[qtfs, "server", "--listen", `tcp://127.0.0.1:${port}`],
         ...["--insecure", "--export", tree],
       ],
       listens: { port },
     }),
-    mount: (place) => mount(place, `tcp://127.0.0.1:${place.port}`),
+    mount: (place) => mount(qtfs, place, `tcp://127.0.0.1:${place.port}`),
   },
 ];

@@ -34,4 +34,6 @@ export interface Contestant {
   mount?(place: Place): string[];
   /** The tree lives in the mount's daemon, and is copied into the mount. */
   readonly holdsTree?: true;
+  /** The modes in which it differs from its family; all when absent. */
+  readonly modes?: Mode[];
 }

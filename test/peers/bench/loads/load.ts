@@ -2,6 +2,8 @@
 export interface Load {
   /** One repetition; returns how many units (calls, entries, bytes) it did. */
   step(): number;
+  /** Waits until what was done has reached its place; the time counts. */
+  settle?(): void;
   /** Closes what the load holds open, so that the mount can go. */
   close(): void;
 }
