@@ -14,10 +14,6 @@ export interface Limit {
 export const limits: Record<string, readonly Limit[]> = {
   fuse: [
     {
-      name: "locks-posix/deadlock-*",
-      reason: "fuse_file_lock sends the wait to the daemon; the kernel looks for no cycle there",
-    },
-    {
       name: "fallocate/collapse-*",
       reason: "fuse_file_fallocate knows 0, KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE only",
     },

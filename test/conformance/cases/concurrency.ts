@@ -45,6 +45,15 @@ function counting(kind: "flock" | "posix" | "name"): Run {
   };
 }
 
+/** Two readers behind one writer of blocks. */
+async function following(context: Context) {
+  put("f");
+  const [writer, ...readers] = await crowd(context, 3);
+  const reading = readers.map((reader) => reader.followBlocks("f", 200));
+  await writer?.appendBlocks("f", 200);
+  return Promise.all(reading);
+}
+
 /** Every entry answers to stat, inode and link counts agree, and all can be removed. */
 function isConsistent(directories: string[]): void {
   const links = new Map<bigint, number>();
@@ -83,11 +92,23 @@ export const cases = area("concurrency", {
   "readers-follow-a-writer": {
     boundMs: LONG_BOUND_MS,
     run: async (context) => {
-      put("f");
-      const [writer, ...readers] = await crowd(context, 3);
-      const following = readers.map((reader) => reader.followBlocks("f", 200));
-      await writer?.appendBlocks("f", 200);
-      equal(await Promise.all(following), [-1, -1], "first wrong block of each reader");
+      const followed = await following(context);
+      equal(
+        followed.map(({ wrong }) => wrong),
+        [-1, -1],
+        "first wrong block of each reader",
+      );
+    },
+  },
+  "size-that-fstat-tells-can-be-read": {
+    boundMs: LONG_BOUND_MS,
+    run: async (context) => {
+      const followed = await following(context);
+      equal(
+        followed.map(({ short }) => short),
+        [0, 0],
+        "short readings of each reader",
+      );
     },
   },
   "readers-of-a-locked-block": {

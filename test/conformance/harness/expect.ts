@@ -1,8 +1,15 @@
 /** What a case may claim. A claim that does not hold throws, with what was expected and seen. */
-import { type Errno, errnoName, errnoValue, PosixError, show } from "../posix/failure.ts";
+import { type Errno, errnoName, errnoValue, octal, PosixError, show } from "../posix/failure.ts";
 import { ActorDied } from "./actor-client.ts";
 
 export class Unexpected extends Error {}
+
+/** Numbers in octal where the claim is about a mode. */
+function shown(value: unknown, what: string): string {
+  if (!/\bmodes?\b/.test(what)) return show(value);
+  if (Array.isArray(value)) return `[${value.map((inner) => shown(inner, what)).join(", ")}]`;
+  return typeof value === "number" ? show(octal(value)) : show(value);
+}
 
 /** `seen` is `expected`, compared by value. */
 export function equal<T>(seen: T, expected: NoInfer<T>, what: string): void {
@@ -10,7 +17,8 @@ export function equal<T>(seen: T, expected: NoInfer<T>, what: string): void {
     seen instanceof Uint8Array && expected instanceof Uint8Array
       ? Buffer.compare(seen, expected) === 0
       : Bun.deepEquals(seen, expected);
-  if (!same) throw new Unexpected(`${what}: expected ${show(expected)}, saw ${show(seen)}`);
+  if (same) return;
+  throw new Unexpected(`${what}: expected ${shown(expected, what)}, saw ${shown(seen, what)}`);
 }
 
 /** The bytes read are this text. */

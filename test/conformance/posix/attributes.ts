@@ -10,7 +10,7 @@ import {
   FS_IOC_GETVERSION,
   FS_IOC_SETFLAGS,
 } from "./constants.ts";
-import { must } from "./failure.ts";
+import { must, octal } from "./failure.ts";
 
 const c = libc({
   fchmodat: { args: [i32, addr, u32, i32], returns: i32 },
@@ -26,11 +26,11 @@ const c = libc({
 export const KEEP = 0xffffffff;
 
 export function chmod(path: Path, mode: number, dirfd = AT_FDCWD): void {
-  must("chmod", [path, mode], c.fchmodat(dirfd, pathAddress(path), mode, 0));
+  must("chmod", [path, octal(mode)], c.fchmodat(dirfd, pathAddress(path), mode, 0));
 }
 
 export function fchmod(fd: number, mode: number): void {
-  must("fchmod", [fd, mode], c.fchmod(fd, mode));
+  must("fchmod", [fd, octal(mode)], c.fchmod(fd, mode));
 }
 
 export function chown(path: Path, uid: number, gid: number, flags = 0, dirfd = AT_FDCWD): void {

@@ -31,8 +31,22 @@ export class PosixError extends Error {
   }
 }
 
+/** A number that is read in octal: flags and modes. */
+export class Octal {
+  readonly value: number;
+
+  constructor(value: number) {
+    this.value = value;
+  }
+}
+
+export function octal(value: number): Octal {
+  return new Octal(value);
+}
+
 /** An argument as a reader of a failure wants it: long ones are cut. */
 export function show(value: unknown): string {
+  if (value instanceof Octal) return value.value === 0 ? "0" : `0${value.value.toString(8)}`;
   if (value instanceof Uint8Array) {
     const head = Buffer.from(value.subarray(0, 32)).toString("latin1");
     return `${JSON.stringify(head)}${value.length > 32 ? `…(${value.length} bytes)` : ""}`;

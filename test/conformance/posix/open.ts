@@ -3,7 +3,7 @@ import { addr, i32, libc, u32 } from "../../../src/sys/libc.ts";
 import { type Path, pathAddress, space } from "./arena.ts";
 import { AT_FDCWD, F_GETFD, F_GETFL, F_SETFL, O_CLOEXEC } from "./constants.ts";
 import { opened } from "./descriptors.ts";
-import { must } from "./failure.ts";
+import { must, octal } from "./failure.ts";
 
 const c = libc({
   openat: { args: [i32, addr, i32, u32], returns: i32 },
@@ -16,12 +16,12 @@ export { close } from "./descriptors.ts";
 
 export function openat(dirfd: number, path: Path, flags: number, mode = 0o644): number {
   const result = c.openat(dirfd, pathAddress(path), flags | O_CLOEXEC, mode);
-  return opened(must("openat", [dirfd, path, flags, mode], result));
+  return opened(must("openat", [dirfd, path, octal(flags), octal(mode)], result));
 }
 
 export function open(path: Path, flags: number, mode = 0o644): number {
   const result = c.openat(AT_FDCWD, pathAddress(path), flags | O_CLOEXEC, mode);
-  return opened(must("open", [path, flags, mode], result));
+  return opened(must("open", [path, octal(flags), octal(mode)], result));
 }
 
 export function dup(fd: number): number {

@@ -2,7 +2,7 @@
 import { addr, i32, i64, libc, u32, u64 } from "../../../src/sys/libc.ts";
 import { type Path, pathAddress, space } from "./arena.ts";
 import { AT_FDCWD, AT_REMOVEDIR } from "./constants.ts";
-import { must } from "./failure.ts";
+import { must, octal } from "./failure.ts";
 
 const c = libc({
   mkdirat: { args: [i32, addr, u32], returns: i32 },
@@ -19,7 +19,7 @@ const c = libc({
 });
 
 export function mkdir(path: Path, mode = 0o755, dirfd = AT_FDCWD): void {
-  must("mkdir", [path, mode], c.mkdirat(dirfd, pathAddress(path), mode));
+  must("mkdir", [path, octal(mode)], c.mkdirat(dirfd, pathAddress(path), mode));
 }
 
 /** dev_t as glibc's makedev(3) packs it. */
@@ -30,7 +30,7 @@ export function makedev(major: number, minor: number): number {
 }
 
 export function mknod(path: Path, mode: number, device = 0, dirfd = AT_FDCWD): void {
-  must("mknod", [path, mode, device], c.mknodat(dirfd, pathAddress(path), mode, device));
+  must("mknod", [path, octal(mode), device], c.mknodat(dirfd, pathAddress(path), mode, device));
 }
 
 export function unlink(path: Path, dirfd = AT_FDCWD): void {

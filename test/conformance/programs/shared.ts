@@ -62,17 +62,24 @@ export function appendBlocks(path: string, blocks: number): void {
   close(fd);
 }
 
-/** Reads behind a writer until `blocks` are there; returns the first wrong one, or -1. */
-export function followBlocks(path: string, blocks: number): number {
+/**
+ * Reads behind a writer until `blocks` are there. Returns the first block that
+ * is wrong, or -1, and how often a block was short though fstat(2) told of it.
+ */
+export function followBlocks(path: string, blocks: number): { wrong: number; short: number } {
   const fd = open(path, c.O_RDONLY);
+  let short = 0;
   for (let next = 0; next < blocks; ) {
     const whole = Math.floor(fstat(fd).size / BLOCK);
-    for (; next < whole; next++) {
-      if (unsealed(pread(fd, BLOCK, next * BLOCK)) !== next) return next;
+    while (next < whole) {
+      const block = pread(fd, BLOCK, next * BLOCK);
+      if (block.length < BLOCK) short++;
+      else if (unsealed(block) !== next) return { wrong: next, short };
+      else next++;
     }
   }
   close(fd);
-  return -1;
+  return { wrong: -1, short };
 }
 
 /** Writes blocks over each other at one place, each under a write lock. */
