@@ -7,9 +7,15 @@
  * ids only where something is made, for it to belong to its maker. CAP_FSETID
  * goes along: a caller outside the group may not make a set-group-id file.
  */
+import { fchmod } from "../sys/attr.ts";
+import { cstring } from "../sys/cstring.ts";
 import { dropFsetid, raiseFsetid, setFsGid, setFsUid, setGroups } from "../sys/identity.ts";
 import { allocate } from "../sys/memory.ts";
 import { umask as setUmask } from "../sys/process.ts";
+import { S_ISGID, S_ISUID } from "../sys/stat.ts";
+import { removexattr } from "../sys/xattr.ts";
+import { procPath } from "./reach.ts";
+import { mode as describedMode, statFd } from "./status.ts";
 
 const groups = allocate(4);
 
@@ -55,4 +61,33 @@ export function asServer(): void {
     setFsGid(0);
     gid = 0;
   }
+}
+
+/** What is written until `keepSetId` clears set-id bits, unless `callerGid` owns the file's group. */
+export function dropSetId(callerGid: number): void {
+  setFsGid(callerGid);
+  dropFsetid();
+}
+
+/** Ends `dropSetId`. */
+export function keepSetId(): void {
+  raiseFsetid();
+  setFsGid(0);
+}
+
+const GROUP_EXECUTE = 0o010;
+const PERMISSIONS = 0o7777;
+
+/**
+ * Clears the set-id bits and file capabilities of `fd`, as the HOST's kernel
+ * would for a caller without CAP_FSETID (setattr_should_drop_suidgid). For calls
+ * that run in another thread, whose capabilities are its own.
+ */
+export function stripSetId(fd: number): void {
+  if (statFd(fd) !== 0) return;
+  const mode = describedMode();
+  const groupBit = mode & GROUP_EXECUTE ? S_ISGID : 0;
+  const stripped = mode & ~(S_ISUID | groupBit);
+  if (stripped !== mode) fchmod(fd, stripped & PERMISSIONS);
+  removexattr(procPath(fd), cstring("security.capability"));
 }

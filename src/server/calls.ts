@@ -27,6 +27,8 @@ const CALL_THREADS_FREE = 8;
 /** Interrupts a blocking call: a real-time signal that no runtime uses. */
 export const INTERRUPT_SIGNAL = 44;
 
+const NONE = -1;
+
 export interface CallOptions {
   /** Handles that the call uses: kept open until it has ended. */
   handle?: number;
@@ -44,15 +46,23 @@ export interface CallOptions {
 
 interface Job {
   readonly session: Session;
+  readonly call: readonly number[];
   readonly options: CallOptions;
-  readonly resume: () => void;
+  resume: () => void;
   cancelled: boolean;
+  /** Its place in the queue, or -1 while there is none. */
+  id: number;
+  result: number;
 }
 
 export class Calls {
   readonly queue = new CallQueue();
   readonly #jobs: (Job | undefined)[] = new Array(JOBS_MAX).fill(undefined);
   readonly #free: number[] = Array.from({ length: JOBS_MAX }, (_, i) => JOBS_MAX - 1 - i);
+  /** Jobs that no place is free for; the sessions' slots bound their number. */
+  readonly #outside: Job[] = [];
+  /** Jobs that have ended whose session cannot take an answer at the moment. */
+  #unanswered: Job[] = [];
   readonly #addThread: () => void;
   #taken = 0;
   #waiting = 0;
@@ -65,28 +75,32 @@ export class Calls {
     this.#addThread = addThread;
   }
 
-  /** Starts call `nr` for the request `session` is serving; false when there is no room. */
+  /**
+   * Starts call `nr` for the request `session` is serving; false when it would
+   * be one wait too many.
+   */
   start(session: Session, nr: number, args: readonly number[], options: CallOptions): boolean {
     const tooManyWaits =
       options.waits === true &&
       (this.#waiting >= CALL_THREADS_MAX - CALL_THREADS_FREE || session.waiting >= WAITS_MAX);
-    const id = tooManyWaits ? undefined : this.#free.pop();
-    if (id === undefined) {
+    if (tooManyWaits) {
       this.#letGo(options);
       return false;
     }
-    const resume = session.defer(() => this.#cancel(id));
-    this.#jobs[id] = { session, options, resume, cancelled: false };
+    const job: Job = {
+      session,
+      call: [nr, ...args],
+      options,
+      resume: () => {},
+      cancelled: false,
+      id: NONE,
+      result: 0,
+    };
+    job.resume = session.defer(() => this.#cancel(job));
     if (options.waits) this.#waiting++;
     if (options.handle !== undefined) session.attached.handles.hold(options.handle);
     if (options.alsoHandle !== undefined) session.attached.handles.hold(options.alsoHandle);
-    const at = id * JOB_NUMBERS;
-    const { numbers, cancelled, tid } = this.queue;
-    numbers[at] = nr;
-    for (let i = 0; i < 6; i++) numbers[at + 1 + i] = args[i] ?? 0;
-    cancelled[id] = 0;
-    tid[id] = 0;
-    this.#enqueue(id);
+    this.#submit(job);
     return true;
   }
 
@@ -100,10 +114,14 @@ export class Calls {
       // The number is put right after the place is taken: not there yet, it comes with a wake-up.
       if (id < 0) break;
       this.#taken = (this.#taken + 1) | 0;
-      this.#end(id);
+      this.#ended(id);
       any = true;
     }
-    return any;
+    const unanswered = this.#unanswered;
+    if (unanswered.length === 0) return any;
+    this.#unanswered = [];
+    for (const job of unanswered) this.#answer(job);
+    return any || this.#unanswered.length < unanswered.length;
   }
 
   /** Whether a cancelled call has yet to end: its signal may have come too early. */
@@ -118,9 +136,32 @@ export class Calls {
     }
   }
 
+  /** Ends the threads, once each has done the call it is at. */
   stop(): void {
-    Atomics.store(this.queue.header, STOP, 1);
-    Atomics.notify(this.queue.header, TAIL);
+    const { header, ring } = this.queue;
+    Atomics.store(header, STOP, 1);
+    // A job that is none: whoever is about to wait for the next one does not.
+    const tail = Atomics.load(header, TAIL);
+    ring[(tail >>> 0) % JOBS_MAX] = NONE;
+    Atomics.store(header, TAIL, (tail + 1) | 0);
+    Atomics.notify(header, TAIL);
+  }
+
+  /** Gives a job its place, or lets it wait for one. */
+  #submit(job: Job): void {
+    const id = this.#free.pop();
+    if (id === undefined) {
+      this.#outside.push(job);
+      return;
+    }
+    job.id = id;
+    this.#jobs[id] = job;
+    const at = id * JOB_NUMBERS;
+    const { numbers, cancelled, tid } = this.queue;
+    for (let i = 0; i < RESULT; i++) numbers[at + i] = job.call[i] ?? 0;
+    cancelled[id] = job.cancelled ? 1 : 0;
+    tid[id] = 0;
+    this.#enqueue(id);
   }
 
   #enqueue(id: number): void {
@@ -136,13 +177,13 @@ export class Calls {
     }
   }
 
-  #cancel(id: number): void {
-    const job = this.#jobs[id];
-    if (job === undefined || job.cancelled) return;
+  #cancel(job: Job): void {
+    if (job.cancelled) return;
     job.cancelled = true;
     this.#cancelling++;
-    Atomics.store(this.queue.cancelled, id, 1);
-    this.#interrupt(id);
+    if (job.id === NONE) return;
+    Atomics.store(this.queue.cancelled, job.id, 1);
+    this.#interrupt(job.id);
   }
 
   #interrupt(id: number): void {
@@ -150,21 +191,34 @@ export class Calls {
     if (tid !== 0) tgkill(getpid(), tid, INTERRUPT_SIGNAL);
   }
 
-  #end(id: number): void {
+  #ended(id: number): void {
     const job = this.#jobs[id] as Job;
-    const result = this.queue.numbers[id * JOB_NUMBERS + RESULT] as number;
+    job.result = this.queue.numbers[id * JOB_NUMBERS + RESULT] as number;
     this.#jobs[id] = undefined;
     this.#free.push(id);
     if (job.cancelled) this.#cancelling--;
+    // Ended: nothing is left to be cancelled.
+    job.cancelled = true;
+    if (job.options.waits) this.#waiting--;
+    const next = this.#outside.shift();
+    if (next !== undefined) this.#submit(next);
+    this.#answer(job);
+  }
+
+  /** Answers a job's request, later if its connection is congested. */
+  #answer(job: Job): void {
     const { options, session } = job;
-    if (options.waits) this.#waiting--;
+    if (session.transport.congested && !session.transport.closed) {
+      this.#unanswered.push(job);
+      return;
+    }
     this.#letGo(options);
     options.ends?.();
     const handles = session.tree?.handles;
     if (options.handle !== undefined) handles?.unhold(options.handle);
     if (options.alsoHandle !== undefined) handles?.unhold(options.alsoHandle);
     job.resume();
-    if (!session.transport.closed) options.done(result);
+    if (!session.transport.closed) options.done(job.result);
   }
 
   #letGo(options: CallOptions): void {

@@ -1,13 +1,13 @@
 /** Operations on the data of an open file. */
 import { SYS } from "../../sys/arch.ts";
 import { E } from "../../sys/errno.ts";
-import { dropFsetid, raiseFsetid } from "../../sys/identity.ts";
 import { lseek, pread, pwrite, SEEK_DATA, SEEK_HOLE } from "../../sys/io.ts";
 import { allocate } from "../../sys/memory.ts";
 import { filesCanBeSent } from "../../transport/socket.ts";
 import { WriteFlag } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PAYLOAD_MAX } from "../../wire/limits.ts";
+import { dropSetId, keepSetId, stripSetId } from "../caller.ts";
 import { HandleFlag } from "../handles.ts";
 import { LATER, type Session } from "../session.ts";
 import { size as fileSize, statFd } from "../status.ts";
@@ -48,20 +48,21 @@ export function read(session: Session): number {
   return 0;
 }
 
-/** `[handle, offset, flags]`, payload: the data → bytes written */
+/** `[handle, offset, flags, gid]`, payload: the data → bytes written */
 export function write(session: Session): number {
   const handle = session.handle();
   const offset = session.reader.uint();
   const flags = session.reader.uint32();
+  const gid = session.reader.uint32();
   session.reader.finish();
   if (handle <= 0) return E.EBADF;
   const { handles } = session.attached;
   const fd = handles.fd[handle] as number;
   const { payloadAddress, payloadLength } = session.transport;
   const kill = (flags & WriteFlag.KILL_SUIDGID) !== 0;
-  if (kill) dropFsetid();
+  if (kill) dropSetId(gid);
   const wrote = pwrite(fd, payloadAddress, payloadLength, offset);
-  if (kill) raiseFsetid();
+  if (kill) keepSetId();
   if (wrote < 0) return -wrote;
   const handleFlags = handles.flags[handle] as number;
   handles.flags[handle] = handleFlags | HandleFlag.WROTE;
@@ -112,15 +113,17 @@ export function fsyncOp(session: Session): number {
   return started ? LATER : E.EAGAIN;
 }
 
-/** `[handle, mode (linux/falloc.h), offset, length]` → nothing */
+/** `[handle, mode (linux/falloc.h), offset, length, kill (0|1)]` → nothing */
 export function fallocateOp(session: Session): number {
   const handle = session.handle();
   const mode = session.reader.uint32();
   const offset = session.reader.uint();
   const length = session.reader.uint();
+  const kill = session.reader.uint() !== 0;
   session.reader.finish();
   if (handle <= 0) return E.EBADF;
   const { handles } = session.attached;
+  if (kill) stripSetId(handles.fd[handle] as number);
   handles.flags[handle] = (handles.flags[handle] as number) | HandleFlag.WROTE;
   const fd = handles.fd[handle] as number;
   const started = session.services.calls.start(session, SYS.fallocate, [fd, mode, offset, length], {
@@ -130,16 +133,18 @@ export function fallocateOp(session: Session): number {
   return started ? LATER : E.EAGAIN;
 }
 
-/** `[handleIn, offsetIn, handleOut, offsetOut, length]` → bytes copied */
+/** `[handleIn, offsetIn, handleOut, offsetOut, length, kill (0|1)]` → bytes copied */
 export function copyRange(session: Session): number {
   const from = session.handle();
   const fromOffset = session.reader.uint();
   const to = session.handle();
   const toOffset = session.reader.uint();
   const length = session.reader.uint();
+  const kill = session.reader.uint() !== 0;
   session.reader.finish();
   if (from <= 0 || to <= 0) return E.EBADF;
   const { handles } = session.attached;
+  if (kill) stripSetId(handles.fd[to] as number);
   handles.flags[to] = (handles.flags[to] as number) | HandleFlag.WROTE;
   // The call reads both offsets from memory that must outlive this request.
   const offsets = allocate(16);

@@ -25,7 +25,7 @@ import { asServer } from "../caller.ts";
 import { HandleFlag } from "../handles.ts";
 import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";
-import { identify, mode, ctimeLow, ctimeNs, size, statFd } from "../status.ts";
+import { ctimeLow, ctimeNs, identify, mode, size, statFd } from "../status.ts";
 import type { Tree } from "../tree.ts";
 import { ENTRY_RESULTS, place, readCaller, readMaking, writeEntry } from "./names.ts";
 

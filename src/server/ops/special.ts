@@ -4,8 +4,10 @@ import { ioctlAt } from "../../sys/ioctl.ts";
 import type { Bytes } from "../../sys/memory.ts";
 import { close, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../../sys/open.ts";
 import { POLLERR, POLLHUP, POLLNVAL } from "../../sys/poll.ts";
+import { FileType } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import type { Session } from "../session.ts";
+import { mode } from "../status.ts";
 
 /** Poll events that may be asked for (asm-generic/poll.h, the same on both architectures). */
 const POLL_MASK = 0xffff;
@@ -76,6 +78,11 @@ export function ioctl(session: Session): number {
   if (CHANGES.has(command) && session.attached.readOnly) return E.EROFS;
   const { handles, reach } = session.attached;
   if (handle > 0) return run(session, handles.fd[handle] as number, command, size);
+  const found = reach.stat(node);
+  if (found < 0) return -found;
+  // Opening a device may do who knows what.
+  const type = mode() & FileType.MASK;
+  if (type !== FileType.REGULAR && type !== FileType.DIRECTORY) return E.ENOTTY;
   const fd = reach.open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return -fd;
   const result = run(session, fd, command, size);
