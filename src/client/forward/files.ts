@@ -140,6 +140,7 @@ export function write(c: Client): number {
   w.uint(handleAt(c, WRITE_IN.fh));
   w.uint(offset);
   w.uint(kill ? WriteFlag.KILL_SUIDGID : 0);
+  w.uint(kill ? c.fuse.gid : 0);
   c.counters.moved(Op.WRITE, size);
   c.sendWith(IN_HEADER_SIZE + WRITE_IN_SIZE, size);
   return 0;
@@ -170,8 +171,14 @@ export function fallocate(c: Client): number {
   w.uint(c.u32(FALLOCATE_IN.mode));
   w.uint(offset);
   w.uint(length);
+  w.uint(killsSetId(c));
   c.send();
   return 0;
+}
+
+/** For calls whose request does not say it: whether the caller may not keep set-id bits. */
+function killsSetId(c: Client): number {
+  return c.fuse.uid === 0 ? 0 : 1;
 }
 
 /** The largest count that struct fuse_write_out can tell. */
@@ -186,6 +193,7 @@ export function copyFileRange(c: Client): number {
   w.uint(handleAt(c, COPY_FILE_RANGE_IN.fh_out));
   w.uint(c.u64(COPY_FILE_RANGE_IN.off_out));
   w.uint(wide ? Math.min(length, Number.MAX_SAFE_INTEGER) : Math.min(length, COPY_MAX));
+  w.uint(killsSetId(c));
   c.send();
   return 0;
 }
