@@ -12,7 +12,7 @@ import { raiseNoFileLimit } from "../sys/process.ts";
 import { listenTcp, listenUnix } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import type { AcceptorMessage, Listener } from "./acceptor.worker.ts";
-import { type Export, Exports } from "./exports.ts";
+import { checkExports, type Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { ReactorMessage } from "./reactor.worker.ts";
 
@@ -79,8 +79,7 @@ export function startServer(options: ServerOptions): ServerDaemon {
     );
   }
   raiseNoFileLimit();
-  // Opened here once to refuse a wrong export at the start; reactors open their own.
-  new Exports(options.exports).close();
+  checkExports(options.exports);
   const listeners = options.listen.map((address) => listen(address, options.uids));
   return new Daemon(options, listeners);
 }

@@ -43,68 +43,76 @@ function sameInode(a: number, b: number): boolean {
   );
 }
 
-export class Exports {
-  readonly #list: readonly { export: Export; real: string; fd: number }[];
+/** An export as it is now. */
+interface Opened {
+  readonly export: Export;
+  readonly real: string;
+  readonly fd: number;
+}
 
-  /** Opens every export; throws a sentence for one that is no directory. */
-  constructor(list: readonly Export[]) {
-    this.#list = list.map((entry) => {
-      const fd = openat(AT_FDCWD, cstring(entry.path), DIRECTORY, 0);
-      if (fd < 0)
-        throw new Error(`Cannot export ${entry.path}: it is not a directory of this machine`);
-      return { export: entry, real: readlinkSync(`/proc/self/fd/${fd}`), fd };
-    });
-  }
+function openExport(entry: Export): Opened | undefined {
+  const fd = openat(AT_FDCWD, cstring(entry.path), DIRECTORY, 0);
+  if (fd < 0) return undefined;
+  return { export: entry, real: readlinkSync(`/proc/self/fd/${fd}`), fd };
+}
 
-  /**
-   * The directory `path` of the HOST, if it is beneath an export; or an errno:
-   * EACCES for all that is not, whether or not it exists.
-   *
-   * The path chooses the export; that the result is beneath it is shown by
-   * opening it once more from the export's descriptor (openat2, RESOLVE_BENEATH)
-   * and comparing inodes, not by the path's text.
-   */
-  open(path: string): Root | number {
-    if (!path.startsWith("/") || path.includes("\0")) return E.EINVAL;
-    const seen = openat(AT_FDCWD, cstring(path), DIRECTORY, 0);
-    if (seen < 0) return this.#why(path);
-    try {
-      return this.#beneath(seen, readlinkSync(`/proc/self/fd/${seen}`));
-    } finally {
-      close(seen);
+/** Throws a sentence for an export that is no directory. */
+export function checkExports(list: readonly Export[]): void {
+  for (const entry of list) {
+    const opened = openExport(entry);
+    if (opened === undefined) {
+      throw new Error(`Cannot export ${entry.path}: it is not a directory of this machine`);
     }
+    close(opened.fd);
   }
+}
 
-  /** Closes the exports' descriptors. */
-  close(): void {
-    for (const entry of this.#list) close(entry.fd);
+/**
+ * The directory `path` of the HOST, if it is beneath an export; or an errno:
+ * EACCES for all that is not, whether or not it exists. Exports are what their
+ * paths name now, so what was mounted there meanwhile is seen.
+ *
+ * The path chooses the export; that the result is beneath it is shown by
+ * opening it once more from the export's descriptor (openat2, RESOLVE_BENEATH)
+ * and comparing inodes, not by the path's text.
+ */
+export function openRoot(list: readonly Export[], path: string): Root | number {
+  if (!path.startsWith("/") || path.includes("\0")) return E.EINVAL;
+  const opened = list.map(openExport).filter((entry) => entry !== undefined);
+  const seen = openat(AT_FDCWD, cstring(path), DIRECTORY, 0);
+  try {
+    if (seen < 0) return reason(opened, path);
+    return beneath(opened, seen, readlinkSync(`/proc/self/fd/${seen}`));
+  } finally {
+    if (seen >= 0) close(seen);
+    for (const entry of opened) close(entry.fd);
   }
+}
 
-  /** errno for a path that leads nowhere: the truth beneath an export, EACCES elsewhere. */
-  #why(path: string): number {
-    for (const entry of this.#list) {
-      const top = [entry.export.path, entry.real].find((p) => isBelow(path, p));
-      if (top === undefined) continue;
-      const fd = openBeneath(entry.fd, path.slice(top.length));
-      if (fd >= 0) close(fd);
-      // EXDEV: it leaves the export, and what is there is nobody's business.
-      else if (fd !== -E.EXDEV) return -fd;
-    }
-    return E.EACCES;
+/** errno for a path that leads nowhere: the truth beneath an export, EACCES elsewhere. */
+function reason(opened: readonly Opened[], path: string): number {
+  for (const entry of opened) {
+    const top = [entry.export.path, entry.real].find((p) => isBelow(path, p));
+    if (top === undefined) continue;
+    const fd = openBeneath(entry.fd, path.slice(top.length));
+    if (fd >= 0) close(fd);
+    // EXDEV: it leaves the export, and what is there is nobody's business.
+    else if (fd !== -E.EXDEV) return -fd;
   }
+  return E.EACCES;
+}
 
-  #beneath(seen: number, real: string): Root | number {
-    const candidates = this.#list
-      .filter((entry) => isBelow(real, entry.real))
-      .sort((a, b) => b.real.length - a.real.length);
-    for (const entry of candidates) {
-      const fd = openBeneath(entry.fd, real.slice(entry.real.length));
-      if (fd < 0) continue;
-      if (sameInode(fd, seen)) return { fd, path: real, readOnly: entry.export.readOnly };
-      close(fd);
-    }
-    return E.EACCES;
+function beneath(opened: readonly Opened[], seen: number, real: string): Root | number {
+  const candidates = opened
+    .filter((entry) => isBelow(real, entry.real))
+    .sort((a, b) => b.real.length - a.real.length);
+  for (const entry of candidates) {
+    const fd = openBeneath(entry.fd, real.slice(entry.real.length));
+    if (fd < 0) continue;
+    if (sameInode(fd, seen)) return { fd, path: real, readOnly: entry.export.readOnly };
+    close(fd);
   }
+  return E.EACCES;
 }
 
 /** Opens the directory `rest` of an export, never one outside it. */

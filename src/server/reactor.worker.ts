@@ -2,7 +2,7 @@
 import { Counters } from "../info/counters.ts";
 import type { Facts } from "../wire/hello.ts";
 import { Calls } from "./calls.ts";
-import { type Export, Exports } from "./exports.ts";
+import type { Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Polls } from "./polls.ts";
 import { Reactor } from "./reactor.ts";
@@ -38,7 +38,7 @@ self.onmessage = (event) => {
     counters: new Counters(data.counters),
     calls,
     polls: new Polls(),
-    exports: new Exports(data.exports),
+    exports: data.exports,
     facts: data.facts,
   };
   const log = (level: "info" | "warn", text: string) =>

@@ -2,13 +2,13 @@
 import type { Counters } from "../info/counters.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Calls } from "./calls.ts";
-import type { Exports } from "./exports.ts";
+import type { Export } from "./exports.ts";
 import type { Polls } from "./polls.ts";
 
 export interface ReactorServices {
   readonly counters: Counters;
   readonly calls: Calls;
   readonly polls: Polls;
-  readonly exports: Exports;
+  readonly exports: readonly Export[];
   readonly facts: Facts;
 }

@@ -3,6 +3,7 @@ import { E } from "../../sys/errno.ts";
 import { ROOT_NODE } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
+import { openRoot } from "../exports.ts";
 import type { Session } from "../session.ts";
 import { Tree } from "../tree.ts";
 import { ENTRY_RESULTS, writeEntry } from "./names.ts";
@@ -16,7 +17,7 @@ export function attach(session: Session): number {
   // Bytes that are not UTF-8 would name another path.
   if (Buffer.byteLength(path) !== length) return E.EINVAL;
   if (session.tree !== undefined) throw new ProtocolError("session is attached already");
-  const root = session.services.exports.open(path);
+  const root = openRoot(session.services.exports, path);
   if (typeof root === "number") return root;
   session.tree = new Tree(root.fd, root.path, root.readOnly);
   session.tree.reach.stat(ROOT_NODE);
