@@ -1,0 +1,48 @@
+/** The process behind a mount. */
+import { type MountDaemon, type MountOptions, startMount } from "../client/daemon.ts";
+import type { Log } from "../info/log.ts";
+import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
+
+/**
+ * Mounts, calls `ready` with what there is to warn of, and serves until the
+ * mount is taken away or a signal asks it to, then ends the process. Throws a
+ * sentence if it cannot mount.
+ */
+export async function serveMount(
+  options: Omit<MountOptions, "log">,
+  log: Log,
+  ready: (warnings: string[]) => void,
+): Promise<never> {
+  const { promise: asked, resolve: ask } = Promise.withResolvers<StopSignal>();
+  onStopSignal(ask);
+  process.umask(0);
+  // Its working directory would keep another file system from being unmounted.
+  process.chdir("/");
+  const mount = await startMount({ ...options, log: log.write });
+  const control = serveInfo({ kind: "mount", log, snapshot: () => mount.snapshot() });
+  const { source, target } = options;
+  const warnings = versionWarnings(mount);
+  for (const warning of warnings) log.write("warn", warning);
+  log.write("info", `Mounted ${source} at ${target}`);
+  tellServiceManager("READY=1");
+  ready(warnings);
+  asked.then((signal) => {
+    log.write("info", `Unmounting ${target}: ${signal}`);
+    tellServiceManager("STOPPING=1");
+    mount.unmount();
+  });
+  const failure = await mount.finished;
+  control?.close();
+  if (failure === undefined) log.write("info", `${target} is unmounted`);
+  else log.write("error", failure);
+  return process.exit(failure === undefined ? 0 : 1);
+}
+
+function versionWarnings(mount: MountDaemon): string[] {
+  const { clientFacts, serverFacts } = mount.snapshot();
+  if (clientFacts.build === serverFacts.build) return [];
+  return [
+    `The server runs qtfs ${serverFacts.build}, this machine ${clientFacts.build}: ` +
+      "install the same release on both when you can",
+  ];
+}

@@ -1,0 +1,223 @@
+/** The options of `-o`: ours, those of mount(8) that mean something here, and those to pass over. */
+import type { MountOptions } from "../client/daemon.ts";
+import { suggestion } from "../config/suggest.ts";
+import { DEFAULT_SERVER, formatAddress, parseAddress } from "../transport/address.ts";
+import { UsageError } from "./errors.ts";
+
+/** What `-o` settles; the rest of MountOptions comes from the other arguments. */
+export type MountSettings = Omit<MountOptions, "source" | "target" | "log" | "fsname"> & {
+  fsname?: string;
+};
+
+interface Option {
+  /** With a value: its name in the help. */
+  value?: string;
+  /** Absent for the opposite of an option that is explained. */
+  text?: string;
+  apply(settings: MountSettings, value: string): void;
+}
+
+const TIMEOUT_DEFAULT_S = 30;
+const TIMEOUT_MAX_S = 86_400;
+const FSNAME_BYTES_MAX = 255;
+const CACHES: readonly string[] = ["never", "auto", "always"] satisfies MountOptions["cache"][];
+
+const OPTIONS: Readonly<Record<string, Option>> = {
+  server: {
+    value: "ADDR",
+    text: `Where the server listens. Default: ${formatAddress(DEFAULT_SERVER)}`,
+    apply: (settings, value) => {
+      settings.server = parseAddress(value);
+    },
+  },
+  ro: {
+    text: "Read only. Default: rw, as far as the server allows it.",
+    apply: (settings) => {
+      settings.readOnly = true;
+    },
+  },
+  rw: {
+    apply: (settings) => {
+      settings.readOnly = false;
+    },
+  },
+  cache: {
+    value: "MODE",
+    text:
+      "never: every call asks the server. auto (default): names and attributes are believed " +
+      "for a second, data until the file is opened again. always: everything is believed for a " +
+      "day; changes made on the HOST are then missed, so only for trees that nobody else changes.",
+    apply: (settings, value) => {
+      if (!CACHES.includes(value)) {
+        throw new Error(`cache is ${CACHES.join(", ")}, not "${value}"`);
+      }
+      settings.cache = value as MountOptions["cache"];
+    },
+  },
+  suid: {
+    text:
+      "Honours set-user-id bits and file capabilities. A hostile HOST can then hand out " +
+      "programs that run as root here. Default: nosuid.",
+    apply: (settings) => {
+      settings.suid = true;
+    },
+  },
+  nosuid: {
+    apply: (settings) => {
+      settings.suid = false;
+    },
+  },
+  dev: {
+    text:
+      "Lets device files of the HOST open this machine's devices. A hostile HOST can then give " +
+      "users the disks and the memory. Default: nodev.",
+    apply: (settings) => {
+      settings.dev = true;
+    },
+  },
+  nodev: {
+    apply: (settings) => {
+      settings.dev = false;
+    },
+  },
+  noexec: {
+    text: "Runs no programs from the mount. Default: exec.",
+    apply: (settings) => {
+      settings.noexec = true;
+    },
+  },
+  exec: {
+    apply: (settings) => {
+      settings.noexec = false;
+    },
+  },
+  noatime: {
+    text: "Does not keep times of access. Default: atime, as the HOST's file system does.",
+    apply: (settings) => {
+      settings.noatime = true;
+    },
+  },
+  atime: {
+    apply: (settings) => {
+      settings.noatime = false;
+    },
+  },
+  hard: {
+    text: "Waits for a silent server for ever: nothing fails, and what waits may have to be killed.",
+    apply: (settings) => {
+      settings.hard = true;
+    },
+  },
+  timeout: {
+    value: "SECONDS",
+    text: `How long to wait for a silent server before calls fail. Default: ${TIMEOUT_DEFAULT_S}`,
+    apply: (settings, value) => {
+      const seconds = Number(value);
+      if (!/^\d+(\.\d+)?$/.test(value) || seconds <= 0 || seconds > TIMEOUT_MAX_S) {
+        throw new Error(`timeout is a number of seconds up to ${TIMEOUT_MAX_S}, not "${value}"`);
+      }
+      settings.timeoutMs = seconds * 1000;
+    },
+  },
+  insecure: {
+    text:
+      "Allows tcp://, where nobody is authenticated and nothing is encrypted: whoever controls " +
+      "the network controls the files.",
+    apply: (settings) => {
+      settings.insecure = true;
+    },
+  },
+  noallow_other: {
+    text: "Only the user who mounts may enter. Default: allow_other, everyone by the files' modes.",
+    apply: (settings) => {
+      settings.allowOther = false;
+    },
+  },
+  allow_other: {
+    apply: (settings) => {
+      settings.allowOther = true;
+    },
+  },
+  fsname: {
+    value: "NAME",
+    text: "The source that /proc/mounts shows. Default: SRC.",
+    apply: (settings, value) => {
+      if (value === "" || Buffer.byteLength(value) > FSNAME_BYTES_MAX) {
+        throw new Error(`fsname has 1 to ${FSNAME_BYTES_MAX} bytes`);
+      }
+      settings.fsname = value;
+    },
+  },
+};
+
+/**
+ * What fstab(5) and mount(8) add for themselves. What `user` implies (noexec,
+ * nosuid, nodev) mount(8) passes on by name.
+ */
+const PASSED_OVER: ReadonlySet<string> = new Set([
+  ...["defaults", "auto", "noauto", "user", "nouser", "users", "nousers", "owner", "noowner"],
+  ...["group", "nogroup", "_netdev", "nofail", "comment", "relatime", "async"],
+]);
+const PASSED_OVER_PREFIX = /^[xX]-/;
+
+/** Rows of the help. */
+export const OPTION_ROWS = Object.entries(OPTIONS).flatMap(([name, { value, text }]) =>
+  text === undefined ? [] : [[value === undefined ? name : `${name}=${value}`, text] as const],
+);
+
+/**
+ * Reads the words of all `-o`, in their order: of contrary ones the last counts,
+ * as in mount(8). An unknown one is a UsageError.
+ */
+export function parseMountOptions(words: readonly string[]): MountSettings {
+  const settings: MountSettings = {
+    server: DEFAULT_SERVER,
+    readOnly: false,
+    cache: "auto",
+    suid: false,
+    dev: false,
+    noexec: false,
+    noatime: false,
+    insecure: false,
+    timeoutMs: TIMEOUT_DEFAULT_S * 1000,
+    hard: false,
+    allowOther: true,
+  };
+  const seen = new Map<string, string>();
+  for (const word of split(words)) applyWord(settings, word, seen);
+  return settings;
+}
+
+/** The words without unknown ones (mount -s). */
+export function knownWords(words: readonly string[]): string[] {
+  return split(words).filter((word) => Object.hasOwn(OPTIONS, word.split("=", 1)[0] as string));
+}
+
+function split(words: readonly string[]): string[] {
+  return words.flatMap((list) => list.split(",")).filter((word) => word !== "");
+}
+
+function applyWord(settings: MountSettings, word: string, seen: Map<string, string>): void {
+  const equals = word.indexOf("=");
+  const name = equals === -1 ? word : word.slice(0, equals);
+  const value = equals === -1 ? undefined : word.slice(equals + 1);
+  if (PASSED_OVER.has(name) || PASSED_OVER_PREFIX.test(name)) return;
+  if (name === "remount") throw new UsageError("a qtfs mount cannot be remounted, umount it first");
+  const option = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : undefined;
+  if (option === undefined) {
+    throw new UsageError(`unknown mount option ${name}${suggestion(name, Object.keys(OPTIONS))}`);
+  }
+  const needsValue = option.value !== undefined;
+  if (needsValue !== (value !== undefined)) {
+    throw new UsageError(`mount option ${name} ${needsValue ? "needs a value" : "takes no value"}`);
+  }
+  if (value !== undefined && (seen.get(name) ?? value) !== value) {
+    throw new UsageError(`mount option ${name} is given twice`);
+  }
+  seen.set(name, value ?? "");
+  try {
+    option.apply(settings, value ?? "");
+  } catch (error) {
+    throw new UsageError(`mount option ${(error as Error).message}`);
+  }
+}

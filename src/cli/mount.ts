@@ -1,0 +1,143 @@
+/** `qtfs mount` */
+import { openSync } from "node:fs";
+import { resolve } from "node:path";
+import { createLog, LOG_LEVELS, type LogLevel } from "../info/log.ts";
+import { printable } from "../info/printable.ts";
+import { reportOutcome, startInBackground } from "./background.ts";
+import { sentenceOf, UsageError } from "./errors.ts";
+import { OPTION_ROWS, parseMountOptions } from "./mount-options.ts";
+import { program } from "./program.ts";
+import { checkTarget } from "./target.ts";
+
+/** What starting, connecting and mounting take beside the wait for a silent server. */
+const START_MARGIN_MS = 15_000;
+
+export const mount = program({
+  name: "qtfs mount",
+  description:
+    "Mounts a directory of the HOST on this machine, the DPU. Returns when the mount is usable " +
+    "and leaves a process that serves it; umount TARGET ends both.",
+  examples: [
+    { command: "qtfs mount /srv /mnt", does: "The HOST's /srv at /mnt." },
+    { command: "qtfs mount -o ro,noexec /srv /mnt", does: "To look at only." },
+    {
+      command: "qtfs mount -o server=tcp://10.0.0.1:7000,insecure /srv /mnt",
+      does: "Over TCP, on a network that you trust.",
+    },
+    {
+      command: "mount -t qtfs -o ro /srv /mnt",
+      does: "The same through mount(8) and fstab, once /sbin/mount.qtfs is a symlink to qtfs.",
+    },
+  ],
+  args: {
+    src: {
+      type: "positional",
+      required: true,
+      description: "Absolute path of a directory on the HOST.",
+    },
+    target: { type: "positional", required: true, description: "The directory here to mount at." },
+    options: {
+      type: "string",
+      alias: "o",
+      valueHint: "OPTIONS",
+      description: "Mount options, separated by commas; repeatable.",
+    },
+    foreground: {
+      type: "boolean",
+      alias: "f",
+      description:
+        "Stays, logs to stderr, unmounts on SIGTERM and SIGINT. For systemd: Type=notify.",
+    },
+    "log-file": {
+      type: "string",
+      valueHint: "FILE",
+      description:
+        "Appends the background process's log to FILE. Without it the last lines are kept " +
+        "in memory for qtfs info --log.",
+    },
+    "log-level": {
+      type: "enum",
+      options: [...LOG_LEVELS],
+      valueHint: "LEVEL",
+      description: `${LOG_LEVELS.join(", ")}. Default: info`,
+    },
+    report: { type: "boolean", description: "The process in the background has it." },
+  },
+  repeatable: ["options"],
+  hidden: ["report"],
+  sections: [{ title: "MOUNT OPTIONS (-o)", rows: OPTION_ROWS }],
+  run: async (args, lists) => {
+    const words = lists.options ?? [];
+    const level = (args["log-level"] as LogLevel) ?? "info";
+    if (args.report) return await reportingMount(args.src, args.target, words, level);
+    if (!args.foreground) {
+      return await mountInBackground(args.src, args.target, words, level, args["log-file"]);
+    }
+    if (args["log-file"] !== undefined) throw new UsageError("-f logs to stderr, not to a file");
+    return await mountHere(args.src, args.target, words, level, () => {});
+  },
+});
+
+function checkSource(source: string): void {
+  if (!source.startsWith("/")) throw new UsageError(`SRC must be an absolute path, not ${source}`);
+}
+
+/** Mounts, and returns 0 when the mount is usable. */
+export async function mountInBackground(
+  source: string,
+  target: string,
+  words: readonly string[],
+  level: LogLevel = "info",
+  logFile?: string,
+): Promise<number> {
+  checkSource(source);
+  const { timeoutMs } = parseMountOptions(words);
+  const real = checkTarget(target);
+  const options = words.flatMap((word) => ["-o", word]);
+  const args = ["mount", "--report", ...options, "--log-level", level, "--", source, real];
+  const logFd = logFile === undefined ? undefined : openLog(resolve(logFile));
+  const warnings = await startInBackground(args, logFd, timeoutMs + START_MARGIN_MS);
+  for (const warning of warnings) process.stderr.write(`qtfs mount: ${printable(warning)}\n`);
+  return 0;
+}
+
+function openLog(path: string): number {
+  try {
+    return openSync(path, "a", 0o600);
+  } catch (error) {
+    throw new Error(`Cannot log to ${path}: ${(error as Error).message}`);
+  }
+}
+
+/** The process in the background: says how it went, then serves. */
+async function reportingMount(
+  source: string,
+  target: string,
+  words: readonly string[],
+  level: LogLevel,
+): Promise<number> {
+  try {
+    return await mountHere(source, target, words, level, (warnings) =>
+      reportOutcome({ ready: true, warnings }),
+    );
+  } catch (error) {
+    reportOutcome({ error: sentenceOf(error) });
+    return process.exit(1);
+  }
+}
+
+/** Mounts and serves in this process until the mount ends. */
+async function mountHere(
+  source: string,
+  target: string,
+  words: readonly string[],
+  level: LogLevel,
+  ready: (warnings: string[]) => void,
+): Promise<number> {
+  checkSource(source);
+  const settings = parseMountOptions(words);
+  const real = checkTarget(target);
+  const { serveMount } = await import("./mount-daemon.ts");
+  const options = { fsname: source, ...settings, source, target: real };
+  return await serveMount(options, createLog(level), ready);
+}

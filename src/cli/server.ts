@@ -1,0 +1,178 @@
+/** `qtfs server` */
+import { resolve } from "node:path";
+import type { ServerConfig } from "../config/server.ts";
+import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
+import { reports } from "../info/query.ts";
+import { isServer } from "../info/report.ts";
+import { type ServerDaemon, type ServerOptions, startServer } from "../server/daemon.ts";
+import type { Export } from "../server/exports.ts";
+import { type Address, DEFAULT_SERVER, formatAddress, parseAddress } from "../transport/address.ts";
+import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
+import { UsageError } from "./errors.ts";
+import { type Lists, program } from "./program.ts";
+
+const UID_MAX = 0xffff_fffe;
+
+const CONFIG_SAMPLE = [
+  'listen = ["unix:///run/qtfs/server.sock"]',
+  "allow_uids = [0]",
+  "insecure = false",
+  'log_level = "info"',
+  "",
+  "[[export]]            # as often as there are exports",
+  'path = "/srv"',
+  "read_only = false",
+];
+
+export const server = program({
+  name: "qtfs server",
+  description:
+    "Exports directories of this machine, the HOST. Stays in the foreground until SIGTERM or " +
+    "SIGINT; tells systemd when it is ready (Type=notify). Whoever may connect acts with any " +
+    "user's rights beneath the exports, so a socket is for root alone unless you say otherwise.",
+  examples: [
+    {
+      command: "qtfs server --export /srv",
+      does: `Offers /srv at ${formatAddress(DEFAULT_SERVER)}.`,
+    },
+    { command: "qtfs server --export /srv --export /usr/share:ro", does: "Two, one read only." },
+    { command: "qtfs server --config /etc/qtfs/server.toml", does: "Everything from a file." },
+    {
+      command: "qtfs server --listen tcp://10.0.0.1:7000 --insecure --export /srv",
+      does: "Over TCP, on a network where every machine is trusted like root.",
+    },
+  ],
+  args: {
+    listen: {
+      type: "string",
+      valueHint: "ADDR",
+      description: `unix:///PATH or tcp://HOST:PORT; repeatable. Default: ${formatAddress(DEFAULT_SERVER)}`,
+    },
+    export: {
+      type: "string",
+      valueHint: "PATH[:ro]",
+      description: "A directory to export, with :ro read only; repeatable.",
+    },
+    config: {
+      type: "string",
+      valueHint: "FILE",
+      description: "Reads settings from FILE, see below; what is given here replaces the file's.",
+    },
+    "allow-uid": {
+      type: "string",
+      valueHint: "UID",
+      description:
+        "Lets processes of this user connect to unix sockets too; repeatable. Such a user can " +
+        "do in the exports whatever root can.",
+    },
+    insecure: {
+      type: "boolean",
+      description:
+        "Allows tcp://, where nobody is authenticated and nothing is encrypted: everybody who " +
+        "reaches the port is root in the exports.",
+    },
+    "log-level": {
+      type: "enum",
+      options: [...LOG_LEVELS],
+      valueHint: "LEVEL",
+      description: `${LOG_LEVELS.join(", ")}. Default: info`,
+    },
+  },
+  repeatable: ["listen", "export", "allow-uid"],
+  sections: [{ title: "CONFIGURATION FILE (TOML)", lines: CONFIG_SAMPLE }],
+  run: async (args, lists) => {
+    const config = args.config === undefined ? { exports: [] } : await readConfig(args.config);
+    const log = createLog((args["log-level"] as LogLevel) ?? config.logLevel ?? "info");
+    const options = serverOptions(config, args.insecure === true, lists, log);
+    return await serve(await start(options), options, log);
+  },
+});
+
+async function readConfig(path: string): Promise<ServerConfig> {
+  const { readServerConfig } = await import("../config/server.ts");
+  return readServerConfig(path);
+}
+
+/** The command line's settings, the file's where it has none, the defaults last. */
+function serverOptions(
+  config: ServerConfig,
+  insecure: boolean,
+  lists: Lists,
+  log: Log,
+): ServerOptions {
+  const listen = orElse(lists.listen?.map(readAddress), config.listen ?? [DEFAULT_SERVER]);
+  const exports = orElse(lists.export?.map(readExport), config.exports);
+  const uids = orElse(lists["allow-uid"]?.map(readUid), config.allowUids ?? []);
+  if (exports.length === 0) throw new UsageError("nothing to export, give --export PATH");
+  const twice = exports.find(({ path }, i) => exports.findIndex((e) => e.path === path) < i);
+  if (twice !== undefined) throw new UsageError(`${twice.path} is exported twice`);
+  const own = process.geteuid?.() ?? 0;
+  return {
+    listen,
+    exports,
+    insecure: insecure || config.insecure === true,
+    uids: [...new Set([own, ...uids])],
+    log: log.write,
+  };
+}
+
+function orElse<T>(given: T[] | undefined, otherwise: T[]): T[] {
+  return given === undefined || given.length === 0 ? otherwise : given;
+}
+
+function readAddress(text: string): Address {
+  try {
+    return parseAddress(text);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+function readExport(text: string): Export {
+  const [, path = "", mode] = /^(.*?)(?::(ro|rw))?$/s.exec(text) ?? [];
+  if (path === "") throw new UsageError(`"${text}" names no directory to export`);
+  return { path: resolve(path), readOnly: mode === "ro" };
+}
+
+function readUid(text: string): number {
+  const uid = Number(text);
+  if (!/^\d+$/.test(text) || uid > UID_MAX) throw new UsageError(`"${text}" is no user id`);
+  return uid;
+}
+
+async function start(options: ServerOptions): Promise<ServerDaemon> {
+  try {
+    return startServer(options);
+  } catch (error) {
+    const holder = await holderOf(options.listen);
+    throw holder === undefined ? error : new Error(`${(error as Error).message}: ${holder}`);
+  }
+}
+
+/** Says which other server of this machine listens at one of the addresses. */
+async function holderOf(listen: readonly Address[]): Promise<string | undefined> {
+  const wanted = listen.map(formatAddress);
+  const others = await reports().catch(() => []);
+  for (const report of others) {
+    if (!isServer(report)) continue;
+    const address = report.listen.find((one) => wanted.includes(one));
+    if (address !== undefined) return `the qtfs server with pid ${report.pid} is at ${address}`;
+  }
+  return undefined;
+}
+
+async function serve(daemon: ServerDaemon, options: ServerOptions, log: Log): Promise<number> {
+  const control = serveInfo({ kind: "server", log, snapshot: () => daemon.snapshot() });
+  const { promise: signal, resolve: stop } = Promise.withResolvers<StopSignal>();
+  onStopSignal(stop);
+  for (const address of options.listen) {
+    log.write("info", `Listening at ${formatAddress(address)}`);
+  }
+  tellServiceManager("READY=1");
+  log.write("info", `Stopping: ${await signal}`);
+  tellServiceManager("STOPPING=1");
+  await daemon.stop();
+  control?.close();
+  log.write("info", "Stopped");
+  return process.exit(0);
+}

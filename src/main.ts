@@ -1,0 +1,28 @@
+/**
+ * The entry of the executable. The name it is called by chooses what it is:
+ * `mount.qtfs` and `mount.fuse.qtfs` are mount(8)'s helpers, any other name is
+ * `qtfs` with its subcommands. Everything else is imported when it is needed.
+ *
+ * `process.argv0` is argv[0] as execve(2) got it, also in an executable of
+ * `bun build --compile`, whose `process.argv` begins with names of its own.
+ */
+import { basename } from "node:path";
+
+const MOUNT_HELPERS = ["mount.qtfs", "mount.fuse.qtfs"];
+
+async function main(words: string[]): Promise<number> {
+  if (MOUNT_HELPERS.includes(basename(process.argv0))) {
+    const [{ runProgram }, { mountHelper }] = await Promise.all([
+      import("./cli/run.ts"),
+      import("./cli/mount-helper.ts"),
+    ]);
+    return await runProgram(mountHelper, words);
+  }
+  const { runSubcommand } = await import("./cli/qtfs.ts");
+  return await runSubcommand(words);
+}
+
+// Not process.exit: it drops what a slow reader of our output has not taken yet.
+main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+});
