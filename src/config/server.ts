@@ -1,0 +1,108 @@
+/**
+ * The configuration of `qtfs server --config FILE`. Loaded only with that
+ * option, as zod is the largest part of a start.
+ *
+ * ```toml
+ * listen = ["unix:///run/qtfs/server.sock"]
+ * allow_uids = [0]          # who may connect to unix sockets
+ * insecure = false          # true allows tcp:// without authentication
+ * log_level = "info"        # error, warn, info, debug, trace
+ *
+ * [[export]]
+ * path = "/srv"
+ *
+ * [[export]]
+ * path = "/usr/share"
+ * read_only = true
+ * ```
+ */
+import { z } from "zod";
+import { LOG_LEVELS, type LogLevel } from "../info/log.ts";
+import type { Export } from "../server/exports.ts";
+import { type Address, parseAddress } from "../transport/address.ts";
+import { suggestion } from "./suggest.ts";
+import { lineOf, type Place, readToml, type TomlFile } from "./toml.ts";
+
+/** What a file says; what it leaves out is absent. */
+export interface ServerConfig {
+  listen?: Address[];
+  allowUids?: number[];
+  insecure?: boolean;
+  logLevel?: LogLevel;
+  exports: Export[];
+}
+
+const LISTEN_MAX = 64;
+const EXPORTS_MAX = 256;
+const UID_MAX = 0xffff_fffe;
+
+// Parsed once: compiling it first would cost more than it saves.
+z.config({ jitless: true });
+
+const address = z.string().transform((text, context) => {
+  try {
+    return parseAddress(text);
+  } catch (error) {
+    context.addIssue({ code: "custom", message: (error as Error).message });
+    return z.NEVER;
+  }
+});
+
+const exportTable = z.strictObject({
+  path: z.string().startsWith("/", "it must be an absolute path"),
+  read_only: z.boolean().default(false),
+});
+
+const schema = z.strictObject({
+  listen: z.array(address).min(1).max(LISTEN_MAX).optional(),
+  allow_uids: z.array(z.int().min(0).max(UID_MAX)).optional(),
+  insecure: z.boolean().optional(),
+  log_level: z.enum(LOG_LEVELS as [LogLevel, ...LogLevel[]]).optional(),
+  export: z.array(exportTable).max(EXPORTS_MAX).default([]),
+});
+
+/** Reads and checks a configuration; throws a sentence that names file, line and key. */
+export function readServerConfig(path: string): ServerConfig {
+  const file = readToml(path);
+  const result = schema.safeParse(file.value);
+  if (!result.success) throw new Error(explain(file, result.error.issues[0] as Issue));
+  const { listen, allow_uids, insecure, log_level } = result.data;
+  return {
+    ...(listen && { listen }),
+    ...(allow_uids && { allowUids: allow_uids }),
+    ...(insecure !== undefined && { insecure }),
+    ...(log_level && { logLevel: log_level }),
+    exports: result.data.export.map((entry) => ({ path: entry.path, readOnly: entry.read_only })),
+  };
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** `FILE, line 7: unknown key "read-only" in [[export]], did you mean read_only?` */
+function explain(file: TomlFile, issue: Issue): string {
+  const [first, index, inTable] = issue.path;
+  const isTable = first === "export" && typeof index === "number";
+  const place: Place = isTable ? { table: "export", index } : {};
+  const where = isTable ? " in [[export]]" : "";
+  const at = (key: string | undefined) => {
+    const line = lineOf(file.text, key, place) ?? lineOf(file.text, undefined, place);
+    return line === undefined ? file.path : `${file.path}, line ${line}`;
+  };
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0] as string;
+    const known = Object.keys((isTable ? exportTable : schema).shape);
+    return `${at(key)}: unknown key "${key}"${where}${suggestion(key, known)}`;
+  }
+  const key = String((isTable ? inTable : first) ?? first);
+  const isMissing = isTable && valueAt(file.value, issue.path) === undefined;
+  if (isMissing) return `${at(undefined)}: this [[export]] has no ${key}`;
+  const reason = issue.message.replace(/^Invalid (input|option): /, "");
+  return `${at(key)}: ${key}${where}: ${reason}`;
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (inner, key) => (inner as Record<PropertyKey, unknown>)?.[key],
+    value,
+  );
+}
