@@ -1,0 +1,123 @@
+/**
+ * A daemon's control socket, `/run/qtfs/control/KIND-PID.sock`: what `qtfs
+ * info` asks. Only root gets there (directory 0700, socket 0600); whoever
+ * sends anything but a proper request has its connection closed.
+ */
+import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import type { Socket } from "bun";
+import { ProtocolError } from "../wire/error.ts";
+import { Kind } from "../wire/frame.ts";
+import { BUILD } from "./facts.ts";
+import { encodeFrame, FrameReader, type Request } from "./frames.ts";
+import { isLogLevel, type Log } from "./log.ts";
+import type { Process } from "./report.ts";
+
+export const CONTROL_DIRECTORY = "/run/qtfs/control";
+
+/** Connections at once, and how long one may stay without a word. */
+const CONNECTIONS_MAX = 16;
+const IDLE_TIMEOUT_S = 10;
+
+export interface Daemon {
+  kind: "server" | "mount";
+  log: Log;
+  /** What beside `Process` it reports: a ServerSnapshot or MountSnapshot. */
+  snapshot(): object;
+}
+
+export interface Control {
+  path: string;
+  /** Ends all connections and removes the socket. */
+  close(): void;
+}
+
+interface Connection {
+  reader: FrameReader;
+  /** What the kernel has not taken yet. */
+  unsent: Buffer;
+}
+
+/** Listens for `qtfs info` until closed. */
+export function serveControl(daemon: Daemon, directory = CONTROL_DIRECTORY): Control {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  chmodSync(directory, 0o700);
+  const path = `${directory}/${daemon.kind}-${process.pid}.sock`;
+  // A process that had this pid and was killed left it.
+  rmSync(path, { force: true });
+  let connections = 0;
+  const listener = Bun.listen<Connection>({
+    unix: path,
+    socket: {
+      open(socket) {
+        connections++;
+        socket.data = { reader: new FrameReader(Kind.REQUEST), unsent: Buffer.alloc(0) };
+        if (connections > CONNECTIONS_MAX) socket.terminate();
+        else socket.timeout(IDLE_TIMEOUT_S);
+      },
+      data: (socket, bytes) => receive(daemon, socket, bytes),
+      drain: flush,
+      timeout: (socket) => socket.terminate(),
+      error: (socket) => socket.terminate(),
+      close: () => {
+        connections--;
+      },
+    },
+  });
+  chmodSync(path, 0o600);
+  const close = () => {
+    listener.stop(true);
+    rmSync(path, { force: true });
+  };
+  return { path, close };
+}
+
+function receive(daemon: Daemon, socket: Socket<Connection>, bytes: Buffer): void {
+  try {
+    for (const request of socket.data.reader.add(bytes)) {
+      const reply = encodeFrame(Kind.REPLY, answer(daemon, request as Partial<Request>));
+      socket.data.unsent = Buffer.concat([socket.data.unsent, reply]);
+    }
+    flush(socket);
+  } catch (error) {
+    const reason = error instanceof ProtocolError ? error.message : String(error);
+    daemon.log.write("debug", `Closed a control connection: ${reason}`);
+    socket.terminate();
+  }
+}
+
+function flush(socket: Socket<Connection>): void {
+  const { unsent } = socket.data;
+  if (unsent.length === 0) return;
+  const sent = socket.write(unsent, 0, unsent.length);
+  if (sent < 0) socket.terminate();
+  else socket.data.unsent = unsent.subarray(sent);
+}
+
+function answer({ kind, log, snapshot }: Daemon, { want, level }: Partial<Request>): object {
+  if (want === "snapshot") return { kind, ...describeProcess(log), ...snapshot() };
+  if (want === "log") return { lines: log.lines() };
+  if (want !== "logLevel") throw new ProtocolError("unknown request");
+  if (level !== undefined) {
+    if (!isLogLevel(level)) throw new ProtocolError("unknown log level");
+    log.level = level;
+  }
+  return { level: log.level };
+}
+
+function describeProcess(log: Log): Process {
+  const uptimeSeconds = process.uptime();
+  return {
+    pid: process.pid,
+    version: BUILD,
+    startedAt: new Date(Date.now() - uptimeSeconds * 1000).toISOString(),
+    uptimeSeconds,
+    residentBytes: residentBytes(),
+    logLevel: log.level,
+  };
+}
+
+/** VmRSS of proc(5), in kB there. */
+function residentBytes(): number {
+  const match = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync("/proc/self/status", "utf8"));
+  return Number(match?.[1] ?? 0) * 1024;
+}

@@ -1,0 +1,114 @@
+/** Reports for people. */
+import type { Facts } from "../wire/hello.ts";
+import type { OpFigures } from "./counters.ts";
+import { BUILD } from "./facts.ts";
+import { printable } from "./printable.ts";
+import { type DaemonReport, isSilent, type MountReport, type ServerReport } from "./report.ts";
+import { bytes, duration, integer, micros, words } from "./units.ts";
+
+type Field = readonly [name: string, value: string];
+
+const FIELD_WIDTH = 17;
+
+/** All daemons, a line each. */
+export function formatList(reports: readonly DaemonReport[]): string {
+  if (reports.length === 0) return "No qtfs server and no mount runs on this machine.\n";
+  const rows = reports.map((report) => [
+    report.kind,
+    `${report.pid}`,
+    isSilent(report) ? "-" : duration(report.uptimeSeconds),
+    isSilent(report) ? "-" : bytes(report.residentBytes),
+    printable(summary(report)),
+  ]);
+  return columns([["KIND", "PID", "UP FOR", "MEMORY", "WHAT"], ...rows], []);
+}
+
+function summary(report: DaemonReport): string {
+  if (isSilent(report)) return `does not answer: ${report.error}`;
+  if (report.kind === "mount") {
+    const state = report.connected ? "" : ", not connected";
+    return `${report.source} of ${report.server} at ${report.target}${state}`;
+  }
+  const exports = report.exports.map(({ path, readOnly }) => path + (readOnly ? ":ro" : ""));
+  return `${exports.join(" ")} at ${report.listen.join(" ")}`;
+}
+
+/** One daemon: its state, then a table of what it did. */
+export function formatReport(report: DaemonReport): string {
+  if (isSilent(report)) {
+    const reason = printable(report.error);
+    return `qtfs ${report.kind}, process ${report.pid}, does not answer: ${reason}\n`;
+  }
+  const own = report.kind === "server" ? serverFields(report) : mountFields(report);
+  const isOther = report.version !== BUILD;
+  const common: Field[] = [
+    ["version", report.version + (isOther ? `; this command is ${BUILD}: restart it` : "")],
+    ["up for", `${duration(report.uptimeSeconds)}, since ${report.startedAt}`],
+    ["memory", bytes(report.residentBytes)],
+    ["log level", report.logLevel],
+  ];
+  const totals = Object.entries(report.totals).map(([name, value]): Field => {
+    return [words(name), name.startsWith("bytes") ? bytes(value) : integer(value)];
+  });
+  const fields = [...own, ...common, ...totals]
+    .map(([name, value]) => `  ${name.padEnd(FIELD_WIDTH)}${printable(value)}\n`)
+    .join("");
+  return `qtfs ${report.kind}, process ${report.pid}\n${fields}\n${operations(report.operations)}`;
+}
+
+function serverFields(report: ServerReport): Field[] {
+  return [
+    ...report.listen.map((address): Field => ["listens at", address]),
+    ...report.exports.map(({ path, readOnly }): Field => {
+      return ["exports", `${path} (${readOnly ? "read only" : "read and write"})`];
+    }),
+    ...(report.insecure ? [["insecure", "TCP clients are not authenticated"] as const] : []),
+  ];
+}
+
+function mountFields(report: MountReport): Field[] {
+  const access = report.readOnly ? "read only" : "read and write";
+  return [
+    ["source", `${report.source} of ${report.server}`],
+    ["mounted at", `${report.target} (${access}, cache ${report.cache})`],
+    ["state", report.connected ? "connected" : "NOT connected to the server"],
+    ["client", formatFacts(report.clientFacts)],
+    ["server", formatFacts(report.serverFacts)],
+  ];
+}
+
+function formatFacts(facts: Facts): string {
+  return `qtfs ${facts.build}, Linux ${facts.kernel} on ${facts.arch}, process ${facts.pid}`;
+}
+
+const HEADINGS = ["operation", "count", "errors", "data", "mean", "p50", "p90", "p99", "max"];
+
+/** What was asked for, most often first; latencies are at most what is shown. */
+function operations(figures: readonly OpFigures[]): string {
+  if (figures.length === 0) return "No operation was asked for yet.\n";
+  const rows = [...figures]
+    .sort((a, b) => b.count - a.count)
+    .map((op) => [
+      op.op,
+      integer(op.count),
+      integer(op.errors),
+      op.bytes === 0 ? "-" : bytes(op.bytes),
+      ...[op.meanUs, op.p50Us, op.p90Us, op.p99Us, op.maxUs].map(micros),
+    ]);
+  return columns([HEADINGS, ...rows], [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+/** Cells in columns, two spaces apart; those numbered in `right` are aligned to the right. */
+function columns(rows: readonly (readonly string[])[], right: readonly number[]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  const lines = rows.map((row) =>
+    row
+      .map((cell, i) => {
+        const width = widths[i] ?? 0;
+        return right.includes(i) ? cell.padStart(width) : cell.padEnd(width);
+      })
+      .join("  ")
+      .trimEnd(),
+  );
+  return `${lines.join("\n")}\n`;
+}

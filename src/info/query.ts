@@ -1,0 +1,103 @@
+/** Asks daemons through their control sockets. */
+import { readdirSync, rmSync } from "node:fs";
+import { Kind } from "../wire/frame.ts";
+import { CONTROL_DIRECTORY } from "./control.ts";
+import { encodeFrame, FrameReader, type Request } from "./frames.ts";
+import type { DaemonReport, SilentReport } from "./report.ts";
+
+/** A daemon that takes longer is stuck. */
+const ANSWER_TIMEOUT_MS = 3_000;
+
+/** A control socket in the directory. */
+export interface Endpoint {
+  kind: SilentReport["kind"];
+  pid: number;
+  path: string;
+}
+
+/** A socket that no process listens at any more. */
+class Dead extends Error {}
+
+/** Sends one request and returns the answer; throws why there is none. */
+export async function ask(path: string, request: Request): Promise<Record<string, unknown>> {
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const reader = new FrameReader(Kind.REPLY);
+  const timer = setTimeout(
+    () => reject(new Error(`it has not answered for ${ANSWER_TIMEOUT_MS / 1000} s`)),
+    ANSWER_TIMEOUT_MS,
+  );
+  const connecting = Bun.connect({
+    unix: path,
+    socket: {
+      data(_socket, bytes) {
+        try {
+          const [value] = reader.add(bytes);
+          if (value !== undefined) resolve(value);
+        } catch (error) {
+          reject(error as Error);
+        }
+      },
+      close: () => reject(new Error("it closed the connection")),
+      error: (_socket, error) => reject(error),
+      connectError: (_socket, error) => reject(error),
+    },
+  });
+  try {
+    const socket = await Promise.race([connecting, promise]);
+    const frame = encodeFrame(Kind.REQUEST, request);
+    (socket as Awaited<typeof connecting>).write(frame);
+    return (await promise) as Record<string, unknown>;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw code === "ECONNREFUSED" || code === "ENOENT" ? new Dead() : error;
+  } finally {
+    clearTimeout(timer);
+    connecting.then(
+      (socket) => socket.terminate(),
+      () => {},
+    );
+  }
+}
+
+/** The control sockets there are; throws a sentence if this user may not look. */
+export function endpoints(directory = CONTROL_DIRECTORY): Endpoint[] {
+  let names: string[];
+  try {
+    names = readdirSync(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return [];
+    if (code === "EACCES") throw new Error(`Only root may ask the daemons: ${directory} is closed`);
+    throw error;
+  }
+  return names.flatMap((name) => {
+    const match = /^(server|mount)-(\d+)\.sock$/.exec(name);
+    if (match === null) return [];
+    const kind = match[1] as Endpoint["kind"];
+    return [{ kind, pid: Number(match[2]), path: `${directory}/${name}` }];
+  });
+}
+
+/**
+ * The reports of all daemons, servers first, in the order of their pids. The
+ * sockets of dead ones are removed.
+ */
+export async function reports(directory = CONTROL_DIRECTORY): Promise<DaemonReport[]> {
+  const all = await Promise.all(endpoints(directory).map(report));
+  return all
+    .filter((one) => one !== undefined)
+    .sort((a, b) => b.kind.localeCompare(a.kind) || a.pid - b.pid);
+}
+
+async function report(endpoint: Endpoint): Promise<DaemonReport | undefined> {
+  const { kind, pid, path } = endpoint;
+  try {
+    const answer = await ask(path, { want: "snapshot" });
+    if (answer.kind !== kind || answer.pid !== pid) throw new Error("its answer is no report");
+    return answer as unknown as DaemonReport;
+  } catch (error) {
+    if (!(error instanceof Dead)) return { kind, pid, error: (error as Error).message };
+    rmSync(path, { force: true });
+    return undefined;
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * What a daemon reports of itself, and what `qtfs info --json` prints: the
+ * schema that scripts may rely on. A field may be added to schema 1; one that
+ * changes its meaning or goes away makes schema 2.
+ */
+import type { MountSnapshot } from "../client/daemon.ts";
+import type { ServerSnapshot } from "../server/daemon.ts";
+import type { LogLevel } from "./log.ts";
+
+export const SCHEMA = 1;
+
+/** What every daemon reports. */
+export interface Process {
+  pid: number;
+  /** The release of qtfs that it runs. */
+  version: string;
+  /** When it started: ISO 8601, UTC. */
+  startedAt: string;
+  uptimeSeconds: number;
+  /** Resident memory (VmRSS). */
+  residentBytes: number;
+  logLevel: LogLevel;
+}
+
+export type ServerReport = { kind: "server" } & Process & ServerSnapshot;
+export type MountReport = { kind: "mount" } & Process & MountSnapshot;
+
+/** A daemon that listens and does not answer, or answers what is no report. */
+export interface SilentReport {
+  kind: "server" | "mount";
+  pid: number;
+  /** Why there is nothing more. */
+  error: string;
+}
+
+export type DaemonReport = ServerReport | MountReport | SilentReport;
+
+/** What `qtfs info --json` prints, with one daemon or with all of this machine. */
+export interface InfoReport {
+  schema: typeof SCHEMA;
+  daemons: DaemonReport[];
+}
+
+/** Whether the daemon did not answer. */
+export function isSilent(report: DaemonReport): report is SilentReport {
+  return "error" in report;
+}
+
+/** Whether it is a server that answered. */
+export function isServer(report: DaemonReport): report is ServerReport {
+  return report.kind === "server" && !isSilent(report);
+}
+
+/** Whether it is a mount that answered. */
+export function isMount(report: DaemonReport): report is MountReport {
+  return report.kind === "mount" && !isSilent(report);
+}
