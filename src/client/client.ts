@@ -42,6 +42,8 @@ export class Client {
   /** Open directories whose end was seen: the cookie there, in halves. */
   readonly directoryEnds = new Map<number, { high: number; low: number }>();
   nextDirectory = 1;
+  /** READs under way whose answer may be spliced. */
+  bulkReads = 0;
   /** Whether frames wait that may wait for others: forgets and releases. */
   lazy = false;
   readonly #forgets = new Float64Array(FORGETS_GATHERED * 3);

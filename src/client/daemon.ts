@@ -3,9 +3,12 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { type FuseMount, mountFuse } from "../fuse/libfuse.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
+import { cstring } from "../sys/cstring.ts";
+import { UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
+import { BULK_MAX } from "./bulk.ts";
 import type { CacheMode } from "./client.ts";
 import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
 
@@ -70,6 +73,7 @@ function mountFlags(options: MountOptions, readOnly: boolean): string {
     "default_permissions",
     `fsname=${options.fsname.replaceAll("\\", "\\\\").replaceAll(",", "\\,")}`,
     "subtype=qtfs",
+    `max_read=${BULK_MAX}`,
     readOnly ? "ro" : "rw",
     options.suid ? "suid" : "nosuid",
     options.dev ? "dev" : "nodev",
@@ -174,6 +178,9 @@ class Mount {
       case "log":
         this.#options.log(message.level, message.text);
         break;
+      case "lost":
+        this.#connected = false;
+        break;
       case "done":
         this.#mount?.unmount();
         this.#done.resolve(undefined);
@@ -194,7 +201,9 @@ class Mount {
   }
 
   async #unmount(): Promise<void> {
-    this.#mount?.unmount();
+    // With the thread still serving, so that an orderly unmount can end orderly.
+    const busy = umount2(cstring(this.#options.target), UMOUNT_NOFOLLOW) !== 0;
+    if (busy) this.#mount?.unmount();
     await this.#done.promise;
   }
 

@@ -35,6 +35,8 @@ export type MountMessage =
   | { kind: "failed"; reason: string }
   | { kind: "ready" }
   | { kind: "log"; level: "info" | "warn" | "error"; text: string }
+  /** The connection to the server is lost. */
+  | { kind: "lost" }
   | { kind: "done" };
 
 declare const self: {
@@ -73,6 +75,7 @@ function serve(data: ServeData, session: Attached): void {
     timeoutMs: data.timeoutMs,
     log: (level, text) => self.postMessage({ kind: "log", level, text }),
     ready: () => self.postMessage({ kind: "ready" }),
+    lost: () => self.postMessage({ kind: "lost" }),
   }).run();
   self.postMessage({ kind: "done" });
 }

@@ -12,6 +12,7 @@ import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { NAME_MAX } from "../wire/limits.ts";
 import { Event, Op } from "../wire/ops.ts";
+import { Bulk, BULK_MAX, BULK_MIN, BulkAnswer, PEEK_BYTES } from "./bulk.ts";
 import { interrupt, releaseTheDying } from "./callers.ts";
 import { cleanUp } from "./cleanup.ts";
 import type { Client } from "./client.ts";
@@ -34,6 +35,8 @@ export interface ReactorOptions {
   log: (level: "info" | "warn" | "error", text: string) => void;
   /** Called once the kernel has been greeted. */
   ready: () => void;
+  /** Called when the connection to the server is gone for good. */
+  lost: () => void;
 }
 
 export class Reactor {
@@ -47,12 +50,17 @@ export class Reactor {
   #checkedNs = 0;
   #heardNs = Bun.nanoseconds();
   #probed = false;
+  readonly #bulk: BulkAnswer;
+  /** Slot of the answer that is being spliced. */
+  #bulkSlot = 0;
+  #replyErrno = 0;
 
   constructor(client: Client, options: ReactorOptions) {
     this.#client = client;
     this.#fuse = client.fuse;
     this.#transport = client.transport;
     this.#options = options;
+    this.#bulk = new BulkAnswer(client.fuse);
   }
 
   /** Serves until the file system is unmounted. */
@@ -70,11 +78,13 @@ export class Reactor {
       this.#check();
     }
     if (!this.#lost) this.#sayGoodbye();
+    this.#bulk.close();
   }
 
   #takeAnswers(): boolean {
     if (this.#lost) return false;
-    const got = this.#transport.receive();
+    if (this.#bulk.active) return this.#continueBulk();
+    const got = this.#transport.receive(this.#client.bulkReads > 0 ? PEEK_BYTES : undefined);
     if (got === CLOSED) {
       this.#noteClosed();
       return true;
@@ -83,11 +93,55 @@ export class Reactor {
       this.#heardNs = 0;
       try {
         while (this.#transport.next()) this.#frame();
+        if (this.#client.bulkReads > 0) this.#beginBulk();
       } catch (error) {
         this.#fault(error);
       }
     }
     return got > 0;
+  }
+
+  /** Splices the answer whose header has come and whose data is still in the socket. */
+  #beginBulk(): void {
+    const c = this.#client;
+    const transport = this.#transport;
+    const have = transport.peek();
+    if (have < 0 || transport.kind !== Kind.REPLY) return;
+    const length = transport.payloadLength;
+    if (length < BULK_MIN || length > BULK_MAX) return;
+    const slot = this.#replySlot();
+    if (this.#replyErrno !== 0 || c.pending.state[slot] !== State.ASKED) return;
+    if (c.pending.opcode[slot] !== Opcode.READ || length > (c.pending.first[slot] as number)) return;
+    transport.reader.finish();
+    const { uniqueLow, uniqueHigh } = c.pending;
+    this.#bulk.begin(
+      uniqueLow[slot] as number,
+      uniqueHigh[slot] as number,
+      length,
+      transport.payloadAddress,
+      have,
+    );
+    transport.dropPeeked();
+    c.counters.moved(Op.READ, length);
+    this.#bulkSlot = slot;
+    // Nobody but the pipe answers it now; a caller that dies gets it a little later.
+    c.pending.state[slot] = State.OWN;
+    this.#continueBulk();
+  }
+
+  #continueBulk(): boolean {
+    const outcome = this.#bulk.step(this.#transport);
+    if (outcome === Bulk.WAIT) return false;
+    this.#heardNs = 0;
+    if (outcome === Bulk.BROKEN) {
+      this.#client.pending.state[this.#bulkSlot] = State.ASKED;
+      this.#bulk.drop();
+      this.#transport.close();
+      this.#noteClosed();
+      return true;
+    }
+    this.#finish(this.#bulkSlot, 0);
+    return true;
   }
 
   #frame(): void {
@@ -111,21 +165,36 @@ export class Reactor {
     }
   }
 
-  #reply(): void {
-    const c = this.#client;
-    const { pending } = c;
+  /** Slot of the answer in the reader, checked; its errno is left in `#replyErrno`. */
+  #replySlot(): number {
     const { reader } = this.#transport;
     reader.array();
     const slot = reader.uint();
     const sequence = reader.uint();
-    const errno = reader.uint();
-    if (!pending.expects(slot, sequence)) throw new ProtocolError(`answer for idle slot ${slot}`);
-    const opcode = pending.opcode[slot] as number;
+    this.#replyErrno = reader.uint();
+    if (!this.#client.pending.expects(slot, sequence)) {
+      throw new ProtocolError(`answer for idle slot ${slot}`);
+    }
+    return slot;
+  }
+
+  #reply(): void {
+    const c = this.#client;
+    const slot = this.#replySlot();
+    const errno = this.#replyErrno;
+    const opcode = c.pending.opcode[slot] as number;
+    if (c.pending.state[slot] === State.ASKED) this.#answer(slot, opcode, errno);
+    else if (c.pending.state[slot] === State.ABANDONED && errno === 0) cleanUp(c, opcode);
+    this.#finish(slot, errno);
+  }
+
+  /** The request of `slot` is over. */
+  #finish(slot: number, errno: number): void {
+    const { counters, pending } = this.#client;
     const op = pending.op[slot] as number;
-    if (pending.state[slot] === State.ASKED) this.#answer(slot, opcode, errno);
-    else if (pending.state[slot] === State.ABANDONED && errno === 0) cleanUp(c, opcode);
-    if (errno !== 0) c.counters.failed(op, errno);
-    c.counters.served(op, Bun.nanoseconds() - (pending.startedNs[slot] as number));
+    if (errno !== 0) counters.failed(op, errno);
+    counters.served(op, Bun.nanoseconds() - (pending.startedNs[slot] as number));
+    if (op === Op.READ && (pending.first[slot] as number) >= BULK_MIN) this.#client.bulkReads--;
     pending.release(slot);
   }
 
@@ -253,6 +322,7 @@ export class Reactor {
     this.#lost = true;
     this.#options.log("error", "The connection to the server is lost: the mount answers ENOTCONN");
     this.#failAll(E.ENOTCONN);
+    this.#options.lost();
   }
 
   #sayGoodbye(): void {

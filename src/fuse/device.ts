@@ -82,7 +82,7 @@ export class FuseDevice {
     words[1] = -errno;
     words[2] = uniqueLow;
     words[3] = uniqueHigh;
-    this.#sent(write(this.fd, this.#header.address, OUT_HEADER_SIZE));
+    this.noteSent(write(this.fd, this.#header.address, OUT_HEADER_SIZE));
   }
 
   /** Answers with the `bodyBytes` bytes that were built in `answer` after its header. */
@@ -92,7 +92,7 @@ export class FuseDevice {
     words[1] = 0;
     words[2] = uniqueLow;
     words[3] = uniqueHigh;
-    this.#sent(write(this.fd, this.answer.address, OUT_HEADER_SIZE + bodyBytes));
+    this.noteSent(write(this.fd, this.answer.address, OUT_HEADER_SIZE + bodyBytes));
   }
 
   /** Answers with `length` bytes that lie elsewhere. */
@@ -131,11 +131,12 @@ export class FuseDevice {
     this.#iov.set(0, this.#header.address, head);
     this.#iov.set(1, address, length);
     const result = writev(this.fd, this.#iov.address, length > 0 ? 2 : 1);
-    if (code === 0) this.#sent(result);
+    if (code === 0) this.noteSent(result);
     return result;
   }
 
-  #sent(result: number): void {
+  /** Takes note of what came of an answer. */
+  noteSent(result: number): void {
     // ENOENT: the caller is gone, nobody wants the answer.
     if (result < 0 && result !== -E.ENOENT && result !== -E.ENODEV) this.refused++;
   }

@@ -123,6 +123,23 @@ export class SocketTransport implements Transport {
   }
 
   next(): boolean {
+    if (!this.#parse()) return false;
+    const end = this.payloadStart + this.payloadLength;
+    if (end > this.#tail) return false;
+    this.#head = end;
+    return true;
+  }
+
+  peek(): number {
+    return this.#parse() ? this.#tail - this.payloadStart : -1;
+  }
+
+  dropPeeked(): void {
+    this.#head = this.#tail;
+  }
+
+  /** Sets the fields of the frame at the head, if its header is here whole. */
+  #parse(): boolean {
     const have = this.#tail - this.#head;
     if (have < PREFIX_BYTES) return false;
     const view = this.#in.view;
@@ -130,13 +147,11 @@ export class SocketTransport implements Transport {
     const payload = payloadBytes(view, head);
     const header = headerBytes(view, head);
     const kind = kindOf(view, head);
-    const total = PREFIX_BYTES + header + payload;
-    if (have < total) return false;
+    if (have < PREFIX_BYTES + header) return false;
     this.kind = kind;
     this.reader.window(head + PREFIX_BYTES, head + PREFIX_BYTES + header);
     this.payloadStart = head + PREFIX_BYTES + header;
     this.payloadLength = payload;
-    this.#head = head + total;
     return true;
   }
 

@@ -36,6 +36,14 @@ export interface Transport {
   readonly hasMore: boolean;
   /** Steps to the next complete frame; false when more bytes are needed. */
   next(): boolean;
+  /**
+   * Looks at a frame whose header has arrived and whose payload has not: sets
+   * `kind`, `reader` and the payload's place and returns how many bytes of the
+   * payload are here, or -1 where there is no such frame. The frame stays.
+   */
+  peek(): number;
+  /** Drops a frame seen by `peek`; the rest of its payload is taken from `fd` by others. */
+  dropPeeked(): void;
   readonly kind: number;
   readonly reader: Reader;
   /** Offset of the payload in `reader.bytes`, and its address and length. */

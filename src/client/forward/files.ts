@@ -27,6 +27,7 @@ import { OpenFlag, OpenResult, WriteFlag } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { Oneway, Op } from "../../wire/ops.ts";
 import { put64 } from "../answers.ts";
+import { BULK_MIN } from "../bulk.ts";
 import type { Client } from "../client.ts";
 import { wireOpenFlags } from "../native.ts";
 import { storeData } from "../notices.ts";
@@ -117,6 +118,7 @@ export function read(c: Client): number {
   const offset = c.u64(READ_IN.offset);
   if (size > TRANSFER_MAX) return E.EINVAL;
   if (offset > Number.MAX_SAFE_INTEGER) return E.EINVAL;
+  if (size >= BULK_MIN) c.bulkReads++;
   const w = c.ask(Op.READ, size);
   w.uint(handleAt(c, READ_IN.fh));
   w.uint(offset);
