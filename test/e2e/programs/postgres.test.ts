@@ -5,7 +5,11 @@ import { initialize, type Postgres, postgresUid, startPostgres } from "../suppor
 
 const MINUTES = 60_000;
 const share = await mountTree();
-afterAll(share.close);
+let running: Postgres | undefined;
+afterAll(async () => {
+  await running?.stop("immediate");
+  await share.close();
+});
 
 const data = `${share.mountpoint}/data`;
 const runtime = `${share.bare}/runtime`;
@@ -26,6 +30,11 @@ async function expectSound(postgres: Postgres): Promise<void> {
   expect(await postgres.query(BALANCES)).toBe("t|t|t|t");
 }
 
+async function start(): Promise<Postgres> {
+  running = await startPostgres(data, runtime);
+  return running;
+}
+
 const transactions = (postgres: Postgres) => postgres.query("SELECT count(*) FROM pgbench_history");
 
 let committed = "";
@@ -34,7 +43,7 @@ test(
   "initdb, pgbench with 4 clients, and all of it is sound",
   async () => {
     await initialize(data);
-    const postgres = await startPostgres(data, runtime);
+    const postgres = await start();
     await postgres.client("pgbench -q -i -s 5 postgres");
     const report = await postgres.client("pgbench -c 4 -T 5 postgres");
     expect(report).toContain("number of failed transactions: 0 ");
@@ -51,7 +60,7 @@ test(
   async () => {
     await share.umount();
     await share.mount();
-    const postgres = await startPostgres(data, runtime);
+    const postgres = await start();
     expect(await transactions(postgres)).toBe(committed);
     await expectSound(postgres);
     await postgres.client("pgbench -n -c 4 -t 50 postgres");
@@ -65,7 +74,7 @@ test(
   async () => {
     await share.umount();
     await share.mount();
-    const postgres = await startPostgres(data, runtime);
+    const postgres = await start();
     expect(await transactions(postgres)).toBe(`${Number(committed) + 200}`);
     await expectSound(postgres);
     await postgres.client("vacuumdb -q --full --analyze postgres");

@@ -22,7 +22,7 @@ export interface Share {
   umount(): Promise<void>;
   /** Mounts again, with other options if given. */
   mount(options?: string[]): Promise<void>;
-  /** Unmounts, ends the server and removes all of it. */
+  /** Unmounts, ends the server and removes all of it, even where a part of that fails. */
   close(): Promise<void>;
 }
 
@@ -54,14 +54,20 @@ export async function mountTree({ options = [] }: MountOptions = {}): Promise<Sh
     await must(["umount", mountpoint], `umount ${mountpoint}`);
   };
   const close = async () => {
-    if (isMounted(mountpoint)) await umount();
-    await server?.stop();
-    rmSync(directory, { recursive: true, force: true });
+    try {
+      if (isMounted(mountpoint)) await umount();
+    } finally {
+      if (isMounted(mountpoint)) await run(["umount", "--force", "--lazy", mountpoint]);
+      await server?.stop();
+      rmSync(directory, { recursive: true, force: true });
+    }
   };
-  process.on("exit", () => {
-    if (isMounted(mountpoint)) Bun.spawnSync(["umount", "--force", "--lazy", mountpoint]);
-  });
-  await mount();
+  try {
+    await mount();
+  } catch (error) {
+    await close();
+    throw error;
+  }
   return { tree, mountpoint, bare, ...(server ? { server } : {}), umount, mount, close };
 }
 

@@ -11,7 +11,7 @@ export interface Postgres {
   client(command: string): Promise<string>;
   /** What one query returns: columns divided by `|`, rows by newlines. */
   query(sql: string): Promise<string>;
-  /** `fast`: a clean shutdown. `immediate`: as after a crash. Waits for the end. */
+  /** `fast`: a clean shutdown. `immediate`: as after a crash. Waits for the end; may be repeated. */
   stop(how: "fast" | "immediate"): Promise<void>;
 }
 
@@ -41,7 +41,6 @@ export async function startPostgres(data: string, runtime: string): Promise<Post
     { cwd: "/", stdin: "ignore", stdout: output, stderr: output },
   );
   closeSync(output);
-  process.on("exit", () => server.kill("SIGQUIT"));
 
   const asClient = (command: string): Promise<Result> =>
     run(["bash", "-c", `${BIN}/${command}`], { uid, cwd: "/", env: { PGHOST: runtime } });

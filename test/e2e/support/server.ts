@@ -27,7 +27,6 @@ export async function startServer(tree: string, directory: string): Promise<Serv
     stderr: output,
   });
   closeSync(output);
-  process.on("exit", () => child.kill("SIGKILL"));
   const log = () => readFileSync(path, "utf8");
   const endMs = performance.now() + START_MS;
   while (!(await accepts(socket))) {
