@@ -22,7 +22,8 @@ const groups = allocate(4);
 let umask = -1;
 let uid = 0;
 let gid = 0;
-let group = -1;
+/** Unknown at first: the thread still has the groups that the server was started with. */
+let group = -2;
 
 /**
  * Makes this thread act as `asUid`:`asGid`, with `asGroup` as its one
@@ -33,11 +34,7 @@ export function asCaller(asUmask: number, asUid: number, asGid: number, asGroup:
     setUmask(asUmask);
     umask = asUmask;
   }
-  if (asGroup !== group) {
-    groups.view.setUint32(0, asGroup >>> 0, true);
-    setGroups(groups.address, asGroup < 0 ? 0 : 1);
-    group = asGroup;
-  }
+  setGroup(asGroup);
   if (asGid !== gid) {
     setFsGid(asGid);
     gid = asGid;
@@ -48,6 +45,13 @@ export function asCaller(asUmask: number, asUid: number, asGid: number, asGroup:
     dropFsetid();
     uid = asUid;
   }
+}
+
+function setGroup(wanted: number): void {
+  if (wanted === group) return;
+  groups.view.setUint32(0, wanted >>> 0, true);
+  setGroups(groups.address, wanted < 0 ? 0 : 1);
+  group = wanted;
 }
 
 /** Ends `asCaller`. */
@@ -65,6 +69,7 @@ export function asServer(): void {
 
 /** What is written until `keepSetId` clears set-id bits, unless `callerGid` owns the file's group. */
 export function dropSetId(callerGid: number): void {
+  setGroup(-1);
   setFsGid(callerGid);
   dropFsetid();
 }

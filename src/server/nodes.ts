@@ -207,6 +207,9 @@ export class NodeTable {
     this.seenTime = grown(this.seenTime, rows);
     this.seenTimeNs = grown(this.seenTimeNs, rows);
     this.seenSize = grown(this.seenSize, rows);
+    this.toldTime = grown(this.toldTime, rows);
+    this.toldTimeNs = grown(this.toldTimeNs, rows);
+    this.toldSize = grown(this.toldSize, rows);
     this.#next = grown(this.#next, rows, NONE);
     this.#rehash(rows);
   }

@@ -65,8 +65,9 @@ export class Reach {
   readonly #ring = new Int32Array(CACHED_FDS_MAX).fill(NONE);
   readonly #used = new Uint8Array(CACHED_FDS_MAX);
   #hand = 0;
-  /** Row whose descriptor is in use and must not be evicted, or -1. */
+  /** Rows whose descriptors are in use and must not be evicted, or -1. */
   #pinned = NONE;
+  #pinnedToo = NONE;
   /** A directory descriptor per device, which open_by_handle_at(2) asks for. */
   readonly #mounts = new Map<number, number>();
   /** Caching policy of each device seen. */
@@ -104,11 +105,13 @@ export class Reach {
     return fd;
   }
 
-  /** The same, leaving the descriptor that `fd` gave for `other` open. */
-  fdBeside(row: number, other: number): number {
+  /** The same, leaving the descriptors that `fd` gave for one or two others open. */
+  fdBeside(row: number, other: number, another = NONE): number {
     this.#pinned = other;
+    this.#pinnedToo = another;
     const fd = this.fd(row);
     this.#pinned = NONE;
+    this.#pinnedToo = NONE;
     return fd;
   }
 
@@ -154,6 +157,9 @@ export class Reach {
   writeAttributes(w: Writer, row: number): void {
     const dev = device();
     const apart = dev === this.device ? 0 : (Math.imul(dev + 1, 0x9e3779b1) | 1) >>> 0;
+    this.#nodes.toldTime[row] = mtimeLow();
+    this.#nodes.toldTimeNs[row] = mtimeNs();
+    this.#nodes.toldSize[row] = size() >>> 0;
     writeAttributes(w, apart, this.policy(row));
   }
 
@@ -218,7 +224,9 @@ export class Reach {
 
   #cache(row: number, fd: number): void {
     while ((this.#ring[this.#hand] as number) !== NONE) {
-      if (this.#used[this.#hand] === 0 && this.#ring[this.#hand] !== this.#pinned) {
+      const there = this.#ring[this.#hand];
+      const pinned = there === this.#pinned || there === this.#pinnedToo;
+      if (this.#used[this.#hand] === 0 && !pinned) {
         this.#evict(this.#hand, true);
         break;
       }

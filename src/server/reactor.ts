@@ -39,6 +39,8 @@ export class Reactor {
   readonly #log: (level: "info" | "warn", text: string) => void;
   #seats: Seat[] = [];
   #tidiedNs = 0;
+  /** Whether anything has happened since the gauges were refreshed. */
+  #gaugesOld = false;
   /** Sessions whose calls had not ended when their connection did. */
   #leaving: Session[] = [];
 
@@ -64,8 +66,10 @@ export class Reactor {
         worked = true;
         for (const seat of this.#seats) this.#flush(seat);
       }
-      if (worked) this.#spin.worked();
-      else if (!this.#spin.again()) this.#look(this.#timeoutMs());
+      if (worked) {
+        this.#spin.worked();
+        this.#gaugesOld = true;
+      } else if (!this.#spin.again()) this.#look(this.#timeoutMs());
       this.#tidy();
     }
     for (const seat of this.#seats) seat.session.end(Goodbye.SHUTDOWN, "server is stopping");
@@ -149,7 +153,7 @@ export class Reactor {
   #timeoutMs(): number {
     if (this.#services.calls.cancelling) return INTERRUPT_MS;
     const greeting = this.#seats.some((seat) => !seat.session.greeted);
-    return greeting || this.#leaving.length > 0 ? TIDY_MS : -1;
+    return greeting || this.#gaugesOld || this.#leaving.length > 0 ? TIDY_MS : -1;
   }
 
   #tidy(): void {
@@ -188,6 +192,7 @@ export class Reactor {
   }
 
   #refreshGauges(): void {
+    this.#gaugesOld = false;
     const sum = (of: (seat: Seat) => number) => this.#seats.reduce((n, seat) => n + of(seat), 0);
     const c = this.#counters;
     c.gauge("SESSIONS", this.#seats.length);

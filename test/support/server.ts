@@ -1,6 +1,14 @@
 /** A real server for a test file, in a process of its own, with an export of its own. */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -85,6 +93,15 @@ export class TestServer {
     return readdirSync(`/proc/${this.pid}/fd`).length;
   }
 
+  /** How many descriptors the server has open on `path`, an inode of the HOST. */
+  openOn(path: string): number {
+    const wanted = statSync(path);
+    return readdirSync(`/proc/${this.pid}/fd`).filter((fd) => {
+      const found = statSync(`/proc/${this.pid}/fd/${fd}`, { throwIfNoEntry: false });
+      return found?.ino === wanted.ino && found.dev === wanted.dev;
+    }).length;
+  }
+
   /** A number of /proc/PID/status, in kB. */
   memoryKb(field: "VmRSS" | "RssAnon"): number {
     const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
@@ -124,9 +141,12 @@ export class TestServer {
 }
 
 /** Waits until `condition`, which another process brings about. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+): Promise<void> {
   const deadline = performance.now() + 20_000;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`It never happened that ${what}`);
     await Bun.sleep(5);
   }

@@ -144,18 +144,24 @@ export function symlink(session: Session): number {
  * A known inode is about to lose the name `name`: a descriptor keeps it within
  * reach of those who still use it (a working directory, an open file).
  */
-function holdOn(session: Session, dirfd: number, name: number): void {
+function holdOn(
+  session: Session,
+  dirfd: number,
+  name: number,
+  parent: number,
+  otherParent: number,
+): void {
   if (statName(dirfd, name) !== 0) return;
   const { nodes, reach } = session.attached;
   const row = nodes.find(identify());
-  if (row >= 0) reach.fd(row);
+  if (row >= 0) reach.fdBeside(row, parent, otherParent);
 }
 
 function remove(session: Session, flags: number): number {
   const refused = readMaking(session);
   session.reader.finish();
   if (refused !== 0) return refused;
-  holdOn(session, making.dirfd, making.name);
+  holdOn(session, making.dirfd, making.name, making.parent, making.parent);
   const result = unlinkat(making.dirfd, making.name, flags);
   if (result < 0) return -result;
   session.reply(0);
@@ -191,7 +197,7 @@ export function rename(session: Session): number {
   const newDirfd = reach.fdBeside(newParent, parent);
   if (dirfd < 0 || newDirfd < 0) return -Math.min(dirfd, newDirfd);
   if (readOnly) return E.EROFS;
-  holdOn(session, newDirfd, newName);
+  holdOn(session, newDirfd, newName, newParent, parent);
   const result = renameat2(dirfd, name, newDirfd, newName, flags);
   if (result < 0) return -result;
   rehint(session, newParent, newDirfd, newName, newText);
