@@ -7,7 +7,15 @@
 import type { FuseDevice } from "../fuse/device.ts";
 import { OUT_HEADER_SIZE } from "../fuse/protocol.ts";
 import { E } from "../sys/errno.ts";
-import { pipe2, read, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, setPipeSize, splice, write } from "../sys/io.ts";
+import {
+  pipe2,
+  read,
+  SPLICE_F_MOVE,
+  SPLICE_F_NONBLOCK,
+  setPipeSize,
+  splice,
+  write,
+} from "../sys/io.ts";
 import { allocate, type Region } from "../sys/memory.ts";
 import { close, O_CLOEXEC, O_NONBLOCK } from "../sys/open.ts";
 import { POLLIN, PollSet } from "../sys/poll.ts";
@@ -56,7 +64,13 @@ export class BulkAnswer {
    * Begins an answer of `length` bytes, of which `have` at `address` have been
    * received already.
    */
-  begin(uniqueLow: number, uniqueHigh: number, length: number, address: number, have: number): void {
+  begin(
+    uniqueLow: number,
+    uniqueHigh: number,
+    length: number,
+    address: number,
+    have: number,
+  ): void {
     const { words } = this.#header;
     words[0] = OUT_HEADER_SIZE + length;
     words[1] = 0;

@@ -5,8 +5,8 @@
  * looked at in procfs, and the dying ones are answered at once.
  */
 import { readFileSync } from "node:fs";
-import { E } from "../sys/errno.ts";
 import { Opcode } from "../fuse/protocol.ts";
+import { E } from "../sys/errno.ts";
 import { Kind } from "../wire/frame.ts";
 import type { Client } from "./client.ts";
 import { State } from "./pending.ts";

@@ -9,7 +9,7 @@ import type { Transport } from "../transport/transport.ts";
 import { type Attributes, emptyAttributes, readAttributes } from "../wire/attributes.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
-import { ARGUMENTS, OP_COUNT, Oneway } from "../wire/ops.ts";
+import { ARGUMENTS, Oneway, OP_COUNT } from "../wire/ops.ts";
 import { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { putAttrOut, putEntry, type Validity } from "./answers.ts";
@@ -247,7 +247,8 @@ export class Client {
   /** Answers the request of `slot` with the payload of the server's answer. */
   answerPayload(slot: number, max: number): void {
     const { pending, transport } = this;
-    if (transport.payloadLength > max) throw new ProtocolError("answer has more data than asked for");
+    if (transport.payloadLength > max)
+      throw new ProtocolError("answer has more data than asked for");
     this.fuse.replyData(
       pending.uniqueLow[slot] as number,
       pending.uniqueHigh[slot] as number,

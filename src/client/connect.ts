@@ -35,7 +35,9 @@ function connect(address: Address): SocketTransport {
   const fd =
     address.kind === "unix" ? connectUnix(address.path) : connectTcp(address.host, address.port);
   if (fd === -E.ENOENT || fd === -E.ECONNREFUSED) {
-    throw new Error(`No server listens at ${where}: start one with "qtfs server --listen ${where}"`);
+    throw new Error(
+      `No server listens at ${where}: start one with "qtfs server --listen ${where}"`,
+    );
   }
   if (fd < 0) throw new Error(`Cannot connect to ${where}: ${errnoText(-fd)}`);
   if (address.kind === "tcp") tuneTcp(fd);
@@ -52,7 +54,9 @@ function expectFrame(transport: Transport, kind: number, deadlineMs: number): vo
     if (left <= 0) throw new Error(`The server at ${transport.peer.description} does not answer`);
     polls.wait(left);
     if (transport.receive() === CLOSED) {
-      throw new Error(`The server at ${transport.peer.description} closed the connection: it may not allow this user`);
+      throw new Error(
+        `The server at ${transport.peer.description} closed the connection: it may not allow this user`,
+      );
     }
   }
   if (transport.kind === Kind.GOODBYE) {
@@ -80,7 +84,9 @@ function greet(transport: Transport, facts: Facts, deadlineMs: number): ServerHe
   const { reader } = transport;
   const hello = decodeServerHello(reader.bytes.subarray(reader.at, reader.end));
   if (commonVersion([hello.version, hello.version]) === 0) {
-    throw new Error(`The server chose protocol ${hello.version}, which this release does not speak`);
+    throw new Error(
+      `The server chose protocol ${hello.version}, which this release does not speak`,
+    );
   }
   return hello;
 }
@@ -102,7 +108,9 @@ function attach(transport: Transport, source: string, deadlineMs: number): [bool
   reader.uint();
   const errno = reader.uint();
   if (errno === E.EACCES) {
-    throw new Error(`Cannot mount ${source}: the server does not export it (qtfs server --export ${source})`);
+    throw new Error(
+      `Cannot mount ${source}: the server does not export it (qtfs server --export ${source})`,
+    );
   }
   if (errno !== 0) throw new Error(`Cannot mount ${source} of the server: ${errnoText(errno)}`);
   const readOnly = reader.uint() !== 0;
@@ -117,7 +125,12 @@ function attach(transport: Transport, source: string, deadlineMs: number): [bool
  * Connects, greets and attaches to `source`, all within `timeoutMs`; throws a
  * sentence for people. Slot 0 has then been used once.
  */
-export function attachTo(address: Address, source: string, facts: Facts, timeoutMs: number): Attached {
+export function attachTo(
+  address: Address,
+  source: string,
+  facts: Facts,
+  timeoutMs: number,
+): Attached {
   const deadlineMs = Date.now() + timeoutMs;
   const transport = connect(address);
   try {

@@ -41,7 +41,10 @@ const WANTED: readonly number[] = [
 ];
 
 function mask(bits: readonly number[], from: number): number {
-  return bits.reduce((sum, bit) => (bit >= from && bit < from + 32 ? sum | (1 << (bit - from)) : sum), 0);
+  return bits.reduce(
+    (sum, bit) => (bit >= from && bit < from + 32 ? sum | (1 << (bit - from)) : sum),
+    0,
+  );
 }
 
 /** Answers INIT; a sentence when the kernel is too old, else undefined. */

@@ -1,13 +1,13 @@
 /** Entry of a mount's thread: attaches, waits for main to mount, then serves. */
 import { FuseDevice } from "../fuse/device.ts";
 import { Counters } from "../info/counters.ts";
+import { setNonBlocking } from "../sys/open.ts";
 import type { Address } from "../transport/address.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
 import { type CacheMode, Client } from "./client.ts";
 import { type Attached, attachTo } from "./connect.ts";
 import { Reactor } from "./reactor.ts";
-import { setNonBlocking } from "../sys/open.ts";
 
 /** What main sends first. */
 export interface AttachData {

@@ -45,7 +45,12 @@ export function wakePollers(fuse: FuseDevice, high: number, low: number): void {
  * may wait for READs of that node: never to be called by the thread that
  * answers them.
  */
-export function dropInode(fuse: FuseDevice, nodeHigh: number, nodeLow: number, data: boolean): void {
+export function dropInode(
+  fuse: FuseDevice,
+  nodeHigh: number,
+  nodeLow: number,
+  data: boolean,
+): void {
   const view = fuse.notice;
   view.setUint32(INVAL_INODE_OUT.ino, nodeLow, true);
   view.setUint32(INVAL_INODE_OUT.ino + 4, nodeHigh, true);

@@ -64,7 +64,9 @@ export class Pending {
 
   /** Whether `slot` waits for the answer with `sequence`. */
   expects(slot: number, sequence: number): boolean {
-    return slot < this.#slots && this.state[slot] !== State.FREE && this.sequence[slot] === sequence;
+    return (
+      slot < this.#slots && this.state[slot] !== State.FREE && this.sequence[slot] === sequence
+    );
   }
 
   /** Slot of the kernel's request `unique`, or -1. */

@@ -4,15 +4,15 @@
  */
 import { type FuseDevice, UNMOUNTED } from "../fuse/device.ts";
 import { INTERRUPT_IN, Opcode } from "../fuse/protocol.ts";
+import { Spin } from "../session/spin.ts";
 import { E } from "../sys/errno.ts";
 import { POLLIN, POLLOUT, PollSet } from "../sys/poll.ts";
-import { Spin } from "../session/spin.ts";
 import { CLOSED, type Transport } from "../transport/transport.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { NAME_MAX } from "../wire/limits.ts";
 import { Event, Op } from "../wire/ops.ts";
-import { Bulk, BULK_MAX, BULK_MIN, BulkAnswer, PEEK_BYTES } from "./bulk.ts";
+import { BULK_MAX, BULK_MIN, Bulk, BulkAnswer, PEEK_BYTES } from "./bulk.ts";
 import { interrupt, releaseTheDying } from "./callers.ts";
 import { cleanUp } from "./cleanup.ts";
 import type { Client } from "./client.ts";
@@ -111,7 +111,8 @@ export class Reactor {
     if (length < BULK_MIN || length > BULK_MAX) return;
     const slot = this.#replySlot();
     if (this.#replyErrno !== 0 || c.pending.state[slot] !== State.ASKED) return;
-    if (c.pending.opcode[slot] !== Opcode.READ || length > (c.pending.first[slot] as number)) return;
+    if (c.pending.opcode[slot] !== Opcode.READ || length > (c.pending.first[slot] as number))
+      return;
     transport.reader.finish();
     const { uniqueLow, uniqueHigh } = c.pending;
     this.#bulk.begin(
@@ -293,7 +294,10 @@ export class Reactor {
     const { timeoutMs } = this.#options;
     if (timeoutMs === 0 || this.#lost) return;
     if (silentMs > timeoutMs) {
-      this.#options.log("error", `The server has been silent for ${timeoutMs} ms: requests fail with EIO`);
+      this.#options.log(
+        "error",
+        `The server has been silent for ${timeoutMs} ms: requests fail with EIO`,
+      );
       this.#failAll(E.EIO);
     } else if (silentMs > timeoutMs / PROBE_SHARE && !this.#probed && this.#hasRoom) {
       this.#probed = true;
@@ -311,7 +315,8 @@ export class Reactor {
   }
 
   #fault(error: unknown): void {
-    const reason = error instanceof ProtocolError ? error.message : ((error as Error).stack ?? error);
+    const reason =
+      error instanceof ProtocolError ? error.message : ((error as Error).stack ?? error);
     this.#options.log("error", `The server's answer was not understood, closing: ${reason}`);
     this.#transport.close();
     this.#noteClosed();

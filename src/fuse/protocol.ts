@@ -236,7 +236,15 @@ export const GETXATTR_IN_SIZE = 8;
 export const GETXATTR_OUT_SIZE = 8;
 
 /** struct fuse_lk_in, struct fuse_lk_out with struct fuse_file_lock in them */
-export const LK_IN = { fh: 0, owner: 8, start: 16, end: 24, type: 32, pid: 36, lk_flags: 40 } as const;
+export const LK_IN = {
+  fh: 0,
+  owner: 8,
+  start: 16,
+  end: 24,
+  type: 32,
+  pid: 36,
+  lk_flags: 40,
+} as const;
 export const LK_FLOCK = 1;
 export const LK_OUT = { start: 0, end: 8, type: 16, pid: 20 } as const;
 export const LK_OUT_SIZE = 24;

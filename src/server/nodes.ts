@@ -57,6 +57,10 @@ export class NodeTable {
   seenTime = new Uint32Array(ROWS_AT_FIRST);
   seenTimeNs = new Uint32Array(ROWS_AT_FIRST);
   seenSize = new Uint32Array(ROWS_AT_FIRST);
+  /** The same of the attributes it was last told, which its kernel may still believe. */
+  toldTime = new Uint32Array(ROWS_AT_FIRST);
+  toldTimeNs = new Uint32Array(ROWS_AT_FIRST);
+  toldSize = new Uint32Array(ROWS_AT_FIRST);
   #next = new Int32Array(ROWS_AT_FIRST).fill(NONE);
   #buckets = new Int32Array(ROWS_AT_FIRST).fill(NONE);
   /** Names of the hints, one byte a character. */

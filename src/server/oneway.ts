@@ -4,7 +4,7 @@ import { ROOT_NODE } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { FORGETS_MAX } from "../wire/limits.ts";
 import { Oneway } from "../wire/ops.ts";
-import { noteWritten } from "./ops/open.ts";
+import { noteWritten } from "./coherence.ts";
 import type { Session } from "./session.ts";
 
 /** Serves the one-way frame in the session's reader. */

@@ -24,11 +24,14 @@ import type { HandleTable } from "./handles.ts";
 import type { NodeTable } from "./nodes.ts";
 import { policyOfFileSystem } from "./policy.ts";
 import {
+  ctimeLow,
+  ctimeNs,
   device,
   EMPTY_PATH,
   identify,
   keepingStatus,
   mode,
+  size,
   statFd,
   statName,
   writeAttributes,
@@ -157,8 +160,8 @@ export class Reach {
   writeAttributes(w: Writer, row: number): void {
     const dev = device();
     const apart = dev === this.device ? 0 : (Math.imul(dev + 1, 0x9e3779b1) | 1) >>> 0;
-    this.#nodes.toldTime[row] = mtimeLow();
-    this.#nodes.toldTimeNs[row] = mtimeNs();
+    this.#nodes.toldTime[row] = ctimeLow();
+    this.#nodes.toldTimeNs[row] = ctimeNs();
     this.#nodes.toldSize[row] = size() >>> 0;
     writeAttributes(w, apart, this.policy(row));
   }

@@ -43,6 +43,8 @@ export const OpenResult = {
   KEEP_CACHE: 0x1,
   /** Sizes are not to be trusted (proc and the like): read to the end, cache nothing. */
   UNSIZED: 0x2,
+  /** Time or size are no longer what the client was last told: its attributes are stale. */
+  CHANGED: 0x4,
 } as const;
 
 /** How far a client may trust what it has of an inode: by type of its file system. */

@@ -5,8 +5,8 @@ import {
   ENTRY_OUT_SIZE,
   FSYNC_FDATASYNC,
   FSYNC_IN,
-  Opcode,
   OPEN_OUT_SIZE,
+  Opcode,
   READ_IN,
   RELEASE_IN,
 } from "../../fuse/protocol.ts";

@@ -1,4 +1,6 @@
 /** Requests on open files and their data. */
+
+import { TRANSFER_MAX } from "../../fuse/device.ts";
 import {
   COPY_FILE_RANGE_IN,
   FALLOCATE_IN,
@@ -9,11 +11,11 @@ import {
   IN_HEADER_SIZE,
   LSEEK_IN,
   LSEEK_OUT_SIZE,
-  Opcode,
   OPEN_IN,
   OPEN_KILL_SUIDGID,
   OPEN_OUT,
   OPEN_OUT_SIZE,
+  Opcode,
   READ_IN,
   RELEASE_IN,
   WRITE_IN,
@@ -21,7 +23,6 @@ import {
   WRITE_KILL_SUIDGID,
   WRITE_OUT_SIZE,
 } from "../../fuse/protocol.ts";
-import { TRANSFER_MAX } from "../../fuse/device.ts";
 import { E } from "../../sys/errno.ts";
 import { OpenFlag, OpenResult, WriteFlag } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
@@ -30,7 +31,7 @@ import { put64 } from "../answers.ts";
 import { BULK_MIN } from "../bulk.ts";
 import type { Client } from "../client.ts";
 import { wireOpenFlags } from "../native.ts";
-import { storeData } from "../notices.ts";
+import { dropInode, storeData } from "../notices.ts";
 
 /** What the upper half of a file handle of ours says; the lower half is the server's. */
 export const FhFlag = { LIVE: 1 } as const;
@@ -49,6 +50,9 @@ export function open(c: Client): number {
   return 0;
 }
 
+/** Whether the file opened last has other attributes than the kernel may believe. */
+let attributesChanged = false;
+
 /**
  * Writes struct fuse_open_out at `at` from the handle and OpenResult that are
  * next in the server's answer; its size.
@@ -63,17 +67,26 @@ export function answerOpened(c: Client, slot: number, at: number): number {
   const live = (result & OpenResult.UNSIZED) !== 0;
   // An append goes to the end the HOST knows, which our cached pages may not.
   const direct = live || c.cache === "never" || (flags & OpenFlag.APPEND) !== 0;
+  attributesChanged = (result & OpenResult.CHANGED) !== 0;
   const keep = (result & OpenResult.KEEP_CACHE) !== 0 || c.cache === "always";
   const { view } = c.fuse.answer;
   view.setUint32(at + OPEN_OUT.fh, handle, true);
   view.setUint32(at + OPEN_OUT.fh + 4, live ? FhFlag.LIVE : 0, true);
-  put64(view, at + OPEN_OUT.open_flags, (direct ? Fopen.DIRECT_IO : 0) | (keep ? Fopen.KEEP_CACHE : 0));
+  put64(
+    view,
+    at + OPEN_OUT.open_flags,
+    (direct ? Fopen.DIRECT_IO : 0) | (keep ? Fopen.KEEP_CACHE : 0),
+  );
   return OPEN_OUT_SIZE;
 }
 
 export function answerOpen(c: Client, slot: number): void {
   const bytes = answerOpened(c, slot, c.answerBody);
   const flags = c.fuse.answer.view.getUint32(c.answerBody + OPEN_OUT.open_flags, true);
+  if (attributesChanged) {
+    const { pending } = c;
+    dropInode(c.fuse, pending.nodeHigh[slot] as number, pending.nodeLow[slot] as number, false);
+  }
   if (c.transport.payloadLength > 0 && (flags & Fopen.DIRECT_IO) === 0) {
     const { pending, transport } = c;
     const stored = storeData(
@@ -83,7 +96,8 @@ export function answerOpen(c: Client, slot: number): void {
       transport.payloadAddress,
       transport.payloadLength,
     );
-    if (stored) c.fuse.answer.view.setUint32(c.answerBody + OPEN_OUT.open_flags, Fopen.KEEP_CACHE, true);
+    if (stored)
+      c.fuse.answer.view.setUint32(c.answerBody + OPEN_OUT.open_flags, Fopen.KEEP_CACHE, true);
   }
   c.answer(slot, bytes);
 }
@@ -151,7 +165,8 @@ export function write(c: Client): number {
 export function answerWrite(c: Client, slot: number): void {
   const wrote = c.transport.reader.uint();
   c.transport.reader.finish();
-  if (wrote > (c.pending.first[slot] as number)) throw new ProtocolError("wrote more than was sent");
+  if (wrote > (c.pending.first[slot] as number))
+    throw new ProtocolError("wrote more than was sent");
   put64(c.fuse.answer.view, c.answerBody, wrote);
   c.answer(slot, WRITE_OUT_SIZE);
 }
@@ -229,4 +244,3 @@ export function answerDone(c: Client, slot: number): void {
 export function isLive(c: Client, offset: number): boolean {
   return (c.u32(offset + 4) & FhFlag.LIVE) !== 0;
 }
-

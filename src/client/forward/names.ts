@@ -13,9 +13,9 @@ import {
   MKNOD_IN_SIZE,
   OPEN_KILL_SUIDGID,
   Opcode,
+  RENAME_IN_SIZE,
   RENAME2_IN,
   RENAME2_IN_SIZE,
-  RENAME_IN_SIZE,
   SUPP_GROUPS,
 } from "../../fuse/protocol.ts";
 import { E } from "../../sys/errno.ts";

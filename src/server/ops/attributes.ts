@@ -21,6 +21,7 @@ import { fstatfs, STATFS, STATFS_STRUCT_SIZE } from "../../sys/stat.ts";
 import { readlinkat } from "../../sys/tree.ts";
 import { ATTRIBUTE_FIELDS, SetAttr } from "../../wire/constants.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
+import { isRemembered, remember } from "../coherence.ts";
 import { procPath } from "../reach.ts";
 import { LATER, type Session } from "../session.ts";
 import { EMPTY_PATH, statFd, writeBirth } from "../status.ts";
@@ -140,9 +141,12 @@ export function setattr(session: Session): number {
   const handleFd = handle > 0 ? (handles.fd[handle] as number) : -1;
   const fd = handleFd >= 0 ? handleFd : reach.fd(node);
   if (fd < 0) return -fd;
+  // A change of the client's own leaves its cached data as true as it was.
+  const known = statFd(fd) === 0 && isRemembered(session.attached, node);
   const result = apply(fd, handleFd);
   if (result < 0) return -result;
   statFd(fd);
+  if (known) remember(session.attached, node);
   return replyAttributes(session, node);
 }
 

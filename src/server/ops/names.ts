@@ -16,6 +16,7 @@ import { ProtocolError } from "../../wire/error.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
 import type { Writer } from "../../wire/writer.ts";
 import { asCaller, asServer } from "../caller.ts";
+import { isRemembered, remember } from "../coherence.ts";
 import type { Session } from "../session.ts";
 import { EMPTY_PATH, identify, statName } from "../status.ts";
 
@@ -198,21 +199,38 @@ export function rename(session: Session): number {
   if (dirfd < 0 || newDirfd < 0) return -Math.min(dirfd, newDirfd);
   if (readOnly) return E.EROFS;
   holdOn(session, newDirfd, newName, newParent, parent);
+  const known = isKnown(session, dirfd, name);
   const result = renameat2(dirfd, name, newDirfd, newName, flags);
   if (result < 0) return -result;
-  rehint(session, newParent, newDirfd, newName, newText);
+  const row = rehint(session, newParent, newDirfd, newName, newText);
+  // The client's own rename changes the change time, and no data.
+  if (known && row >= 0) remember(session.attached, row);
   if ((flags & Rename.EXCHANGE) !== 0) rehint(session, parent, dirfd, name, oldText);
   session.reply(0);
   session.send();
   return 0;
 }
 
-/** A known node is now seen under another name. */
-function rehint(session: Session, parent: number, dirfd: number, name: number, text: string): void {
-  if (statName(dirfd, name) !== 0) return;
+/** Whether `name` is an inode whose data the client has. */
+function isKnown(session: Session, dirfd: number, name: number): boolean {
+  if (statName(dirfd, name) !== 0) return false;
+  const row = session.attached.nodes.find(identify());
+  return row >= 0 && isRemembered(session.attached, row);
+}
+
+/** A known node is now seen under another name; its row, or -1. */
+function rehint(
+  session: Session,
+  parent: number,
+  dirfd: number,
+  name: number,
+  text: string,
+): number {
+  if (statName(dirfd, name) !== 0) return -1;
   const { nodes } = session.attached;
   const row = nodes.find(identify());
   if (row >= 0) nodes.setHint(row, parent, text);
+  return row;
 }
 
 /** `[node, newParent, newName]` → entry */

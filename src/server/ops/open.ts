@@ -22,10 +22,11 @@ import {
 import { FileType, OPEN_FLAGS_ALL, OpenFlag, OpenResult, Policy } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { asServer } from "../caller.ts";
+import { cacheResult, remember, wasSeen } from "../coherence.ts";
 import { HandleFlag } from "../handles.ts";
 import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";
-import { ctimeLow, ctimeNs, identify, mode, size, statFd } from "../status.ts";
+import { identify, mode, size, statFd } from "../status.ts";
 import type { Tree } from "../tree.ts";
 import { ENTRY_RESULTS, place, readCaller, readMaking, writeEntry } from "./names.ts";
 
@@ -58,31 +59,6 @@ function handleFlags(tree: Tree, row: number, flags: number): number {
   return result;
 }
 
-/** Remembers the data of `row`, described last, as what the client now has. */
-function remember(tree: Tree, row: number): void {
-  tree.nodes.seenTime[row] = ctimeLow();
-  tree.nodes.seenTimeNs[row] = ctimeNs();
-  tree.nodes.seenSize[row] = size() >>> 0;
-}
-
-/** Whether the data of `row`, described last, is what the client was told to keep. */
-function isRemembered(tree: Tree, row: number): boolean {
-  const { nodes } = tree;
-  return (
-    nodes.seenTimeNs[row] === ctimeNs() &&
-    nodes.seenTime[row] === ctimeLow() &&
-    nodes.seenSize[row] === size() >>> 0 &&
-    (nodes.seenTime[row] !== 0 || nodes.seenTimeNs[row] !== 0)
-  );
-}
-
-/** What the client wrote itself it has: called before a handle is released. */
-export function noteWritten(tree: Tree, handle: number): void {
-  if (((tree.handles.flags[handle] as number) & HandleFlag.WROTE) === 0) return;
-  const row = tree.handles.node[handle] as number;
-  if (statFd(tree.handles.fd[handle] as number) === 0) remember(tree, row);
-}
-
 /** Opens the file of `row`; the descriptor or -errno. It is described then. */
 function openFile(tree: Tree, row: number, flags: number): number {
   const fd = tree.reach.open(row, hostFlags(flags) | O_NONBLOCK);
@@ -113,16 +89,15 @@ export function open(session: Session): number {
   const truncates = (flags & OpenFlag.TRUNCATE) !== 0;
   const fd = openFile(tree, row, truncates ? flags | OpenFlag.WRITE : flags);
   if (fd < 0) return -fd;
-  if (truncates) {
-    const result = truncateOpened(fd, flags);
-    if (result < 0) {
-      close(fd);
-      return -result;
-    }
+  const truncated = truncates ? truncateOpened(fd, flags) : 0;
+  if (truncated < 0) {
+    close(fd);
+    return -truncated;
   }
-  // While the client itself has it open for writing, its cache is what it wrote.
-  const wrote = tree.handles.writing(row);
-  const keep = wrote || isRemembered(tree, row);
+  // Only a file that nobody there had open yet can be put into the client's
+  // page cache: the kernel would wait for reads under way (client/notices.ts).
+  const first = !wasSeen(tree, row);
+  const result = cacheResult(tree, row);
   remember(tree, row);
   const bytes = size();
   const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags));
@@ -132,9 +107,9 @@ export function open(session: Session): number {
   }
   const w = session.reply(OPEN_RESULTS);
   w.uint(handle);
-  const live = tree.reach.policy(row) === Policy.LIVE;
-  w.uint((keep ? OpenResult.KEEP_CACHE : 0) | (live ? OpenResult.UNSIZED : 0));
-  const inline = wantsData && !live && !keep && bytes > 0 && bytes <= INLINE_DATA_MAX;
+  w.uint(result);
+  const cached = (result & (OpenResult.UNSIZED | OpenResult.KEEP_CACHE)) === 0;
+  const inline = wantsData && first && cached && bytes > 0 && bytes <= INLINE_DATA_MAX;
   if (!inline) {
     session.send();
     return 0;
