@@ -1,0 +1,58 @@
+import { describe, expect, test } from "bun:test";
+import { formatList, formatReport } from "../../src/info/format.ts";
+import type { SilentReport } from "../../src/info/report.ts";
+import { mountReport, serverReport } from "./samples.ts";
+
+const silent: SilentReport = { kind: "mount", pid: 9, error: "it has not answered for 2 s" };
+
+describe("the list", () => {
+  test("has a line for each daemon, also for one that does not answer", () => {
+    const lines = formatList([serverReport(), mountReport(), silent]).split("\n");
+    expect(lines[0]).toBe("KIND    PID  UP FOR     MEMORY  WHAT");
+    expect(lines[1]).toBe(
+      "server  42   1 h 2 min  50 MiB  /srv:ro at unix:///run/qtfs/server.sock",
+    );
+    expect(lines[2]).toEndWith("/srv of unix:///run/qtfs/server.sock at /mnt");
+    expect(lines[3]).toEndWith("does not answer: it has not answered for 2 s");
+  });
+
+  test("says when a mount has lost its server", () => {
+    expect(formatList([mountReport({ connected: false })])).toContain("at /mnt, not connected");
+  });
+
+  test("says when there is nothing", () => {
+    expect(formatList([])).toBe("No qtfs server and no mount runs on this machine.\n");
+  });
+});
+
+describe("one daemon", () => {
+  test("a server with its exports and operations, the most frequent first", () => {
+    const text = formatReport(serverReport());
+    expect(text).toStartWith("qtfs server, process 42\n");
+    expect(text).toContain("  exports          /srv (read only)\n");
+    expect(text).toContain("  protocol errors  0\n");
+    expect(text).toMatch(/operation\s+count\s+errors\s+data\s+mean\s+p50\s+p90\s+p99\s+max\n/);
+    expect(text).toMatch(/lookup\s+1,500\s+0\s+-\s+20 µs/);
+    expect(text).toMatch(/read\s+1\s+1\s+4\.0 KiB\s+3\.0 ms/);
+    expect(text.indexOf("lookup")).toBeLessThan(text.indexOf("\nread "));
+  });
+
+  test("a mount with both sides' versions", () => {
+    const text = formatReport(mountReport({ version: "0.0.9" }));
+    expect(text).toContain("  mounted at       /mnt (read and write, cache auto)\n");
+    expect(text).toContain("  state            connected\n");
+    expect(text).toContain("0.0.9; this command is");
+  });
+
+  test("a server's words move no cursor", () => {
+    const facts = { ...mountReport().serverFacts, build: "1\x1b[2J\nforged line" };
+    const text = formatReport(mountReport({ serverFacts: facts }));
+    expect(text).toContain("qtfs 1\\x1b[2J⏎forged line");
+  });
+
+  test("one that does not answer", () => {
+    expect(formatReport(silent)).toBe(
+      "qtfs mount, process 9, does not answer: it has not answered for 2 s\n",
+    );
+  });
+});

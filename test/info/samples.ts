@@ -1,0 +1,53 @@
+/** Reports as daemons make them. */
+import { Counters } from "../../src/info/counters.ts";
+import { machineFacts } from "../../src/info/facts.ts";
+import type { MountReport, Process, ServerReport } from "../../src/info/report.ts";
+import { Op } from "../../src/wire/ops.ts";
+
+function figures() {
+  const counters = new Counters();
+  for (let i = 0; i < 1500; i++) counters.served(Op.LOOKUP, 20_000);
+  counters.served(Op.READ, 3_000_000);
+  counters.moved(Op.READ, 4096);
+  counters.failed(Op.READ, 5);
+  return { totals: counters.gauges(), operations: Counters.figures([counters]) };
+}
+
+const PROCESS: Process = {
+  pid: 42,
+  version: machineFacts().build,
+  startedAt: "2026-01-02T03:04:05.000Z",
+  uptimeSeconds: 3723,
+  residentBytes: 50 * 1024 ** 2,
+  logLevel: "info",
+};
+
+export function serverReport(own: Partial<ServerReport> = {}): ServerReport {
+  return {
+    kind: "server",
+    ...PROCESS,
+    listen: ["unix:///run/qtfs/server.sock"],
+    insecure: false,
+    exports: [{ path: "/srv", readOnly: true }],
+    ...figures(),
+    ...own,
+  };
+}
+
+export function mountReport(own: Partial<MountReport> = {}): MountReport {
+  return {
+    kind: "mount",
+    ...PROCESS,
+    pid: 43,
+    source: "/srv",
+    target: "/mnt",
+    server: "unix:///run/qtfs/server.sock",
+    readOnly: false,
+    cache: "auto",
+    connected: true,
+    serverFacts: machineFacts(),
+    clientFacts: machineFacts(),
+    ...figures(),
+    ...own,
+  };
+}
