@@ -66,7 +66,8 @@ class Scan {
     const equals = word.indexOf("=");
     const shown = equals === -1 ? word : word.slice(0, equals);
     const name = shown.slice(2);
-    const def = this.#program.args[name];
+    const { args } = this.#program;
+    const def = Object.hasOwn(args, name) ? args[name] : undefined;
     if (def === undefined || def.type === "positional") throw this.#unknown(shown);
     this.#take(name, def, shown, equals === -1 ? undefined : word.slice(equals + 1), rest);
   }

@@ -34,18 +34,28 @@ export async function startInBackground(
   });
   const passOn = (signal: NodeJS.Signals) => child.kill(signal);
   process.on("SIGINT", passOn).on("SIGTERM", passOn);
-  const bound = setTimeout(() => child.kill("SIGKILL"), boundMs);
+  let isLate = false;
+  const bound = setTimeout(() => {
+    isLate = true;
+    child.kill("SIGKILL");
+  }, boundMs);
   const [said, noise] = await Promise.all([
     new Response(child.stdout).text(),
     child.stderr instanceof ReadableStream ? new Response(child.stderr).text() : "",
   ]);
   clearTimeout(bound);
   process.off("SIGINT", passOn).off("SIGTERM", passOn);
-  child.unref();
   const outcome = parse(said);
-  if (outcome !== undefined && "ready" in outcome) return outcome.warnings;
+  if (outcome !== undefined && "ready" in outcome) {
+    child.unref();
+    return outcome.warnings;
+  }
   process.stderr.write(noise);
-  throw new Error(outcome?.error ?? (await explainSilence(child, boundMs)));
+  if (outcome !== undefined) throw new Error(outcome.error);
+  if (isLate) throw new Error(`The background process was not ready after ${boundMs / 1000} s`);
+  const code = await child.exited;
+  const how = child.signalCode ?? `exit code ${code}`;
+  throw new Error(`The background process ended before it was ready (${how})`);
 }
 
 function parse(said: string): Outcome | undefined {
@@ -54,14 +64,6 @@ function parse(said: string): Outcome | undefined {
   } catch {
     return undefined;
   }
-}
-
-async function explainSilence(child: Bun.Subprocess, boundMs: number): Promise<string> {
-  const code = await child.exited;
-  const how = child.signalCode === null ? `exit code ${code}` : child.signalCode;
-  return how === "SIGKILL"
-    ? `The background process was not ready after ${boundMs / 1000} s and was ended`
-    : `The background process ended before it was ready (${how})`;
 }
 
 /** In the daemon: reports to whoever waits in startInBackground, and lets it go. */

@@ -4,6 +4,7 @@ import { LOG_LEVELS } from "../info/log.ts";
 import { ask, endpoints, reports } from "../info/query.ts";
 import { type DaemonReport, SCHEMA } from "../info/report.ts";
 import { select } from "../info/select.ts";
+import { readAddress } from "./address.ts";
 import { UsageError } from "./errors.ts";
 import { program } from "./program.ts";
 
@@ -44,6 +45,7 @@ export const info = program({
     if ([json, log, level].filter(Boolean).length > 1) {
       throw new UsageError("--json, --log and --log-level exclude each other");
     }
+    if (which?.includes("://")) readAddress(which);
     const all = await reports();
     const chosen = which === undefined ? all : select(all, which);
     if (log || level !== undefined) process.stdout.write(await askOne(chosen, level));

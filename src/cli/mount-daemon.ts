@@ -1,6 +1,8 @@
 /** The process behind a mount. */
 import { type MountDaemon, type MountOptions, startMount } from "../client/daemon.ts";
 import type { Log } from "../info/log.ts";
+import { mounts } from "../info/mountinfo.ts";
+import { FILE_SYSTEM_TYPE } from "../info/select.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 
 /**
@@ -14,7 +16,12 @@ export async function serveMount(
   ready: (warnings: string[]) => void,
 ): Promise<never> {
   const { promise: asked, resolve: ask } = Promise.withResolvers<StopSignal>();
-  onStopSignal(ask);
+  let isReady = false;
+  onStopSignal((signal) => {
+    // Nothing to take away yet, and the server may be silent for long.
+    if (!isReady && !isMounted(options.target)) process.exit(1);
+    ask(signal);
+  });
   process.umask(0);
   // Its working directory would keep another file system from being unmounted.
   process.chdir("/");
@@ -25,6 +32,7 @@ export async function serveMount(
   for (const warning of warnings) log.write("warn", warning);
   log.write("info", `Mounted ${source} at ${target}`);
   tellServiceManager("READY=1");
+  isReady = true;
   ready(warnings);
   asked.then((signal) => {
     log.write("info", `Unmounting ${target}: ${signal}`);
@@ -36,6 +44,11 @@ export async function serveMount(
   if (failure === undefined) log.write("info", `${target} is unmounted`);
   else log.write("error", failure);
   return process.exit(failure === undefined ? 0 : 1);
+}
+
+function isMounted(target: string): boolean {
+  const last = mounts().findLast(({ mountpoint }) => mountpoint === target);
+  return last?.type === FILE_SYSTEM_TYPE;
 }
 
 function versionWarnings(mount: MountDaemon): string[] {

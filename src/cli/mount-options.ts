@@ -22,6 +22,11 @@ const TIMEOUT_MAX_S = 86_400;
 const FSNAME_BYTES_MAX = 255;
 const CACHES: readonly string[] = ["never", "auto", "always"] satisfies MountOptions["cache"][];
 
+/** What an option without a value does. */
+function set(patch: Partial<MountSettings>): Option["apply"] {
+  return (settings) => Object.assign(settings, patch);
+}
+
 const OPTIONS: Readonly<Record<string, Option>> = {
   server: {
     value: "ADDR",
@@ -32,14 +37,10 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   },
   ro: {
     text: "Read only. Default: rw, as far as the server allows it.",
-    apply: (settings) => {
-      settings.readOnly = true;
-    },
+    apply: set({ readOnly: true }),
   },
   rw: {
-    apply: (settings) => {
-      settings.readOnly = false;
-    },
+    apply: set({ readOnly: false }),
   },
   cache: {
     value: "MODE",
@@ -49,7 +50,7 @@ const OPTIONS: Readonly<Record<string, Option>> = {
       "day; changes made on the HOST are then missed, so only for trees that nobody else changes.",
     apply: (settings, value) => {
       if (!CACHES.includes(value)) {
-        throw new Error(`cache is ${CACHES.join(", ")}, not "${value}"`);
+        throw new Error(`it is ${CACHES.join(", ")}, not "${value}"`);
       }
       settings.cache = value as MountOptions["cache"];
     },
@@ -58,55 +59,37 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     text:
       "Honours set-user-id bits and file capabilities. A hostile HOST can then hand out " +
       "programs that run as root here. Default: nosuid.",
-    apply: (settings) => {
-      settings.suid = true;
-    },
+    apply: set({ suid: true }),
   },
   nosuid: {
-    apply: (settings) => {
-      settings.suid = false;
-    },
+    apply: set({ suid: false }),
   },
   dev: {
     text:
       "Lets device files of the HOST open this machine's devices. A hostile HOST can then give " +
       "users the disks and the memory. Default: nodev.",
-    apply: (settings) => {
-      settings.dev = true;
-    },
+    apply: set({ dev: true }),
   },
   nodev: {
-    apply: (settings) => {
-      settings.dev = false;
-    },
+    apply: set({ dev: false }),
   },
   noexec: {
     text: "Runs no programs from the mount. Default: exec.",
-    apply: (settings) => {
-      settings.noexec = true;
-    },
+    apply: set({ noexec: true }),
   },
   exec: {
-    apply: (settings) => {
-      settings.noexec = false;
-    },
+    apply: set({ noexec: false }),
   },
   noatime: {
     text: "Does not keep times of access. Default: atime, as the HOST's file system does.",
-    apply: (settings) => {
-      settings.noatime = true;
-    },
+    apply: set({ noatime: true }),
   },
   atime: {
-    apply: (settings) => {
-      settings.noatime = false;
-    },
+    apply: set({ noatime: false }),
   },
   hard: {
     text: "Waits for a silent server for ever: nothing fails, and what waits may have to be killed.",
-    apply: (settings) => {
-      settings.hard = true;
-    },
+    apply: set({ hard: true }),
   },
   timeout: {
     value: "SECONDS",
@@ -114,7 +97,7 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     apply: (settings, value) => {
       const seconds = Number(value);
       if (!/^\d+(\.\d+)?$/.test(value) || seconds <= 0 || seconds > TIMEOUT_MAX_S) {
-        throw new Error(`timeout is a number of seconds up to ${TIMEOUT_MAX_S}, not "${value}"`);
+        throw new Error(`it is a number of seconds up to ${TIMEOUT_MAX_S}, not "${value}"`);
       }
       settings.timeoutMs = seconds * 1000;
     },
@@ -123,27 +106,21 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     text:
       "Allows tcp://, where nobody is authenticated and nothing is encrypted: whoever controls " +
       "the network controls the files.",
-    apply: (settings) => {
-      settings.insecure = true;
-    },
+    apply: set({ insecure: true }),
   },
   noallow_other: {
     text: "Only the user who mounts may enter. Default: allow_other, everyone by the files' modes.",
-    apply: (settings) => {
-      settings.allowOther = false;
-    },
+    apply: set({ allowOther: false }),
   },
   allow_other: {
-    apply: (settings) => {
-      settings.allowOther = true;
-    },
+    apply: set({ allowOther: true }),
   },
   fsname: {
     value: "NAME",
     text: "The source that /proc/mounts shows. Default: SRC.",
     apply: (settings, value) => {
       if (value === "" || Buffer.byteLength(value) > FSNAME_BYTES_MAX) {
-        throw new Error(`fsname has 1 to ${FSNAME_BYTES_MAX} bytes`);
+        throw new Error(`it has 1 to ${FSNAME_BYTES_MAX} bytes`);
       }
       settings.fsname = value;
     },
@@ -218,6 +195,6 @@ function applyWord(settings: MountSettings, word: string, seen: Map<string, stri
   try {
     option.apply(settings, value ?? "");
   } catch (error) {
-    throw new UsageError(`mount option ${(error as Error).message}`);
+    throw new UsageError(`mount option ${name}: ${(error as Error).message}`);
   }
 }

@@ -76,8 +76,10 @@ async function runNamed(name: string, words: string[]): Promise<number> {
 }
 
 function unknown(name: string): number {
-  const what = name.startsWith("-") ? "option" : "command";
-  const hint = suggestion(name, Object.keys(SUBCOMMANDS));
+  const isOption = name.startsWith("-");
+  const known = isOption ? ["--help", "--version"] : Object.keys(SUBCOMMANDS);
+  const what = isOption ? "option" : "command";
+  const hint = suggestion(name, known);
   process.stderr.write(`qtfs: unknown ${what} ${name}${hint} (try "qtfs --help")\n`);
   return 2;
 }

@@ -6,7 +6,8 @@ import { reports } from "../info/query.ts";
 import { isServer } from "../info/report.ts";
 import { type ServerDaemon, type ServerOptions, startServer } from "../server/daemon.ts";
 import type { Export } from "../server/exports.ts";
-import { type Address, DEFAULT_SERVER, formatAddress, parseAddress } from "../transport/address.ts";
+import { type Address, DEFAULT_SERVER, formatAddress } from "../transport/address.ts";
+import { readAddress } from "./address.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
 import { type Lists, program } from "./program.ts";
@@ -118,14 +119,6 @@ function serverOptions(
 
 function orElse<T>(given: T[] | undefined, otherwise: T[]): T[] {
   return given === undefined || given.length === 0 ? otherwise : given;
-}
-
-function readAddress(text: string): Address {
-  try {
-    return parseAddress(text);
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
 }
 
 function readExport(text: string): Export {

@@ -6,7 +6,7 @@ import { encodeFrame, FrameReader, type Request } from "./frames.ts";
 import type { DaemonReport, SilentReport } from "./report.ts";
 
 /** A daemon that takes longer is stuck. */
-const ANSWER_TIMEOUT_MS = 3_000;
+const ANSWER_TIMEOUT_MS = 2_000;
 
 /** A control socket in the directory. */
 export interface Endpoint {
