@@ -50,6 +50,12 @@ export function put(w: Writer, argument: Argument): void {
   }
 }
 
+/** cbor-x gives every integer of 64 bits as a bigint: those that a number holds become one. */
+export function plain(value: unknown): unknown {
+  if (typeof value === "bigint" && BigInt.asIntN(53, value) === value) return Number(value);
+  return Array.isArray(value) ? value.map(plain) : value;
+}
+
 export class RawClient {
   readonly transport: SocketTransport;
   /** Events, GOODBYEs and other frames that came unasked, decoded, oldest first. */
@@ -195,7 +201,10 @@ export class RawClient {
   #take(): void {
     const { transport } = this;
     const { reader } = transport;
-    const header = decode(Buffer.from(reader.bytes.subarray(reader.at, reader.end)));
+    const header = plain(
+      decode(Buffer.from(reader.bytes.subarray(reader.at, reader.end))),
+      // biome-ignore lint/suspicious/noExplicitAny: each kind of frame has items of its own
+    ) as any;
     if (transport.kind === Kind.HELLO) this.hello = header;
     else if (transport.kind === Kind.GOODBYE) this.goodbye = [header[0], String(header[1])];
     else if (transport.kind === Kind.REPLY) {
