@@ -65,7 +65,7 @@ function print(results: Results, options: Options): void {
     ["", rowTable(results)],
     ["Every sshfs:\n", sshfsTable(results)],
     ["Resident memory of the default mounts, MiB:\n", memoryTable(results)],
-    ["Failures:\n", results.errors().join("\n")],
+    ["Failures:\n", results.errors(["qtfs", "bare", "sshfs", "floor"]).join("\n")],
   ];
   process.stdout.write(
     [
@@ -112,7 +112,8 @@ async function bench(options: Options): Promise<number> {
     mkdirSync(dirname(options.json), { recursive: true });
     writeFileSync(options.json, toJson(results, options, started));
     say(`figures in ${options.json}`);
-    return results.errors().length > 0 ? 1 : 0;
+    // One sshfs in trouble leaves the others to compare with.
+    return results.errors(["qtfs", "bare", "floor"]).length > 0 ? 1 : 0;
   } catch (error) {
     if (!interruption.aborted) throw error;
     say("interrupted");

@@ -2,12 +2,17 @@
 import type { Contestant, Mode } from "./contestants/types.ts";
 import type { Results } from "./results.ts";
 import type { Cell, Effort, FreshScenario, Row, Samples, SteadyScenario } from "./rows/types.ts";
-import { type Ground, Stack } from "./stack.ts";
+import { type Ground, Stack, StartError } from "./stack.ts";
 
 /** After a hanging caller was set free, it must come back within this time. */
 const FREED_MS = 10_000;
 /** Of an error, which may carry what a daemon wrote. */
 const ERROR_LENGTH = 500;
+
+function messageOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.slice(0, ERROR_LENGTH);
+}
 
 export interface Plan {
   readonly fresh: FreshScenario[];
@@ -16,6 +21,8 @@ export interface Plan {
 
 export class Measurement {
   #serial = 0;
+  /** What did not start, by contestant and mode; it is not tried again. */
+  readonly #refused = new Map<string, StartError>();
 
   constructor(
     private readonly ground: Ground,
@@ -65,9 +72,9 @@ export class Measurement {
     } catch (error) {
       this.ground.interrupted.throwIfAborted();
       if (error === late) throw error;
-      const why = String(isLate ? late : error).slice(0, ERROR_LENGTH);
+      const why = messageOf(isLate ? late : error);
       for (const row of rows) this.results.cell(row, cell.contestant.name).error = why;
-      this.say(`${cell.contestant.name}: ${why}`);
+      if (!(error instanceof StartError)) this.say(`${cell.contestant.name}: ${why}`);
       return false;
     } finally {
       clearTimeout(timer);
@@ -81,7 +88,7 @@ export class Measurement {
         let stack: Stack | undefined;
         const cell = this.#cell(contestant, false);
         const start = async () => {
-          stack = await Stack.start(this.ground, contestant, "default");
+          stack = await this.#start(contestant, "default");
           return stack;
         };
         const kill = () => stack?.kill();
@@ -134,13 +141,27 @@ export class Measurement {
   }
 
   async #startSteady(contestant: Contestant, mode: Mode): Promise<Stack> {
-    const stack = await Stack.start(this.ground, contestant, mode);
+    const stack = await this.#start(contestant, mode);
     const counts = mode === "default" && contestant.mount && !contestant.holdsTree;
     if (counts && !this.results.memory.has(contestant.name)) {
       const idle = stack.memory();
       this.results.memory.set(contestant.name, { idle, after: idle });
     }
     return stack;
+  }
+
+  async #start(contestant: Contestant, mode: Mode): Promise<Stack> {
+    const key = `${contestant.name} ${mode}`;
+    const before = this.#refused.get(key);
+    if (before) throw before;
+    try {
+      return await Stack.start(this.ground, contestant, mode);
+    } catch (error) {
+      if (!(error instanceof StartError)) throw error;
+      this.#refused.set(key, error);
+      this.say(`${contestant.name} does not start: ${messageOf(error)}`);
+      throw error;
+    }
   }
 
   #announce(rows: Row[]): void {

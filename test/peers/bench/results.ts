@@ -73,12 +73,18 @@ export class Results {
     return cells.some(({ samples, error }) => samples.length > 0 || error !== undefined);
   }
 
-  errors(): string[] {
-    return this.rows.flatMap((row) =>
-      this.contestants.flatMap(({ name }) => {
+  /** What went wrong with contestants of these families, and in which rows. */
+  errors(families: Family[]): string[] {
+    const rowsOf = new Map<string, string[]>();
+    for (const { name, family } of this.contestants) {
+      if (!families.includes(family)) continue;
+      for (const row of this.rows) {
         const { error } = this.cell(row, name);
-        return error === undefined ? [] : [`${row.id}, ${name}: ${error}`];
-      }),
-    );
+        if (error === undefined) continue;
+        const key = `${name}: ${error}`;
+        rowsOf.set(key, [...(rowsOf.get(key) ?? []), row.id]);
+      }
+    }
+    return [...rowsOf].map(([error, rows]) => `${error}\n  in: ${rows.join("; ")}`);
   }
 }

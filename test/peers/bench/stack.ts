@@ -25,6 +25,13 @@ export interface Ground {
   readonly interrupted: AbortSignal;
 }
 
+/** Nothing can be measured of a contestant that does not start. */
+export class StartError extends Error {
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause));
+  }
+}
+
 export class Stack {
   /** Milliseconds from exec to the first answer; undefined without such a daemon. */
   readonly mountStartMs: number | undefined;
@@ -77,7 +84,7 @@ export class Stack {
       return new Stack(contestant, place, mark, { mountMs, serverMs });
     } catch (error) {
       await endStack(mark, place.target);
-      throw error;
+      throw new StartError(error);
     }
   }
 
