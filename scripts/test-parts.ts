@@ -47,7 +47,8 @@ function conformance(): Part[] {
     ...["--json", `.cache/test/conformance-${where}.json`],
   ];
   const common = { tally: byLastLine, timeoutMs: minutes(12) };
-  const onMount = ["node_modules/.bin/bun", "test/e2e/support/on-mount.ts"];
+  // The cases open devices and run set-user-ID programs.
+  const onMount = ["node_modules/.bin/bun", "test/e2e/support/on-mount.ts", "-o", "suid,dev"];
   return [
     {
       ...common,

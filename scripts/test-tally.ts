@@ -16,9 +16,9 @@ export type Tally = (output: string, exitCode: number | null) => Counts;
 export const byExitCode: Tally = (_output, exitCode) =>
   exitCode === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
 
-/** The last line of the form `N passed, N failed`. */
+/** The last line that begins with `N passed, N failed`; more counts may follow. */
 export const byLastLine: Tally = (output, exitCode) => {
-  const found = [...output.matchAll(/^(\d+) passed, (\d+) failed$/gm)].at(-1);
+  const found = [...output.matchAll(/^(\d+) passed, (\d+) failed\b/gm)].at(-1);
   const counts = { passed: Number(found?.[1] ?? 0), failed: Number(found?.[2] ?? 0) };
   return withVerdict(counts, exitCode);
 };

@@ -87,6 +87,8 @@ function summarize(): boolean {
 /** The lines of a failed part's log that name failures, and its end. */
 function telling(log: string): string[] {
   const lines = log.trimEnd().split("\n");
-  const failures = lines.filter((line) => /^\(fail\)|^(not ok|FAIL)\b/.test(line)).slice(0, 20);
-  return [...failures, ...lines.slice(-15)].map((line) => line.slice(0, 300));
+  const isFailure = (line: string) => /^\(fail\)|^(not ok|FAIL)\b/.test(line);
+  const failures = [...new Set(lines.filter(isFailure))].slice(0, 20);
+  const end = lines.filter((line) => !isFailure(line) && !line.startsWith("(pass)")).slice(-15);
+  return [...failures, ...end].map((line) => line.slice(0, 300));
 }

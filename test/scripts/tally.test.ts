@@ -44,7 +44,7 @@ describe("byBunTest", () => {
 
 describe("byLastLine", () => {
   test("takes the last line of that form", () => {
-    expect(byLastLine("1 passed, 0 failed\n40 passed, 2 failed\n", 1)).toEqual({
+    expect(byLastLine("1 passed, 0 failed\n40 passed, 2 failed, 3 limits\n", 1)).toEqual({
       passed: 40,
       failed: 2,
     });
