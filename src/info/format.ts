@@ -47,7 +47,9 @@ export function formatReport(report: DaemonReport): string {
     ["memory", bytes(report.residentBytes)],
     ["log level", report.logLevel],
   ];
-  const totals = Object.entries(report.totals).map(([name, value]): Field => {
+  // Not every daemon has all of them; what is zero says nothing.
+  const nonzero = Object.entries(report.totals).filter(([, value]) => value !== 0);
+  const totals = nonzero.map(([name, value]): Field => {
     return [words(name), name.startsWith("bytes") ? bytes(value) : integer(value)];
   });
   const fields = [...own, ...common, ...totals]

@@ -30,7 +30,8 @@ describe("one daemon", () => {
     const text = formatReport(serverReport());
     expect(text).toStartWith("qtfs server, process 42\n");
     expect(text).toContain("  exports          /srv (read only)\n");
-    expect(text).toContain("  protocol errors  0\n");
+    expect(text).toContain("  protocol errors  3\n  bytes in         2.0 KiB\n");
+    expect(text).not.toContain("handles");
     expect(text).toMatch(/operation\s+count\s+errors\s+data\s+mean\s+p50\s+p90\s+p99\s+max\n/);
     expect(text).toMatch(/lookup\s+1,500\s+0\s+-\s+20 µs/);
     expect(text).toMatch(/read\s+1\s+1\s+4\.0 KiB\s+3\.0 ms/);

@@ -10,6 +10,8 @@ function figures() {
   counters.served(Op.READ, 3_000_000);
   counters.moved(Op.READ, 4096);
   counters.failed(Op.READ, 5);
+  counters.gauge("BYTES_IN", 2048);
+  counters.protocolErrors = 3;
   return { totals: counters.gauges(), operations: Counters.figures([counters]) };
 }
 
