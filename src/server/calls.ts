@@ -171,7 +171,9 @@ export class Calls {
     Atomics.store(header, TAIL, (tail + 1) | 0);
     Atomics.notify(header, TAIL, 1);
     const queued = (tail + 1 - Atomics.load(header, HEAD)) | 0;
-    if (queued > Atomics.load(header, IDLE) && this.threads < CALL_THREADS_MAX) {
+    // Each wait may hold a thread; the others share a few.
+    const wanted = Math.min(this.#waiting + CALL_THREADS_FREE, CALL_THREADS_MAX);
+    if (queued > Atomics.load(header, IDLE) && this.threads < wanted) {
       this.threads++;
       this.#addThread();
     }

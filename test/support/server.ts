@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
 } from "node:fs";
@@ -88,9 +89,19 @@ export class TestServer {
     return join(this.share, ...names);
   }
 
-  /** What the server's descriptors are open on. */
+  /** How many descriptors the server has, without what wakes and watches in its threads. */
   descriptors(): number {
-    return readdirSync(`/proc/${this.pid}/fd`).length;
+    const links = readdirSync(`/proc/${this.pid}/fd`).map((fd) => this.#link(fd));
+    return links.filter((link) => link !== "" && !link.startsWith("anon_inode:")).length;
+  }
+
+  /** What a descriptor is open on; empty if it was closed meanwhile. */
+  #link(fd: string): string {
+    try {
+      return readlinkSync(`/proc/${this.pid}/fd/${fd}`);
+    } catch {
+      return "";
+    }
   }
 
   /** How many descriptors the server has open on `path`, an inode of the HOST. */
