@@ -15,12 +15,17 @@ import { fuseDevice } from "./native.ts";
 
 const TWO_32 = 0x1_0000_0000;
 
-/** How long the kernel may believe what it is told, in whole seconds. */
+/** How long the kernel may believe what it is told, in whole seconds, by Policy. */
 export interface Validity {
-  entrySeconds: number;
-  attributeSeconds: number;
-  /** For a name that does not exist. */
-  absentSeconds: number;
+  /** Of files on a disk of which the server cannot tell changes. */
+  ordinarySeconds: number;
+  /** Of files whose changes the server tells. */
+  watchedSeconds: number;
+}
+
+function seconds(policy: number, validity: Validity): number {
+  if (policy === Policy.WATCHED) return validity.watchedSeconds;
+  return policy === Policy.ORDINARY ? validity.ordinarySeconds : 0;
 }
 
 /** Writes a signed or unsigned 64-bit number below 2^53. */
@@ -59,27 +64,27 @@ export function putEntry(
   a: Attributes,
   validity: Validity,
 ): number {
-  const live = a.policy === Policy.LIVE;
+  const valid = seconds(a.policy, validity);
   view.setUint32(at + ENTRY_OUT.nodeid, nodeLow, true);
   view.setUint32(at + ENTRY_OUT.nodeid + 4, nodeHigh, true);
   put64(view, at + ENTRY_OUT.generation, 0);
-  put64(view, at + ENTRY_OUT.entry_valid, live ? 0 : validity.entrySeconds);
-  put64(view, at + ENTRY_OUT.attr_valid, live ? 0 : validity.attributeSeconds);
+  put64(view, at + ENTRY_OUT.entry_valid, valid);
+  put64(view, at + ENTRY_OUT.attr_valid, valid);
   put64(view, at + ENTRY_OUT.entry_valid_nsec, 0);
   putAttributes(view, at + ENTRY_OUT.attr, a);
   return ENTRY_OUT_SIZE;
 }
 
-/** Writes the struct fuse_entry_out that says a name does not exist, for a while. */
+/** Writes the struct fuse_entry_out that says a name does not exist in a watched directory. */
 export function putAbsent(view: DataView, at: number, validity: Validity): number {
   for (let i = 0; i < ENTRY_OUT_SIZE; i += 8) put64(view, at + i, 0);
-  put64(view, at + ENTRY_OUT.entry_valid, validity.absentSeconds);
+  put64(view, at + ENTRY_OUT.entry_valid, validity.watchedSeconds);
   return ENTRY_OUT_SIZE;
 }
 
 /** Writes struct fuse_attr_out; its size. */
 export function putAttrOut(view: DataView, at: number, a: Attributes, validity: Validity): number {
-  put64(view, at + ATTR_OUT.attr_valid, a.policy === Policy.LIVE ? 0 : validity.attributeSeconds);
+  put64(view, at + ATTR_OUT.attr_valid, seconds(a.policy, validity));
   put64(view, at + ATTR_OUT.attr_valid_nsec, 0);
   putAttributes(view, at + ATTR_OUT.attr, a);
   return ATTR_OUT_SIZE;
@@ -105,7 +110,7 @@ export function putStatxOut(
   validity: Validity,
 ): number {
   for (let i = 0; i < STATX_OUT_SIZE; i += 8) put64(view, at + i, 0);
-  put64(view, at + STATX_OUT.attr_valid, a.policy === Policy.LIVE ? 0 : validity.attributeSeconds);
+  put64(view, at + STATX_OUT.attr_valid, seconds(a.policy, validity));
   const stat = at + STATX_OUT.stat;
   view.setUint32(stat + STATX.mask, STATX_BASIC_STATS | (birth.known ? STATX_BTIME : 0), true);
   view.setUint32(stat + STATX.blksize, a.blksize, true);

@@ -13,11 +13,11 @@ import { State } from "./pending.ts";
 
 /** A deadly signal is pending as SIGKILL for every thread (kernel/signal.c: complete_signal). */
 const SIGKILL_BIT = 1n << 8n;
-/** A request younger than this is not looked at. */
-const PATIENCE_NS = 200e6;
+/** The caller of a request younger than this is not looked at. */
+export const PATIENCE_NS = 200e6;
 
 /** Whether the thread `tid` is being killed, or is gone. */
-function isDying(tid: number): boolean {
+export function isDying(tid: number): boolean {
   if (tid === 0) return false;
   let status: string;
   try {
@@ -61,16 +61,14 @@ function cancel(c: Client, slot: number): void {
   c.transport.end();
 }
 
-function isWait(opcode: number): boolean {
+/** Whether any signal ends the call, not just a deadly one. */
+export function isWait(opcode: number): boolean {
   return opcode === Opcode.SETLKW;
 }
 
-/** The kernel says that the caller of request `unique` has a signal. */
-export function interrupt(c: Client, uniqueLow: number, uniqueHigh: number): void {
-  const slot = c.pending.find(uniqueLow, uniqueHigh);
-  if (slot < 0) return;
+/** The kernel says that the caller of the request in `slot` has a signal. */
+export function interrupt(c: Client, slot: number): void {
   if (isDying(c.pending.pid[slot] as number)) abandon(c, slot);
-  // A wait for a lock ends with any signal; other calls are not interruptible.
   else if (isWait(c.pending.opcode[slot] as number)) cancel(c, slot);
 }
 

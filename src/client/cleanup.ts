@@ -49,7 +49,6 @@ function forgetEntries(c: Client): void {
     payload.blob(NAME_MAX);
     payload.uint64();
     if (items !== PLUS_ITEMS) continue;
-    if (c.forgetsFull) c.sendForgets();
     c.forget(payload.high, payload.low, 1);
     readAttributes(payload, c.attributes);
   }

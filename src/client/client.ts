@@ -7,6 +7,7 @@ import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from "../fuse/protocol.ts";
 import type { Counters } from "../info/counters.ts";
 import type { Transport } from "../transport/transport.ts";
 import { type Attributes, emptyAttributes, readAttributes } from "../wire/attributes.ts";
+import { nodePolicy, ROOT_NODE } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { ARGUMENTS, Oneway, OP_COUNT } from "../wire/ops.ts";
@@ -21,8 +22,10 @@ const items = Uint8Array.from({ length: OP_COUNT }, (_, op) => (ARGUMENTS[op] ??
 /** Payloads up to this are copied next to their header rather than gathered. */
 const COPY_MAX = 16 * 1024;
 
-/** Forgets that gather before they are sent. */
+/** Forgets that gather before they are sent, in one frame. */
 const FORGETS_GATHERED = 128;
+/** Numbers of a forget: the node's halves and how many lookups. */
+const FORGET_NUMBERS = 3;
 
 /** Caching as mounted. */
 export type CacheMode = "never" | "auto" | "always";
@@ -42,12 +45,17 @@ export class Client {
   /** Open directories whose end was seen: the cookie there, in halves. */
   readonly directoryEnds = new Map<number, { high: number; low: number }>();
   nextDirectory = 1;
+  /** Policy of the root's file system (wire/constants.ts: Policy). */
+  rootPolicy = 0;
   /** READs under way whose answer may be spliced. */
   bulkReads = 0;
   /** Whether frames wait that may wait for others: forgets and releases. */
   lazy = false;
-  readonly #forgets = new Float64Array(FORGETS_GATHERED * 3);
+  /** Grows only while the connection takes nothing. */
+  #forgets = new Float64Array(FORGETS_GATHERED * FORGET_NUMBERS);
   #forgetCount = 0;
+  /** Messages (operation, argument) that wait for the connection to take them. */
+  #untold: number[] = [];
 
   constructor(
     fuse: FuseDevice,
@@ -64,6 +72,11 @@ export class Client {
     this.validity = validity;
     this.counters = counters;
     this.payload = new Reader(transport.reader.bytes, transport.reader.view);
+  }
+
+  /** Policy a node was made with. */
+  policyOf(high: number, low: number): number {
+    return high === 0 && low === ROOT_NODE ? this.rootPolicy : nodePolicy(high);
   }
 
   /** Offset of the body of the kernel's request. */
@@ -147,7 +160,7 @@ export class Client {
 
   #start(slot: number, op: number): Writer {
     const { pending } = this;
-    if (this.#forgetCount > 0) this.sendForgets();
+    if (this.owes) this.sendOwed();
     pending.op[slot] = op;
     pending.startedNs[slot] = Bun.nanoseconds();
     const w = this.transport.begin(Kind.REQUEST);
@@ -177,6 +190,10 @@ export class Client {
 
   /** Sends a message that has no answer, with the next request or before sleeping. */
   tell(op: number, argument: number): void {
+    if (this.transport.congested) {
+      this.#untold.push(op, argument);
+      return;
+    }
     if (!this.transport.pending) this.lazy = true;
     const w = this.transport.begin(Kind.ONEWAY);
     w.array(2);
@@ -188,33 +205,46 @@ export class Client {
   /** The kernel forgets `lookups` lookups of a node. */
   forget(high: number, low: number, lookups: number): void {
     this.locked.delete(high * TWO_32 + low);
-    const at = this.#forgetCount * 3;
+    const at = this.#forgetCount * FORGET_NUMBERS;
+    if (at === this.#forgets.length) {
+      const more = new Float64Array(2 * at);
+      more.set(this.#forgets);
+      this.#forgets = more;
+    }
     this.#forgets[at] = high;
     this.#forgets[at + 1] = low;
     this.#forgets[at + 2] = lookups;
     this.#forgetCount++;
-    if (this.#forgetCount === FORGETS_GATHERED && !this.transport.congested) this.sendForgets();
+    if (this.#forgetCount >= FORGETS_GATHERED) this.sendOwed();
   }
 
-  /** Whether no further forget can be taken until some are sent. */
-  get forgetsFull(): boolean {
-    return this.#forgetCount === FORGETS_GATHERED;
+  /** Whether anything is to be told that has not been given to the connection. */
+  get owes(): boolean {
+    return this.#forgetCount > 0 || this.#untold.length > 0;
   }
 
-  /** Sends the forgets that have gathered. */
-  sendForgets(): void {
-    const count = this.#forgetCount;
-    if (count === 0) return;
+  /** Gives the connection what has gathered, as far as it takes it. */
+  sendOwed(): void {
+    while (this.#untold.length > 0 && !this.transport.congested) {
+      const argument = this.#untold.pop() as number;
+      this.tell(this.#untold.pop() as number, argument);
+    }
+    while (this.#forgetCount > 0 && !this.transport.congested) this.#sendForgets();
+  }
+
+  #sendForgets(): void {
+    const forgets = this.#forgets;
+    const count = Math.min(this.#forgetCount, FORGETS_GATHERED);
     if (!this.transport.pending) this.lazy = true;
     const w = this.transport.begin(Kind.ONEWAY);
     w.array(2 + 2 * count);
     w.uint(Oneway.FORGET);
     w.uint(count);
     for (let i = 0; i < count; i++) {
-      w.uint64(this.#forgets[i * 3] as number, this.#forgets[i * 3 + 1] as number);
-      w.uint(this.#forgets[i * 3 + 2] as number);
+      const at = --this.#forgetCount * FORGET_NUMBERS;
+      w.uint64(forgets[at] as number, forgets[at + 1] as number);
+      w.uint(forgets[at + 2] as number);
     }
-    this.#forgetCount = 0;
     this.transport.end();
   }
 

@@ -11,6 +11,7 @@ import type { Validity } from "./answers.ts";
 import { BULK_MAX } from "./bulk.ts";
 import type { CacheMode } from "./client.ts";
 import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
+import { NoticeQueue } from "./noticequeue.ts";
 
 export interface MountOptions {
   server: Address;
@@ -60,9 +61,9 @@ export interface MountDaemon {
 
 /** Validity of what the kernel is told, in seconds, by cache mode. */
 const VALIDITY: Record<CacheMode, Validity> = {
-  never: { entrySeconds: 0, attributeSeconds: 0, absentSeconds: 0 },
-  auto: { entrySeconds: 1, attributeSeconds: 1, absentSeconds: 0 },
-  always: { entrySeconds: 86_400, attributeSeconds: 86_400, absentSeconds: 86_400 },
+  never: { ordinarySeconds: 0, watchedSeconds: 0 },
+  auto: { ordinarySeconds: 1, watchedSeconds: 300 },
+  always: { ordinarySeconds: 86_400, watchedSeconds: 86_400 },
 };
 
 /** Readahead of the mount; the kernel caps what INIT asks for at 128 KiB. */
@@ -119,6 +120,8 @@ export function startMount(options: MountOptions): Promise<MountDaemon> {
 class Mount {
   readonly #options: MountOptions;
   readonly #worker = new Worker(new URL("./mount.worker.ts", import.meta.url).href);
+  readonly #noticeWorker = new Worker(new URL("./notice.worker.ts", import.meta.url).href);
+  readonly #notices = new NoticeQueue();
   readonly #counters = new Counters();
   readonly #facts = machineFacts();
   readonly #done = Promise.withResolvers<string | undefined>();
@@ -190,12 +193,14 @@ class Mount {
   #serve(): void {
     const { cache, hard, timeoutMs } = this.#options;
     this.#mount = mountFuse(this.#options.target, mountFlags(this.#options, this.#readOnly));
+    this.#noticeWorker.postMessage({ queue: this.#notices.shared, fuseFd: this.#mount.fd });
     this.#post({
       kind: "serve",
       fuseFd: this.#mount.fd,
       cache,
       validity: VALIDITY[cache],
       counters: this.#counters.shared,
+      notices: this.#notices.shared,
       timeoutMs: hard ? 0 : timeoutMs,
     });
   }

@@ -7,6 +7,7 @@ import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
 import { type CacheMode, Client } from "./client.ts";
 import { type Attached, attachTo } from "./connect.ts";
+import { NoticeQueue } from "./noticequeue.ts";
 import { Reactor } from "./reactor.ts";
 
 /** What main sends first. */
@@ -25,6 +26,7 @@ export interface ServeData {
   cache: CacheMode;
   validity: Validity;
   counters: SharedArrayBuffer;
+  notices: SharedArrayBuffer;
   /** Bound on the server's silence; 0 for none. */
   timeoutMs: number;
 }
@@ -71,8 +73,10 @@ function serve(data: ServeData, session: Attached): void {
   );
   // ATTACH was the first request of slot 0.
   client.pending.sequence[0] = 1;
+  client.rootPolicy = session.root.policy;
   new Reactor(client, {
     timeoutMs: data.timeoutMs,
+    notices: new NoticeQueue(data.notices),
     log: (level, text) => self.postMessage({ kind: "log", level, text }),
     ready: () => self.postMessage({ kind: "ready" }),
     lost: () => self.postMessage({ kind: "lost" }),

@@ -18,8 +18,10 @@ import { cleanUp } from "./cleanup.ts";
 import type { Client } from "./client.ts";
 import { answers, fails, forwards } from "./dispatch.ts";
 import { answerInit } from "./init.ts";
+import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
 import { wakePollers } from "./notices.ts";
 import { State } from "./pending.ts";
+import { Stall } from "./stall.ts";
 
 /** Requests taken in a row before answers are looked at again. */
 const TAKE_MAX = 32;
@@ -28,11 +30,15 @@ const CHECK_MS = 100;
 const NS_PER_MS = 1e6;
 /** Part of the bound after which a silent server is asked whether it is there. */
 const PROBE_SHARE = 3;
+/** A thread that has not looked for this long was itself stopped: nobody was silent. */
+const STOPPED_MS = 1000;
 
 export interface ReactorOptions {
   /** Bound on a server's silence while a request waits; 0 for none. */
   timeoutMs: number;
   log: (level: "info" | "warn" | "error", text: string) => void;
+  /** Where the kernel is told what to forget. */
+  notices: NoticeQueue;
   /** Called once the kernel has been greeted. */
   ready: () => void;
   /** Called when the connection to the server is gone for good. */
@@ -47,9 +53,16 @@ export class Reactor {
   readonly #polls = new PollSet(2);
   readonly #spin = new Spin();
   #lost = false;
+  #unmounted = false;
   #checkedNs = 0;
-  #heardNs = Bun.nanoseconds();
+  /** Since when the server has said nothing; 0 until it is next looked at. */
+  #heardNs = 0;
   #probed = false;
+  /** The server has been silent for longer than the bound. */
+  #silent = false;
+  readonly #stall: Stall;
+  /** Bytes that had gone either way when it was last looked at. */
+  #movedBytes = 0;
   readonly #bulk: BulkAnswer;
   /** Slot of the answer that is being spliced. */
   #bulkSlot = 0;
@@ -61,6 +74,7 @@ export class Reactor {
     this.#transport = client.transport;
     this.#options = options;
     this.#bulk = new BulkAnswer(client.fuse);
+    this.#stall = new Stall(client);
   }
 
   /** Serves until the file system is unmounted. */
@@ -68,7 +82,7 @@ export class Reactor {
     while (true) {
       let worked = this.#takeAnswers();
       const taken = this.#takeRequests();
-      if (taken < 0) break;
+      if (taken < 0 || this.#unmounted) break;
       if (taken > 0) worked = true;
       if (!this.#client.lazy && this.#transport.pending && !this.#transport.flush()) {
         this.#noteClosed();
@@ -90,7 +104,7 @@ export class Reactor {
       return true;
     }
     if (got > 0) {
-      this.#heardNs = 0;
+      this.#heard();
       try {
         while (this.#transport.next()) this.#frame();
         if (this.#client.bulkReads > 0) this.#beginBulk();
@@ -133,7 +147,7 @@ export class Reactor {
   #continueBulk(): boolean {
     const outcome = this.#bulk.step(this.#transport);
     if (outcome === Bulk.WAIT) return false;
-    this.#heardNs = 0;
+    this.#heard();
     if (outcome === Bulk.BROKEN) {
       this.#client.pending.state[this.#bulkSlot] = State.ASKED;
       this.#bulk.drop();
@@ -214,20 +228,55 @@ export class Reactor {
     const { reader } = this.#transport;
     reader.array();
     const event = reader.uint();
-    if (event !== Event.POLL_READY) throw new ProtocolError(`event ${event} is unknown`);
     reader.uint64();
-    wakePollers(this.#fuse, reader.high, reader.low);
+    const { high, low } = reader;
+    if (event === Event.POLL_READY) {
+      wakePollers(this.#fuse, high, low);
+    } else if (event === Event.CHANGED) {
+      const data = reader.uint() !== 0;
+      this.#options.notices.put({
+        kind: data ? NoticeKind.DATA : NoticeKind.ATTRIBUTES,
+        high,
+        low,
+        name: "",
+      });
+    } else if (event === Event.RENAMED) {
+      const name = reader.latin1(NAME_MAX);
+      this.#options.notices.put({ kind: NoticeKind.ENTRY, high, low, name });
+    } else {
+      throw new ProtocolError(`event ${event} is unknown`);
+    }
+    reader.finish();
+  }
+
+  #heard(): void {
+    this.#heardNs = 0;
+    if (!this.#silent) return;
+    this.#silent = false;
+    this.#options.log("info", "The server answers again");
   }
 
   /** Whether another request can be forwarded now. */
   get #hasRoom(): boolean {
-    return this.#lost || (this.#client.pending.hasRoom && !this.#transport.congested);
+    if (this.#lost) return true;
+    return !this.#silent && this.#client.pending.hasRoom && !this.#transport.congested;
+  }
+
+  /** Whether there is anything that the server has yet to do. */
+  get #waits(): boolean {
+    if (this.#lost) return false;
+    return this.#client.pending.count > 0 || this.#transport.congested || !this.#stall.isEmpty;
   }
 
   /** Takes what requests there are: how many, or -1 when unmounted. */
   #takeRequests(): number {
     let taken = 0;
     while (taken < TAKE_MAX && this.#hasRoom) {
+      if (!this.#lost && !this.#stall.isEmpty) {
+        this.#stall.forwardNext();
+        taken++;
+        continue;
+      }
       const length = this.#fuse.next();
       if (length === UNMOUNTED) return -1;
       if (length === 0) break;
@@ -249,7 +298,7 @@ export class Reactor {
       return;
     }
     if (opcode === Opcode.INTERRUPT) {
-      interrupt(c, c.u32(INTERRUPT_IN.unique), c.u32(INTERRUPT_IN.unique + 4));
+      this.#interrupt(c.u32(INTERRUPT_IN.unique), c.u32(INTERRUPT_IN.unique + 4));
       return;
     }
     const silent = opcode === Opcode.FORGET || opcode === Opcode.BATCH_FORGET;
@@ -262,42 +311,86 @@ export class Reactor {
     if (errno !== 0) c.answerNow(errno);
   }
 
+  #interrupt(uniqueLow: number, uniqueHigh: number): void {
+    const slot = this.#client.pending.find(uniqueLow, uniqueHigh);
+    if (slot >= 0) interrupt(this.#client, slot);
+    else this.#stall.interrupt(uniqueLow, uniqueHigh);
+  }
+
+  /** Gives the connection what others need not wait for. */
+  #sendOwed(): void {
+    const c = this.#client;
+    do {
+      c.sendOwed();
+      if (this.#transport.pending && !this.#transport.flush()) {
+        this.#noteClosed();
+        return;
+      }
+    } while (c.owes && !this.#transport.congested);
+  }
+
   #sleep(): void {
+    const { notices } = this.#options;
+    notices.settle();
     const polls = this.#polls;
-    this.#client.sendForgets();
     this.#client.lazy = false;
-    if (this.#transport.pending && !this.#transport.flush()) this.#noteClosed();
+    this.#sendOwed();
     polls.clear();
     polls.add(this.#hasRoom ? this.#fuse.fd : -1, POLLIN);
     const { fd, pending } = this.#transport;
     if (!this.#lost) polls.add(fd, pending ? POLLIN | POLLOUT : POLLIN);
-    polls.wait(this.#client.pending.count > 0 ? CHECK_MS : -1);
+    polls.wait(this.#waits || notices.waits ? CHECK_MS : -1);
   }
 
   /** Looks after callers that die and a server that is silent. */
   #check(): void {
-    if (this.#client.pending.count === 0) return;
+    if (!this.#waits) {
+      this.#heard();
+      return;
+    }
     const now = Bun.nanoseconds();
     if (this.#heardNs === 0) {
       this.#heardNs = now;
       this.#probed = false;
     }
     if (now - this.#checkedNs < CHECK_MS * NS_PER_MS) return;
-    // After idleness the silence begins with the first request.
-    if (now - this.#checkedNs > 2 * CHECK_MS * NS_PER_MS) this.#heardNs = now;
+    if (now - this.#checkedNs > STOPPED_MS * NS_PER_MS) this.#heardNs = now;
     this.#checkedNs = now;
     releaseTheDying(this.#client);
+    this.#stall.releaseTheDying();
     this.#checkSilence((now - this.#heardNs) / NS_PER_MS);
+    this.#checkStall();
+  }
+
+  /** Reads the requests that are not forwarded for lack of room, if that has lasted. */
+  #checkStall(): void {
+    const { bytesReceived, bytesSent } = this.#transport;
+    const moved = bytesReceived + bytesSent !== this.#movedBytes;
+    this.#movedBytes = bytesReceived + bytesSent;
+    if (this.#hasRoom || moved) return;
+    const fuse = this.#fuse;
+    fuse.swapRequests();
+    while (!this.#stall.isFull && !this.#unmounted) {
+      const length = fuse.next();
+      if (length === 0) break;
+      if (length === UNMOUNTED) this.#unmounted = true;
+      else if (this.#stall.concerned) this.#stall.take(this.#silent ? E.EIO : 0);
+      else this.#request();
+    }
+    fuse.swapRequests();
   }
 
   #checkSilence(silentMs: number): void {
     const { timeoutMs } = this.#options;
     if (timeoutMs === 0 || this.#lost) return;
     if (silentMs > timeoutMs) {
-      this.#options.log(
-        "error",
-        `The server has been silent for ${timeoutMs} ms: requests fail with EIO`,
-      );
+      if (!this.#silent) {
+        this.#options.log(
+          "error",
+          `The server has been silent for ${timeoutMs} ms: requests fail with EIO`,
+        );
+      }
+      this.#silent = true;
       this.#failAll(E.EIO);
     } else if (silentMs > timeoutMs / PROBE_SHARE && !this.#probed && this.#hasRoom) {
       this.#probed = true;
@@ -312,6 +405,7 @@ export class Reactor {
       this.#client.answerErrno(slot, errno);
       pending.state[slot] = State.ABANDONED;
     });
+    this.#stall.failAll(errno);
   }
 
   #fault(error: unknown): void {

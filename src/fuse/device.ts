@@ -23,10 +23,11 @@ const WORD = { len: 0, opcode: 1, unique: 2, nodeid: 4, uid: 6, gid: 7, pid: 8, 
 
 export class FuseDevice {
   readonly fd: number;
-  readonly request: Region = allocate(REQUEST_BYTES);
+  request: Region = allocate(REQUEST_BYTES);
   readonly answer: Region = allocate(ANSWER_BYTES);
   readonly #iov = new IoVec(2);
   readonly #header = allocate(OUT_HEADER_SIZE + 64);
+  #spare: Region | undefined;
   /** Answers that the kernel refused for their form. */
   refused = 0;
 
@@ -41,6 +42,13 @@ export class FuseDevice {
     // ENOENT: the request was interrupted before it was read (fuse_dev_do_read).
     if (got === -E.EAGAIN || got === -E.EINTR || got === -E.ENOENT) return 0;
     return UNMOUNTED;
+  }
+
+  /** Reads requests to other memory, or to the first again: the one's data may be on its way. */
+  swapRequests(): void {
+    const other = this.#spare ?? allocate(REQUEST_BYTES);
+    this.#spare = this.request;
+    this.request = other;
   }
 
   get opcode(): number {

@@ -10,12 +10,13 @@
  * handle, or the name it was last seen under (its hint) with the identity
  * checked. Hints make a directory walk cost one statx(2) an entry.
  */
+import { NODE_POLICY_SHIFT } from "../wire/constants.ts";
 import { NODES_MAX } from "../wire/limits.ts";
 
 const ROWS_AT_FIRST = 1024;
 const NONE = -1;
-/** How often a row may be used again: 20 bits keep a node's number below 2^52. */
-const REUSE_MASK = 0xf_ffff;
+/** How often a row may be used again; the policy's two bits are above. */
+const REUSE_MASK = (1 << NODE_POLICY_SHIFT) - 1;
 
 /** What tells one inode from another. */
 export interface Identity {
@@ -42,9 +43,11 @@ export class NodeTable {
   inoLow = new Uint32Array(ROWS_AT_FIRST);
   birth = new Uint32Array(ROWS_AT_FIRST);
   birthNs = new Uint32Array(ROWS_AT_FIRST);
-  /** Row and use of the directory of the hint. */
+  /** Number of the directory of the hint: row and high half. */
   parent = new Int32Array(ROWS_AT_FIRST).fill(NONE);
   parentReuse = new Uint32Array(ROWS_AT_FIRST);
+  /** Policy of the node when it was made. */
+  madeWith = new Uint32Array(ROWS_AT_FIRST);
   /** O_PATH descriptor, or -1; its place among the cached ones, or -1. */
   fd = new Int32Array(ROWS_AT_FIRST).fill(NONE);
   cacheSlot = new Int32Array(ROWS_AT_FIRST).fill(NONE);
@@ -68,6 +71,9 @@ export class NodeTable {
   /** File handles of nodes whose descriptor was closed to bound their number. */
   readonly fileHandles = new Map<number, string>();
 
+  /** Caching policy of each device seen (wire/constants.ts: Policy). */
+  readonly policies = new Map<number, number>();
+
   #used = 1;
   #free = NONE;
   /** Nodes alive. */
@@ -75,9 +81,19 @@ export class NodeTable {
 
   /** Row of the node `high:low`, or -1 when there is no such node. */
   row(high: number, low: number): number {
-    return low < this.#used && (this.lookups[low] as number) > 0 && this.reuse[low] === high
+    return low < this.#used && (this.lookups[low] as number) > 0 && this.high(low) === high
       ? low
       : NONE;
+  }
+
+  /** High half of the number of `row`: its use and the policy it was made with. */
+  high(row: number): number {
+    return (this.reuse[row] as number) | ((this.madeWith[row] as number) << NODE_POLICY_SHIFT);
+  }
+
+  /** Rows there ever were: one more than the highest. */
+  get rows(): number {
+    return this.#used;
   }
 
   /** Whether the directory of a row's hint is still the one it was. */
@@ -114,6 +130,7 @@ export class NodeTable {
       row = this.#take();
       if (row === NONE) return NONE;
       this.#insert(row, id);
+      this.madeWith[row] = this.policies.get(id.device) ?? 0;
     }
     this.lookups[row] = (this.lookups[row] as number) + 1;
     this.setHint(row, parent, name);
@@ -123,7 +140,7 @@ export class NodeTable {
   /** Remembers that `row` was last seen as `name` in the directory `parent`. */
   setHint(row: number, parent: number, name: string): void {
     this.parent[row] = parent;
-    this.parentReuse[row] = parent === NONE ? 0 : (this.reuse[parent] as number);
+    this.parentReuse[row] = parent === NONE ? 0 : this.high(parent);
     this.names[row] = name;
   }
 
@@ -205,6 +222,7 @@ export class NodeTable {
     this.birthNs = grown(this.birthNs, rows);
     this.parent = grown(this.parent, rows, NONE);
     this.parentReuse = grown(this.parentReuse, rows);
+    this.madeWith = grown(this.madeWith, rows);
     this.fd = grown(this.fd, rows, NONE);
     this.cacheSlot = grown(this.cacheSlot, rows, NONE);
     this.handle = grown(this.handle, rows, NONE);

@@ -24,10 +24,12 @@ import type { HandleTable } from "./handles.ts";
 import type { NodeTable } from "./nodes.ts";
 import { policyOfFileSystem } from "./policy.ts";
 import {
+  CURRENT_DIRECTORY,
   ctimeLow,
   ctimeNs,
   device,
   EMPTY_PATH,
+  hasAliases,
   identify,
   keepingStatus,
   mode,
@@ -36,6 +38,7 @@ import {
   statName,
   writeAttributes,
 } from "./status.ts";
+import type { Watcher } from "./watcher.ts";
 
 /** Descriptors kept for inodes used lately, for all sessions of a thread apiece. */
 export const CACHED_FDS_MAX = 4096;
@@ -45,7 +48,6 @@ const NONE = -1;
 
 const paths = new PathBuffer(2);
 const handleRegion = allocate(8 + MAX_HANDLE_SZ);
-const currentDirectory = new PathBuffer(1).put(0, ".");
 const procBuffer = allocate(64);
 const PROC_PREFIX = "/proc/self/fd/";
 procBuffer.bytes.latin1Write(PROC_PREFIX, 0);
@@ -73,17 +75,21 @@ export class Reach {
   #pinnedToo = NONE;
   /** A directory descriptor per device, which open_by_handle_at(2) asks for. */
   readonly #mounts = new Map<number, number>();
-  /** Caching policy of each device seen. */
-  readonly #policies = new Map<number, number>();
+  readonly #watcher: Watcher;
 
   /** `rootFd` is an O_PATH descriptor of the export's root, owned from now on. */
-  constructor(nodes: NodeTable, handles: HandleTable, rootFd: number) {
+  constructor(nodes: NodeTable, handles: HandleTable, rootFd: number, watcher: Watcher) {
     this.#nodes = nodes;
     this.#handles = handles;
+    this.#watcher = watcher;
+    statFd(rootFd);
+    nodes.policies.set(identify().device, this.#choosePolicy(rootFd));
     statFd(rootFd);
     const id = identify();
     this.device = id.device;
     const row = nodes.intern(id, NONE, "");
+    // The root's number is fixed; its policy goes with the answer to ATTACH.
+    nodes.madeWith[row] = 0;
     if (row !== ROOT_NODE) throw new Error("Root of an export must be its first node");
     nodes.fd[row] = rootFd;
     this.#rememberMount(rootFd, id.device);
@@ -163,20 +169,30 @@ export class Reach {
     this.#nodes.toldTime[row] = ctimeLow();
     this.#nodes.toldTimeNs[row] = ctimeNs();
     this.#nodes.toldSize[row] = size() >>> 0;
-    writeAttributes(w, apart, this.policy(row));
+    const policy = this.policy(row);
+    // Changes through another of its names come under a directory that may be unknown.
+    const aliased = policy === Policy.WATCHED && hasAliases();
+    writeAttributes(w, apart, aliased ? Policy.ORDINARY : policy);
   }
 
   /** How far a client may cache `row`. */
   policy(row: number): number {
     const dev = this.#nodes.device[row] as number;
-    const known = this.#policies.get(dev);
+    const known = this.#nodes.policies.get(dev);
     if (known !== undefined) return known;
     // Whoever asks is about to write attributes from the status buffer.
     const fd = keepingStatus(() => this.fd(row));
     if (fd < 0) return Policy.LIVE;
+    const policy = this.#choosePolicy(fd);
+    this.#nodes.policies.set(dev, policy);
+    // This inode was described before its file system was watched.
+    return policy === Policy.WATCHED ? Policy.ORDINARY : policy;
+  }
+
+  /** Policy of the file system `fd` is in, which is watched from now on if it can be. */
+  #choosePolicy(fd: number): number {
     const policy = policyOfFileSystem(fd);
-    this.#policies.set(dev, policy);
-    return policy;
+    return policy === Policy.ORDINARY && this.#watcher.watch(fd) ? Policy.WATCHED : policy;
   }
 
   /** Closes what `row` has cached; before the row is dropped. */
@@ -270,7 +286,7 @@ export class Reach {
 
   #rememberMount(directory: number, device: number): void {
     if (this.#mounts.has(device)) return;
-    const fd = openat(directory, currentDirectory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    const fd = openat(directory, CURRENT_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd >= 0) this.#mounts.set(device, fd);
   }
 }

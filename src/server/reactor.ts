@@ -21,6 +21,8 @@ import { Session } from "./session.ts";
 const TIDY_MS = 500;
 /** How soon a cancelled call is interrupted again. */
 const INTERRUPT_MS = 10;
+/** How soon clients are told of changes while there is traffic; at once when there is none. */
+const TELL_MS = 1;
 const NS_PER_MS = 1e6;
 
 interface Seat {
@@ -34,11 +36,12 @@ export class Reactor {
   readonly #mailbox: Mailbox;
   readonly #services: ReactorServices;
   readonly #counters: Counters;
-  readonly #polls = new PollSet(2 + SESSIONS_MAX + WATCHES_MAX);
+  readonly #polls = new PollSet(3 + SESSIONS_MAX + WATCHES_MAX);
   readonly #spin = new Spin();
   readonly #log: (level: "info" | "warn", text: string) => void;
   #seats: Seat[] = [];
   #tidiedNs = 0;
+  #toldNs = 0;
   /** Whether anything has happened since the gauges were refreshed. */
   #gaugesOld = false;
   /** Sessions whose calls had not ended when their connection did. */
@@ -143,11 +146,24 @@ export class Reactor {
     for (const seat of this.#seats) {
       seat.index = polls.add(seat.transport.fd, seat.transport.pending ? POLLOUT : POLLIN);
     }
+    polls.add(this.#services.watcher.fd, POLLIN);
     this.#services.polls.addTo(polls);
     polls.wait(timeoutMs);
     if (polls.revents(0) !== 0) drainEventfd(this.#mailbox.wakeFd);
     this.#services.polls.deliver(polls);
+    this.#tellChanges();
     if (this.#services.calls.cancelling) this.#services.calls.interruptAgain();
+  }
+
+  /** Tells the clients what has changed on the HOST behind their backs. */
+  #tellChanges(): void {
+    this.#toldNs = Bun.nanoseconds();
+    this.#services.watcher.deliver();
+    for (const { session, transport } of this.#seats) {
+      const watched = session.tree?.watched;
+      if (watched?.waits) watched.flush();
+      if (transport.pending) transport.flush();
+    }
   }
 
   #timeoutMs(): number {
@@ -159,6 +175,7 @@ export class Reactor {
   #tidy(): void {
     if (this.#seats.some((seat) => seat.transport.closed)) this.#reap();
     const now = Bun.nanoseconds();
+    if (now - this.#toldNs > TELL_MS * NS_PER_MS) this.#tellChanges();
     if (now - this.#tidiedNs < TIDY_MS * NS_PER_MS) return;
     this.#tidiedNs = now;
     if (this.#leaving.length > 0) this.#reap();

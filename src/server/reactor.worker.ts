@@ -7,6 +7,7 @@ import { Mailbox } from "./mailbox.ts";
 import { Polls } from "./polls.ts";
 import { Reactor } from "./reactor.ts";
 import { enterOwnUmask } from "./umask.ts";
+import { Watcher } from "./watcher.ts";
 
 /** What main gives a reactor. */
 export interface ReactorData {
@@ -38,6 +39,7 @@ self.onmessage = (event) => {
     counters: new Counters(data.counters),
     calls,
     polls: new Polls(),
+    watcher: new Watcher(),
     exports: data.exports,
     facts: data.facts,
   };

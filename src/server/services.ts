@@ -4,11 +4,13 @@ import type { Facts } from "../wire/hello.ts";
 import type { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
 import type { Polls } from "./polls.ts";
+import type { Watcher } from "./watcher.ts";
 
 export interface ReactorServices {
   readonly counters: Counters;
   readonly calls: Calls;
   readonly polls: Polls;
+  readonly watcher: Watcher;
   readonly exports: readonly Export[];
   readonly facts: Facts;
 }

@@ -13,6 +13,7 @@ const MASK = STATX_BASIC_STATS | STATX_BTIME;
 const TWO_32 = 0x1_0000_0000;
 
 const region = allocate(STATX_STRUCT_SIZE + 8);
+region.bytes[STATX_STRUCT_SIZE + 2] = ".".charCodeAt(0);
 const view = region.view;
 const kept = new Uint8Array(STATX_STRUCT_SIZE + 8);
 const emptyPath = region.address + STATX_STRUCT_SIZE;
@@ -29,6 +30,8 @@ export function statFd(fd: number): number {
 
 /** Address of an empty string, for calls with AT_EMPTY_PATH. */
 export const EMPTY_PATH = emptyPath;
+/** Address of ".", which is a directory descriptor's own directory. */
+export const CURRENT_DIRECTORY = emptyPath + 2;
 
 /** Identity of what was described last. The record is reused. */
 export const seen: Identity = { device: 0, inoHigh: 0, inoLow: 0, birth: 0, birthNs: 0 };
@@ -63,6 +66,11 @@ export function mode(): number {
 function uint64(offset: number): number {
   const value = view.getUint32(offset + 4, true) * TWO_32 + view.getUint32(offset, true);
   return Math.min(value, Number.MAX_SAFE_INTEGER);
+}
+
+/** Whether what was described last is a file with more than one name. */
+export function hasAliases(): boolean {
+  return view.getUint32(STATX.nlink, true) > 1 && (mode() & 0o170000) !== 0o040000;
 }
 
 /** Size in bytes of what was described last. */

@@ -1,9 +1,12 @@
 /** What a session attached to: an export, and all the session holds of it. */
 import { close } from "../sys/open.ts";
+import type { Transport } from "../transport/transport.ts";
 import { HandleTable } from "./handles.ts";
 import { LockTable } from "./locks.ts";
 import { NodeTable } from "./nodes.ts";
 import { Reach } from "./reach.ts";
+import { Watched } from "./watched.ts";
+import type { Watcher } from "./watcher.ts";
 
 /** A directory being read: its descriptor, and the cookie the next entry follows. */
 export interface Directory {
@@ -22,9 +25,21 @@ export class Tree {
   /** The HOST's path, for people. */
   readonly path: string;
 
+  readonly watched: Watched;
+  readonly #watcher: Watcher;
+
   /** `rootFd`: an O_PATH descriptor of the root, owned from now on. */
-  constructor(rootFd: number, path: string, readOnly: boolean) {
-    this.reach = new Reach(this.nodes, this.handles, rootFd);
+  constructor(
+    rootFd: number,
+    path: string,
+    readOnly: boolean,
+    watcher: Watcher,
+    transport: Transport,
+  ) {
+    this.reach = new Reach(this.nodes, this.handles, rootFd, watcher);
+    this.watched = new Watched(this, transport);
+    this.#watcher = watcher;
+    watcher.add(this.watched);
     this.path = path;
     this.readOnly = readOnly;
   }
@@ -47,6 +62,7 @@ export class Tree {
   }
 
   close(): void {
+    this.#watcher.remove(this.watched);
     for (const directory of this.directories.values()) close(directory.fd);
     this.directories.clear();
     this.locks.close();
@@ -56,6 +72,7 @@ export class Tree {
 
   #drop(row: number): void {
     this.locks.dropNode(row);
+    this.watched.forget(row);
     this.reach.release(row);
     this.nodes.drop(row);
   }

@@ -53,7 +53,20 @@ export const Policy = {
   ORDINARY: 0,
   /** proc, sysfs, cgroup and their like: contents are made when read. */
   LIVE: 1,
+  /** As ORDINARY, and the server tells of every change at once (see Event). */
+  WATCHED: 2,
 } as const;
+
+/**
+ * Policy of a node when it was made, in its number: bits 50 and 51. Only what
+ * must be known without asking is decided by it (caching a directory's entries).
+ */
+export const NODE_POLICY_SHIFT = 18;
+
+/** The policy in the high half of a node's number; the root's number has none. */
+export function nodePolicy(high: number): number {
+  return (high >>> NODE_POLICY_SHIFT) & 0x3;
+}
 
 /** Which fields a SETATTR sets. */
 export const SetAttr = {

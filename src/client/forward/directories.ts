@@ -3,15 +3,17 @@ import {
   DIRENT,
   DIRENT_NAME_OFFSET,
   ENTRY_OUT_SIZE,
+  Fopen,
   FSYNC_FDATASYNC,
   FSYNC_IN,
+  OPEN_OUT,
   OPEN_OUT_SIZE,
   Opcode,
   READ_IN,
   RELEASE_IN,
 } from "../../fuse/protocol.ts";
 import { readAttributes } from "../../wire/attributes.ts";
-import { ATTRIBUTE_FIELDS } from "../../wire/constants.ts";
+import { ATTRIBUTE_FIELDS, Policy } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { NAME_MAX, PAYLOAD_MAX } from "../../wire/limits.ts";
 import { Oneway, Op } from "../../wire/ops.ts";
@@ -28,7 +30,11 @@ export function opendir(c: Client): number {
   for (let i = 0; i < OPEN_OUT_SIZE; i += 8) put64(view, c.answerBody + i, 0);
   const id = c.nextDirectory;
   c.nextDirectory = id === 0xffff_ffff ? 1 : id + 1;
-  view.setUint32(c.answerBody, id, true);
+  view.setUint32(c.answerBody + OPEN_OUT.fh, id, true);
+  // The entries of a watched directory stay in the page cache until they change.
+  const keep = c.policyOf(c.fuse.nodeHigh, c.fuse.nodeLow) === Policy.WATCHED && c.cache !== "never";
+  const flags = keep ? Fopen.CACHE_DIR | Fopen.KEEP_CACHE : 0;
+  view.setUint32(c.answerBody + OPEN_OUT.open_flags, flags, true);
   c.answerBodyNow(OPEN_OUT_SIZE);
   return 0;
 }

@@ -19,7 +19,7 @@ import {
   SUPP_GROUPS,
 } from "../../fuse/protocol.ts";
 import { E } from "../../sys/errno.ts";
-import { OpenFlag } from "../../wire/constants.ts";
+import { OpenFlag, Policy } from "../../wire/constants.ts";
 import { NAME_MAX, PATH_MAX } from "../../wire/limits.ts";
 import { Op } from "../../wire/ops.ts";
 import type { Writer } from "../../wire/writer.ts";
@@ -74,9 +74,11 @@ export function answerLookup(c: Client, slot: number): void {
   );
 }
 
-/** A name that does not exist may be remembered as such for a while. */
+/** That a name does not exist may be remembered where the server would tell of its making. */
 export function failLookup(c: Client, slot: number, errno: number): void {
-  if (errno !== E.ENOENT || c.validity.absentSeconds === 0) {
+  const { nodeHigh, nodeLow } = c.pending;
+  const parentPolicy = c.policyOf(nodeHigh[slot] as number, nodeLow[slot] as number);
+  if (errno !== E.ENOENT || parentPolicy !== Policy.WATCHED || c.cache === "never") {
     c.answerErrno(slot, errno);
     return;
   }

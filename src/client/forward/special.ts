@@ -151,7 +151,6 @@ export function batchForget(c: Client): number {
   const count = c.u32(BATCH_FORGET_IN.count);
   for (let i = 0; i < count; i++) {
     const at = BATCH_FORGET_IN_SIZE + i * FORGET_ONE_SIZE;
-    if (c.forgetsFull) c.sendForgets();
     c.forget(
       c.u32(at + FORGET_ONE.nodeid + 4),
       c.u32(at + FORGET_ONE.nodeid),

@@ -180,7 +180,7 @@ function describeEntry(
   encoded.uint64(view.getUint32(at + DIRENT.off + 4, true), view.getUint32(at + DIRENT.off, true));
   encoded.uint(bytes[at + DIRENT.type] as number);
   encoded.blob(bytes, nameAt, end);
-  encoded.uint64(nodes.reuse[row] as number, row);
+  encoded.uint64(nodes.high(row), row);
   reach.writeAttributes(encoded, row);
   return true;
 }

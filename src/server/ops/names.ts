@@ -30,7 +30,7 @@ export const ENTRY_RESULTS = 1 + ATTRIBUTE_FIELDS;
 /** Writes the node `row`, which was described last, as an entry: number and attributes. */
 export function writeEntry(session: Session, w: Writer, row: number): void {
   const { nodes, reach } = session.attached;
-  w.uint64(nodes.reuse[row] as number, row);
+  w.uint64(nodes.high(row), row);
   reach.writeAttributes(w, row);
 }
 
@@ -38,7 +38,9 @@ export function writeEntry(session: Session, w: Writer, row: number): void {
 export function replyEntry(session: Session, parent: number, dirfd: number, name: number): number {
   const result = statName(dirfd, name);
   if (result < 0) return -result;
-  const row = session.attached.nodes.intern(identify(), parent, session.nameText);
+  const { nodes, watched } = session.attached;
+  const row = nodes.intern(identify(), parent, session.nameText);
+  watched.register(parent, dirfd);
   if (row < 0) return E.ENOMEM;
   writeEntry(session, session.reply(ENTRY_RESULTS), row);
   session.send();
@@ -51,8 +53,12 @@ export function lookup(session: Session): number {
   const name = session.nameAt(0);
   session.reader.finish();
   if (parent < 0) return E.ESTALE;
-  const dirfd = session.attached.reach.fd(parent);
-  return dirfd < 0 ? -dirfd : replyEntry(session, parent, dirfd, name);
+  const { reach, watched } = session.attached;
+  const dirfd = reach.fd(parent);
+  if (dirfd < 0) return -dirfd;
+  // Registered first: the client may remember that the name does not exist.
+  watched.register(parent, dirfd);
+  return replyEntry(session, parent, dirfd, name);
 }
 
 /** Arguments that every operation that makes something begins with. */

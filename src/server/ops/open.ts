@@ -155,7 +155,9 @@ export function create(session: Session): number {
   if (fd === -E.EEXIST && (flags & OpenFlag.EXCLUSIVE) === 0) return E.ESTALE;
   if (fd < 0) return -fd;
   statFd(fd);
-  const row = session.attached.nodes.intern(identify(), parent, session.nameText);
+  const { nodes, watched } = session.attached;
+  const row = nodes.intern(identify(), parent, session.nameText);
+  watched.register(parent, dirfd);
   if (row < 0) {
     close(fd);
     return E.ENOMEM;

@@ -1,0 +1,129 @@
+/** A session's side of the watcher: which directories its client knows, and what it is told. */
+import { PathBuffer } from "../sys/cstring.ts";
+import type { Transport } from "../transport/transport.ts";
+import { Kind } from "../wire/frame.ts";
+import { Event } from "../wire/ops.ts";
+import { identify, statName } from "./status.ts";
+import type { Tree } from "./tree.ts";
+import { Watcher, type Watching } from "./watcher.ts";
+
+/** Messages that wait while the connection is congested; beyond, all is told anew. */
+const BACKLOG_MAX = 16_384;
+
+const names = new PathBuffer(1);
+
+export class Watched implements Watching {
+  readonly #tree: Tree;
+  readonly #transport: Transport;
+  readonly #directories = new Map<string, number>();
+  readonly #keys = new Map<number, string>();
+  /** What could not be sent yet, in order. */
+  #backlog: (() => void)[] = [];
+  /** Next row to be declared changed after events were lost, or 0. */
+  #resyncRow = 0;
+
+  constructor(tree: Tree, transport: Transport) {
+    this.#tree = tree;
+    this.#transport = transport;
+  }
+
+  /** The client learns of entries of the directory `row`, which is `fd`. */
+  register(row: number, fd: number): void {
+    if (this.#keys.has(row)) return;
+    const key = Watcher.key(fd) ?? "";
+    this.#keys.set(row, key);
+    if (key !== "") this.#directories.set(key, row);
+  }
+
+  /** The client forgot `row`. */
+  forget(row: number): void {
+    const key = this.#keys.get(row);
+    if (key === undefined) return;
+    this.#keys.delete(row);
+    if (this.#directories.get(key) === row) this.#directories.delete(key);
+  }
+
+  watchedDirectory(key: string): number | undefined {
+    return this.#directories.get(key);
+  }
+
+  nameChanged(directory: number, name: string): void {
+    this.#send(() => this.#sendName(directory, name));
+    this.#changed(directory, true);
+  }
+
+  entryChanged(directory: number, name: string, data: boolean): void {
+    if (name === "") {
+      this.#changed(directory, data);
+      return;
+    }
+    const dirfd = this.#tree.reach.fd(directory);
+    if (dirfd < 0 || statName(dirfd, names.putLatin1(0, name)) !== 0) return;
+    const row = this.#tree.nodes.find(identify());
+    if (row >= 0) this.#changed(row, data);
+  }
+
+  everythingChanged(): void {
+    this.#backlog = [];
+    this.#resyncRow = 1;
+    this.flush();
+  }
+
+  /** Sends what waited, as far as the connection takes it. */
+  flush(): void {
+    while (this.#backlog.length > 0 && !this.#transport.congested) this.#backlog.shift()?.();
+    const { nodes } = this.#tree;
+    while (this.#resyncRow > 0 && !this.#transport.congested) {
+      const row = this.#resyncRow;
+      if (row >= nodes.rows) {
+        this.#resyncRow = 0;
+        break;
+      }
+      this.#resyncRow = row + 1;
+      if ((nodes.lookups[row] as number) === 0) continue;
+      this.#sendChanged(row, true);
+      if (nodes.parentAlive(row))
+        this.#sendName(nodes.parent[row] as number, nodes.names[row] as string);
+    }
+  }
+
+  /** Whether anything waits to be sent. */
+  get waits(): boolean {
+    return this.#backlog.length > 0 || this.#resyncRow > 0;
+  }
+
+  #changed(row: number, data: boolean): void {
+    // Whatever the client is told next, it is told again when it opens the file.
+    if (data) this.#tree.nodes.seenTimeNs[row] = 0xffff_ffff;
+    this.#send(() => this.#sendChanged(row, data));
+  }
+
+  #send(message: () => void): void {
+    if (this.#transport.closed || this.#resyncRow > 0) return;
+    if (!this.#transport.congested && this.#backlog.length === 0) message();
+    else if (this.#backlog.length < BACKLOG_MAX) this.#backlog.push(message);
+    else this.everythingChanged();
+  }
+
+  #sendChanged(row: number, data: boolean): void {
+    const w = this.#transport.begin(Kind.EVENT);
+    w.array(3);
+    w.uint(Event.CHANGED);
+    this.#putNode(w, row);
+    w.uint(data ? 1 : 0);
+    this.#transport.end();
+  }
+
+  #sendName(directory: number, name: string): void {
+    const w = this.#transport.begin(Kind.EVENT);
+    w.array(3);
+    w.uint(Event.RENAMED);
+    this.#putNode(w, directory);
+    w.latin1(name);
+    this.#transport.end();
+  }
+
+  #putNode(w: { uint64(high: number, low: number): void }, row: number): void {
+    w.uint64(this.#tree.nodes.high(row), row);
+  }
+}

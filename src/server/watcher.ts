@@ -1,0 +1,144 @@
+/**
+ * What changes on the HOST behind the clients' backs: one fanotify group per
+ * reactor watches every exported file system, and what its sessions' clients
+ * hold of it is invalidated by events (DESIGN §4: kept true by the server).
+ *
+ * An event names a directory by file handle, and an entry of it. Directories
+ * that clients know entries of are registered under their handles. What the
+ * reactor's own thread did for its one session, that client knows already.
+ */
+import { E } from "../sys/errno.ts";
+import {
+  FAN_ATTRIB,
+  FAN_CREATE,
+  FAN_DELETE,
+  FAN_EVENT_INFO_TYPE_DFID,
+  FAN_EVENT_INFO_TYPE_DFID_NAME,
+  FAN_INFO,
+  FAN_METADATA,
+  FAN_METADATA_STRUCT_SIZE,
+  FAN_MODIFY,
+  FAN_MOVED_FROM,
+  FAN_MOVED_TO,
+  FAN_ONDIR,
+  FAN_Q_OVERFLOW,
+  fanotifyInit,
+  fanotifyMarkFileSystem,
+} from "../sys/fanotify.ts";
+import { HANDLE, MAX_HANDLE_SZ, nameToHandleAt } from "../sys/handle.ts";
+import { read } from "../sys/io.ts";
+import { allocate } from "../sys/memory.ts";
+import { AT_EMPTY_PATH } from "../sys/open.ts";
+import { gettid } from "../sys/process.ts";
+import { fstatfs, STATFS, STATFS_STRUCT_SIZE } from "../sys/stat.ts";
+import { CURRENT_DIRECTORY, EMPTY_PATH } from "./status.ts";
+
+const NAMES = FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO;
+const CONTENTS = FAN_MODIFY | FAN_ATTRIB;
+const EVENTS_BYTES = 64 * 1024;
+const HANDLE_MAX = HANDLE.data + MAX_HANDLE_SZ;
+
+/** Who is told: one session's tree. */
+export interface Watching {
+  /** Row of the directory registered under `key`, or undefined. */
+  watchedDirectory(key: string): number | undefined;
+  /** An entry of a directory was made, removed or renamed. */
+  nameChanged(directory: number, name: string): void;
+  /** An entry's data (or its attributes alone) changed; "" means the directory itself. */
+  entryChanged(directory: number, name: string, data: boolean): void;
+  /** Events were lost: all that the client holds may have changed. */
+  everythingChanged(): void;
+}
+
+const handle = allocate(HANDLE_MAX);
+const statfsBuffer = allocate(STATFS_STRUCT_SIZE);
+const events = allocate(EVENTS_BYTES);
+
+export class Watcher {
+  readonly fd = fanotifyInit();
+  readonly #tid = gettid();
+  readonly #trees = new Set<Watching>();
+  /** Events delivered to sessions, and those that were their own doing. */
+  delivered = 0;
+  skipped = 0;
+
+  add(tree: Watching): void {
+    this.#trees.add(tree);
+  }
+
+  remove(tree: Watching): void {
+    this.#trees.delete(tree);
+  }
+
+  /** Watches the file system that the directory `fd` is in; whether it can be. */
+  watch(fd: number): boolean {
+    if (this.fd < 0) return false;
+    const mask = NAMES | CONTENTS | FAN_ONDIR;
+    return fanotifyMarkFileSystem(this.fd, mask, fd, CURRENT_DIRECTORY) === 0;
+  }
+
+  /** Key under which events name the directory `fd`, or undefined where it has no handle. */
+  static key(fd: number): string | undefined {
+    handle.view.setUint32(HANDLE.bytes, MAX_HANDLE_SZ, true);
+    if (nameToHandleAt(fd, EMPTY_PATH, handle.address, AT_EMPTY_PATH) !== 0) return undefined;
+    if (fstatfs(fd, statfsBuffer.address) !== 0) return undefined;
+    const length = HANDLE.data + handle.view.getUint32(HANDLE.bytes, true);
+    const fsid = statfsBuffer.bytes.latin1Slice(STATFS.fsid, STATFS.fsid + 8);
+    return fsid + handle.bytes.latin1Slice(0, length);
+  }
+
+  /** Delivers the events there are. */
+  deliver(): void {
+    while (this.fd >= 0 && this.#trees.size > 0) {
+      const got = read(this.fd, events.address, EVENTS_BYTES);
+      if (got === -E.EINTR) continue;
+      if (got <= 0) return;
+      for (let at = 0; at + FAN_METADATA_STRUCT_SIZE <= got; ) {
+        this.#event(at);
+        at += events.view.getUint32(at + FAN_METADATA.event_len, true);
+      }
+    }
+  }
+
+  #event(at: number): void {
+    const { view } = events;
+    const mask = view.getUint32(at + FAN_METADATA.mask, true);
+    if ((mask & FAN_Q_OVERFLOW) !== 0) {
+      for (const tree of this.#trees) tree.everythingChanged();
+      return;
+    }
+    if (view.getInt32(at + FAN_METADATA.pid, true) === this.#tid && this.#trees.size === 1) {
+      this.skipped++;
+      return;
+    }
+    const info = at + view.getUint16(at + FAN_METADATA.metadata_len, true);
+    const end = at + view.getUint32(at + FAN_METADATA.event_len, true);
+    if (info + FAN_INFO.handle + HANDLE.data > end) return;
+    const type = view.getUint8(info + FAN_INFO.info_type);
+    if (type !== FAN_EVENT_INFO_TYPE_DFID_NAME && type !== FAN_EVENT_INFO_TYPE_DFID) return;
+    this.#tell(mask, info, type === FAN_EVENT_INFO_TYPE_DFID_NAME);
+  }
+
+  #tell(mask: number, info: number, named: boolean): void {
+    const { bytes, view } = events;
+    const handleAt = info + FAN_INFO.handle;
+    const nameAt = handleAt + HANDLE.data + view.getUint32(handleAt + HANDLE.bytes, true);
+    const key = bytes.latin1Slice(info + FAN_INFO.fsid, nameAt);
+    let name = "";
+    if (named) {
+      let stop = nameAt;
+      while (bytes[stop] !== 0) stop++;
+      name = bytes.latin1Slice(nameAt, stop);
+      if (name === ".") name = "";
+    }
+    for (const tree of this.#trees) {
+      const directory = tree.watchedDirectory(key);
+      if (directory === undefined) continue;
+      this.delivered++;
+      if ((mask & NAMES) !== 0 && name !== "") tree.nameChanged(directory, name);
+      if ((mask & CONTENTS) !== 0) {
+        tree.entryChanged(directory, name, (mask & FAN_MODIFY) !== 0);
+      }
+    }
+  }
+}
