@@ -17,7 +17,7 @@ export const PAYLOAD_MAX = 1024 * 1024;
 /** Longest frame altogether. */
 export const FRAME_MAX = PREFIX_BYTES + HEADER_MAX + PAYLOAD_MAX;
 
-/** Deepest nesting and longest array or map accepted by the cold CBOR decoder. */
+/** Deepest nesting and most items, all levels together, accepted by the cold CBOR decoder. */
 export const NESTING_MAX = 8;
 export const ITEMS_MAX = 4096;
 

@@ -21,6 +21,8 @@ function refuse(what: string): never {
 class Scan {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  /** Items that may still come, after the outermost. */
+  #left = ITEMS_MAX;
   at = 0;
 
   constructor(bytes: Uint8Array) {
@@ -41,7 +43,8 @@ class Scan {
   }
 
   #items(count: number, depth: number): void {
-    if (count > ITEMS_MAX) refuse(`has ${count} items`);
+    if (count > this.#left) refuse(`has more than ${ITEMS_MAX} items`);
+    this.#left -= count;
     for (let i = 0; i < count; i++) this.item(depth + 1);
   }
 
