@@ -21,8 +21,10 @@ import { Session } from "./session.ts";
 const TIDY_MS = 500;
 /** How soon a cancelled call is interrupted again. */
 const INTERRUPT_MS = 10;
-/** How soon clients are told of changes while there is traffic; at once when there is none. */
+/** How often changes are looked for while there is traffic; at once when there is none. */
 const TELL_MS = 1;
+/** How long changes gather after some were told. */
+const GATHER_MS = 5;
 const NS_PER_MS = 1e6;
 
 interface Seat {
@@ -41,6 +43,8 @@ export class Reactor {
   readonly #log: (level: "info" | "warn", text: string) => void;
   #seats: Seat[] = [];
   #tidiedNs = 0;
+  /** When changes were looked for last, and when there were any. */
+  #lookedNs = 0;
   #toldNs = 0;
   /** Whether anything has happened since the gauges were refreshed. */
   #gaugesOld = false;
@@ -146,9 +150,11 @@ export class Reactor {
     for (const seat of this.#seats) {
       seat.index = polls.add(seat.transport.fd, seat.transport.pending ? POLLOUT : POLLIN);
     }
-    polls.add(this.#services.watcher.fd, POLLIN);
+    // After changes were told, more of them gather a while: the kernel merges the same ones.
+    const gatherMs = GATHER_MS - (Bun.nanoseconds() - this.#toldNs) / NS_PER_MS;
+    polls.add(gatherMs > 0 ? -1 : this.#services.watcher.fd, POLLIN);
     this.#services.polls.addTo(polls);
-    polls.wait(timeoutMs);
+    polls.wait(gatherMs > 0 ? boundedBy(timeoutMs, Math.ceil(gatherMs)) : timeoutMs);
     if (polls.revents(0) !== 0) drainEventfd(this.#mailbox.wakeFd);
     this.#services.polls.deliver(polls);
     this.#tellChanges();
@@ -157,8 +163,9 @@ export class Reactor {
 
   /** Tells the clients what has changed on the HOST behind their backs. */
   #tellChanges(): void {
-    this.#toldNs = Bun.nanoseconds();
-    this.#services.watcher.deliver();
+    const now = Bun.nanoseconds();
+    this.#lookedNs = now;
+    if (this.#services.watcher.deliver()) this.#toldNs = now;
     for (const { session, transport } of this.#seats) {
       const watched = session.tree?.watched;
       if (watched?.waits) watched.flush();
@@ -175,7 +182,7 @@ export class Reactor {
   #tidy(): void {
     if (this.#seats.some((seat) => seat.transport.closed)) this.#reap();
     const now = Bun.nanoseconds();
-    if (now - this.#toldNs > TELL_MS * NS_PER_MS) this.#tellChanges();
+    if (now - this.#lookedNs > TELL_MS * NS_PER_MS) this.#tellChanges();
     if (now - this.#tidiedNs < TIDY_MS * NS_PER_MS) return;
     this.#tidiedNs = now;
     if (this.#leaving.length > 0) this.#reap();
@@ -232,4 +239,9 @@ export class Reactor {
     c.gauge("WATCHES", this.#services.polls.size);
     c.gauge("THREADS", this.#services.calls.threads);
   }
+}
+
+/** A poll timeout (-1: none) of at most `boundMs`. */
+function boundedBy(timeoutMs: number, boundMs: number): number {
+  return timeoutMs < 0 ? boundMs : Math.min(timeoutMs, boundMs);
 }

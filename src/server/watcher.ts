@@ -28,7 +28,7 @@ import {
 import { HANDLE, MAX_HANDLE_SZ, nameToHandleAt } from "../sys/handle.ts";
 import { read } from "../sys/io.ts";
 import { allocate } from "../sys/memory.ts";
-import { AT_EMPTY_PATH } from "../sys/open.ts";
+import { AT_EMPTY_PATH, close } from "../sys/open.ts";
 import { gettid } from "../sys/process.ts";
 import { fstatfs, STATFS, STATFS_STRUCT_SIZE } from "../sys/stat.ts";
 import { CURRENT_DIRECTORY, EMPTY_PATH } from "./status.ts";
@@ -55,7 +55,8 @@ const statfsBuffer = allocate(STATFS_STRUCT_SIZE);
 const events = allocate(EVENTS_BYTES);
 
 export class Watcher {
-  readonly fd = fanotifyInit();
+  /** The group's descriptor; -1 while nobody watches, or where it cannot be had. */
+  fd = -1;
   readonly #tid = gettid();
   readonly #trees = new Set<Watching>();
   /** Events delivered to sessions, and those that were their own doing. */
@@ -66,12 +67,17 @@ export class Watcher {
     this.#trees.add(tree);
   }
 
+  /** The last one takes the group along: nobody would read its events. */
   remove(tree: Watching): void {
     this.#trees.delete(tree);
+    if (this.#trees.size > 0 || this.fd < 0) return;
+    close(this.fd);
+    this.fd = -1;
   }
 
   /** Watches the file system that the directory `fd` is in; whether it can be. */
   watch(fd: number): boolean {
+    if (this.fd < 0) this.fd = fanotifyInit();
     if (this.fd < 0) return false;
     const mask = NAMES | CONTENTS | FAN_ONDIR;
     return fanotifyMarkFileSystem(this.fd, mask, fd, CURRENT_DIRECTORY) === 0;
@@ -87,17 +93,20 @@ export class Watcher {
     return fsid + handle.bytes.latin1Slice(0, length);
   }
 
-  /** Delivers the events there are. */
-  deliver(): void {
-    while (this.fd >= 0 && this.#trees.size > 0) {
+  /** Delivers the events there are; whether there were any. */
+  deliver(): boolean {
+    let any = false;
+    while (this.fd >= 0) {
       const got = read(this.fd, events.address, EVENTS_BYTES);
       if (got === -E.EINTR) continue;
-      if (got <= 0) return;
+      if (got <= 0) break;
+      any = true;
       for (let at = 0; at + FAN_METADATA_STRUCT_SIZE <= got; ) {
         this.#event(at);
         at += events.view.getUint32(at + FAN_METADATA.event_len, true);
       }
     }
+    return any;
   }
 
   #event(at: number): void {
