@@ -65,7 +65,7 @@ function print(results: Results, options: Options): void {
     ["", rowTable(results)],
     ["Every sshfs:\n", sshfsTable(results)],
     ["Resident memory of the default mounts, MiB:\n", memoryTable(results)],
-    ["Failures:\n", results.errors(["qtfs", "bare", "sshfs", "floor"]).join("\n")],
+    ["Failures:\n", results.errors(["qtfs", "bare", "sshfs", "sftp", "floor"]).join("\n")],
   ];
   process.stdout.write(
     [

@@ -57,7 +57,7 @@ function tableOf(results: Results, columns: Column[]): string {
 }
 
 /** What the best of a family reaches; how far qtfs is above sshfs, and below the floor. */
-function bestOf(results: Results, family: "sshfs" | "floor"): Column[] {
+function bestOf(results: Results, family: "sshfs" | "sftp" | "floor"): Column[] {
   const members = results.contestants.filter((contestant) => contestant.family === family);
   const qtfs = results.contestants.filter((contestant) => contestant.family === "qtfs");
   if (members.length === 0) return [];
@@ -67,9 +67,9 @@ function bestOf(results: Results, family: "sshfs" | "floor"): Column[] {
     { head: `best ${family}`, cell: (row) => figure(results, row, best(row)) },
     ...(members.length > 1 ? [{ head: "which", cell: which }] : []),
     ...qtfs.map(({ name }) =>
-      family === "sshfs"
+      family !== "floor"
         ? {
-            head: `${name}/sshfs`,
+            head: `${name}/${family}`,
             cell: (row: Row) => times(results.timesBetter(row, name, best(row))),
           }
         : {
@@ -90,6 +90,7 @@ export function rowTable(results: Results): string {
       cell: (row: Row) => figure(results, row, name),
     })),
     ...bestOf(results, "sshfs"),
+    ...bestOf(results, "sftp"),
     ...bestOf(results, "floor"),
   ]);
 }
@@ -97,7 +98,7 @@ export function rowTable(results: Results): string {
 /** Each sshfs contestant in each row, to see what "best" was chosen from. */
 export function sshfsTable(results: Results): string {
   const columns = results.contestants
-    .filter(({ family }) => family === "sshfs")
+    .filter(({ family }) => family === "sshfs" || family === "sftp")
     .map(({ name }) => ({ head: name, cell: (row: Row) => figure(results, row, name) }));
   return columns.length === 0 ? "" : tableOf(results, [...withUnit, ...columns]);
 }

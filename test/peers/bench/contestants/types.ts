@@ -2,7 +2,8 @@
 
 /** Uncached mounts keep nothing; default ones are what a user gets at best. */
 export type Mode = "uncached" | "default";
-export type Family = "qtfs" | "bare" | "sshfs" | "floor";
+/** `sftp` is sshfs without ssh: a bare sftp-server, nothing encrypted, nobody authenticated. */
+export type Family = "qtfs" | "bare" | "sshfs" | "sftp" | "floor";
 
 /** Where one start of a contestant lives. All paths are absolute. */
 export interface Place {
