@@ -7,6 +7,14 @@ import { close } from "../sys/open.ts";
 import { Lock } from "../wire/constants.ts";
 import { LOCK_FILES_MAX, LOCK_RANGES_MAX } from "../wire/limits.ts";
 
+/** What an owner waits for. */
+interface Wish {
+  node: number;
+  start: number;
+  end: number;
+  type: number;
+}
+
 /** A range that an owner holds, for telling a conflicting lock's process. */
 export interface HeldRange {
   start: number;
@@ -19,6 +27,7 @@ export interface HeldRange {
 export interface LockFile {
   readonly fd: number;
   readonly node: number;
+  readonly owner: string;
   /** Handle the owner locked through last: an OFD lock ends with it. */
   handle: number;
   ranges: HeldRange[];
@@ -35,6 +44,47 @@ export class LockTable {
     return `${node}:${ownerHigh}:${ownerLow}`;
   }
 
+  readonly #wishes = new Map<string, Wish>();
+
+  /**
+   * Whether waiting for a lock would wait for ever: those who hold it wait, in
+   * the end, for `owner` (fcntl(2): EDEADLK). Only this client's owners are seen.
+   */
+  wouldDeadlock(owner: string, wish: Wish): boolean {
+    const seen = new Set<string>();
+    const wishes = [wish];
+    for (let next = wishes.pop(); next !== undefined; next = wishes.pop()) {
+      for (const holder of this.#holders(next)) {
+        if (holder === owner && next !== wish) return true;
+        if (seen.has(holder)) continue;
+        seen.add(holder);
+        const theirs = this.#wishes.get(holder);
+        if (theirs !== undefined) wishes.push(theirs);
+      }
+    }
+    return false;
+  }
+
+  /** Owners who hold a range that conflicts with `wish`. */
+  *#holders(wish: Wish): Generator<string> {
+    for (const file of this.#files.values()) {
+      if (file.node !== wish.node) continue;
+      const conflicts = file.ranges.some(
+        (range) =>
+          range.start <= wish.end &&
+          range.end >= wish.start &&
+          (range.type === Lock.WRITE || wish.type === Lock.WRITE),
+      );
+      if (conflicts) yield file.owner;
+    }
+  }
+
+  /** `file`'s owner begins to wait. */
+  beginWait(file: LockFile, wish: Wish): void {
+    file.waits++;
+    this.#wishes.set(file.owner, wish);
+  }
+
   get(key: string): LockFile | undefined {
     return this.#files.get(key);
   }
@@ -46,7 +96,8 @@ export class LockTable {
 
   /** Adds the description `fd`, owned from now on, for `key`. */
   add(key: string, fd: number, node: number, handle: number): LockFile {
-    const file = { fd, node, handle, ranges: [], waits: 0, ended: false };
+    const owner = key.slice(key.indexOf(":") + 1);
+    const file = { fd, node, owner, handle, ranges: [], waits: 0, ended: false };
     this.#files.set(key, file);
     return file;
   }
@@ -79,6 +130,7 @@ export class LockTable {
   /** A wait on the description ends. */
   endWait(file: LockFile): void {
     file.waits--;
+    this.#wishes.delete(file.owner);
     if (file.ended && file.waits === 0) close(file.fd);
   }
 

@@ -165,9 +165,17 @@ function waitForRange(
   wanted: Wanted,
   finish: (result: number) => void,
 ): number {
+  const { locks } = session.attached;
+  const wish = {
+    node: file.node,
+    start: Number(wanted.start),
+    end: Number(wanted.end),
+    type: wanted.type,
+  };
+  if (locks.wouldDeadlock(file.owner, wish)) return E.EDEADLK;
   const region = allocate(FLOCK_STRUCT_SIZE);
   putFlock(region, wanted);
-  file.waits++;
+  locks.beginWait(file, wish);
   const started = session.services.calls.start(
     session,
     SYS.fcntl,
@@ -180,7 +188,7 @@ function waitForRange(
     },
   );
   if (started) return LATER;
-  file.waits--;
+  locks.endWait(file);
   return E.ENOLCK;
 }
 
