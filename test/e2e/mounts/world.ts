@@ -1,0 +1,151 @@
+/** Servers and mounts of one test file, as many as it wants, and what is left of them. */
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
+import { chmod } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import type { InfoReport, MountReport, ServerReport } from "../../../src/info/report.ts";
+import { run } from "../support/run.ts";
+import { QTFS } from "../support/server.ts";
+import { eventually, isGone } from "./caller.ts";
+
+const START_MS = 30_000;
+const END_MS = 15_000;
+const UMOUNT_MS = 20_000;
+
+export interface WorldServer {
+  pid: number;
+  /** As for `-o server=`. */
+  address: string;
+  log(): string;
+}
+
+export interface WorldMount {
+  /** Of the process that serves it. */
+  pid: number;
+  target: string;
+}
+
+/** Lines of mountinfo for `target`. */
+export function mountsAt(target: string): string[] {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  return lines.filter((line) => line.split(" ")[4] === target);
+}
+
+/** Descriptors that a process has open. */
+export function descriptors(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** VmRSS of a process, in MB. */
+export function residentMb(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
+}
+
+/** What `qtfs info --json` says of one daemon. */
+export async function report<T extends ServerReport | MountReport>(pid: number): Promise<T> {
+  const { code, stdout, stderr } = await run([QTFS, "info", "--json", `${pid}`]);
+  if (code !== 0) throw new Error(`qtfs info ${pid}: ${stderr}`);
+  return (JSON.parse(stdout) as InfoReport).daemons[0] as T;
+}
+
+/** Names of the control sockets that a process left in /run/qtfs/control. */
+export function controlSockets(pid: number): string[] {
+  return readdirSync("/run/qtfs/control").filter((name) => name.endsWith(`-${pid}.sock`));
+}
+
+export class World {
+  readonly directory: string;
+  readonly #pids: number[] = [];
+  readonly #targets: string[] = [];
+  #serial = 0;
+
+  constructor() {
+    const parent = process.env.TMPDIR === undefined ? "/var/tmp" : tmpdir();
+    this.directory = mkdtempSync(`${parent}/world-`);
+  }
+
+  /** A new directory. */
+  make(name: string): string {
+    const path = `${this.directory}/${name}`;
+    mkdirSync(path);
+    return path;
+  }
+
+  /** Starts a server; `exports` as for `--export`. `socket` is a new name unless given. */
+  async server(
+    exports: string[],
+    socket = `${this.directory}/${this.#serial++}.sock`,
+  ): Promise<WorldServer> {
+    await chmod(this.directory, 0o755);
+    const address = `unix://${socket}`;
+    const path = `${socket}.log`;
+    const output = openSync(path, "a");
+    const words = exports.flatMap((one) => ["--export", one]);
+    const child = Bun.spawn([QTFS, "server", "--listen", address, ...words], {
+      stdio: ["ignore", output, output],
+    });
+    closeSync(output);
+    this.#pids.push(child.pid);
+    const log = () => readFileSync(path, "utf8");
+    const listens = () => log().includes("Listening");
+    await eventually(() => listens() || isGone(child.pid), "the server listens", START_MS);
+    if (!listens()) throw new Error(`qtfs server did not start:\n${log()}`);
+    return { pid: child.pid, address, log };
+  }
+
+  /** Mounts `source` of a server at a new directory or `target`. */
+  async mount(
+    server: { address: string },
+    source: string,
+    options: string[] = [],
+    target = this.make(`mnt${this.#serial++}`),
+  ): Promise<WorldMount> {
+    const words = [`server=${server.address}`, ...options].join(",");
+    this.#targets.push(target);
+    const { code, stderr } = await run([QTFS, "mount", "-o", words, source, target], {
+      timeoutMs: START_MS,
+    });
+    if (code !== 0) throw new Error(`qtfs mount: exit code ${code}\n${stderr}`);
+    return { pid: await this.mountPid(target), target };
+  }
+
+  /** Number of the process that serves the mount at `target`. */
+  async mountPid(target: string): Promise<number> {
+    const { stdout } = await run([QTFS, "info", "--json"]);
+    const { daemons } = JSON.parse(stdout) as InfoReport;
+    const found = daemons.find((one) => "target" in one && one.target === target);
+    if (found === undefined) throw new Error(`No process serves ${target}:\n${stdout}`);
+    this.#pids.push(found.pid);
+    return found.pid;
+  }
+
+  /** umount(8); its exit code. */
+  async umount(target: string, ...options: string[]): Promise<number> {
+    return (await run(["umount", ...options, target], { timeoutMs: UMOUNT_MS })).code;
+  }
+
+  /** Waits until the mount and all that belongs to it are gone. */
+  async vanished({ pid, target }: WorldMount): Promise<void> {
+    await eventually(() => mountsAt(target).length === 0, `${target} is unmounted`, END_MS);
+    await eventually(() => isGone(pid), `the process of ${target} has ended`, END_MS);
+    await eventually(() => controlSockets(pid).length === 0, "its control socket is gone", END_MS);
+  }
+
+  /** Takes everything away that is left. */
+  async close(): Promise<void> {
+    for (const pid of this.#pids) if (!isGone(pid)) process.kill(pid, "SIGCONT");
+    for (const target of this.#targets.reverse()) {
+      for (const _ of mountsAt(target)) await this.umount(target, "--lazy", "--force");
+    }
+    for (const pid of this.#pids) if (!isGone(pid)) process.kill(pid, "SIGKILL");
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
