@@ -27,7 +27,7 @@ import { PAYLOAD_MAX } from "../../src/wire/limits.ts";
 import { Oneway } from "../../src/wire/ops.ts";
 import { entryOf } from "../support/attributes.ts";
 import type { RawClient } from "../support/client.ts";
-import { TestServer, until } from "../support/server.ts";
+import { settle, TestServer, until } from "../support/server.ts";
 
 const RDWR = OpenFlag.READ | OpenFlag.WRITE;
 const ENTRY = 17;
@@ -64,17 +64,18 @@ afterAll(async () => {
 
 test("OPEN brings a small file along when it is wanted", () => {
   writeFileSync(path("f"), "small");
+  writeFileSync(path("large"), Buffer.alloc(16 * 1024 + 1));
+  writeFileSync(path("limit"), Buffer.alloc(16 * 1024, 7));
+  writeFileSync(path("empty"), "");
+  settle(client, at, dir);
   const node = look("f");
   const opened = client.call("OPEN", [node, OpenFlag.READ, 1]);
   expect(opened.errno).toBe(0);
   expect((opened.results[1] as number) & OpenResult.KEEP_CACHE).toBe(0);
   expect(String(opened.payload)).toBe("small");
   expect(client.call("OPEN", [node, OpenFlag.READ, 0]).payload.length).toBe(0);
-  writeFileSync(path("large"), Buffer.alloc(16 * 1024 + 1));
   expect(client.call("OPEN", [look("large"), OpenFlag.READ, 1]).payload.length).toBe(0);
-  writeFileSync(path("limit"), Buffer.alloc(16 * 1024, 7));
   expect(client.call("OPEN", [look("limit"), OpenFlag.READ, 1]).payload.length).toBe(16 * 1024);
-  writeFileSync(path("empty"), "");
   expect(client.call("OPEN", [look("empty"), OpenFlag.READ, 1]).payload.length).toBe(0);
 });
 

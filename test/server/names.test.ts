@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { E } from "../../src/sys/errno.ts";
-import { FileType, Goodbye, Rename } from "../../src/wire/constants.ts";
+import { FileType, Goodbye, Policy, Rename } from "../../src/wire/constants.ts";
 import { entryOf } from "../support/attributes.ts";
 import type { RawClient } from "../support/client.ts";
 import { TestServer } from "../support/server.ts";
@@ -68,7 +68,7 @@ test("LOOKUP describes what is there", () => {
     gid: 1001,
     rdev: 0,
     blksize: 4096,
-    policy: 0,
+    policy: Policy.WATCHED,
   });
 });
 

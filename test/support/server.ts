@@ -9,12 +9,14 @@ import {
   readlinkSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import type { ServerSnapshot } from "../../src/server/daemon.ts";
 import type { Export } from "../../src/server/exports.ts";
+import { Event } from "../../src/wire/ops.ts";
 import { RawClient } from "./client.ts";
 
 export class TestServer {
@@ -161,4 +163,17 @@ export async function until(
     if (performance.now() > deadline) throw new Error(`It never happened that ${what}`);
     await Bun.sleep(5);
   }
+}
+
+/**
+ * Returns once the server has told `client` of all that was done so far on the
+ * HOST: a name made now in `directory`, which the client knows as `node`, comes last.
+ */
+export function settle(client: RawClient, node: number, directory: string): void {
+  const name = `settled-${crypto.randomUUID()}`;
+  client.errno("LOOKUP", node, name);
+  writeFileSync(join(directory, name), "");
+  const isLast = ([event, parent, what]: unknown[]) =>
+    event === Event.RENAMED && parent === node && String(what) === name;
+  client.pump(() => client.events.some(isLast) || client.closed);
 }

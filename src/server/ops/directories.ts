@@ -78,6 +78,8 @@ export function readdir(session: Session): number {
   if (room > PAYLOAD_MAX || plus > 4096) throw new ProtocolError("READDIR asks for too much");
   const directory = directoryFor(session, id, node);
   if (typeof directory === "number") return directory;
+  // Registered first: the client may remember the entries from now on.
+  if (node >= 0) session.attached.watched.register(node, directory.fd);
   const moved = seekTo(directory, high, low);
   if (moved < 0) return -moved;
   budget.left = room;
