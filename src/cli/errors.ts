@@ -1,4 +1,5 @@
 /** How a command ends that did not do what it was asked to. */
+import { printable } from "../info/printable.ts";
 
 /** Wrong arguments: exit code 2. The message is one sentence without a full stop. */
 export class UsageError extends Error {
@@ -10,8 +11,8 @@ export class UsageError extends Error {
  * only be a mistake in qtfs itself.
  */
 export function sentenceOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof Error)) return printable(String(error));
   // All layers throw plain Errors with sentences; node's errors carry a code.
-  const isSentence = error.constructor === Error || "code" in error;
-  return isSentence ? error.message : (error.stack ?? error.message);
+  const isSentence = error instanceof UsageError || error.constructor === Error || "code" in error;
+  return isSentence ? printable(error.message) : (error.stack ?? error.message);
 }

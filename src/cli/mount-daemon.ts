@@ -5,15 +5,23 @@ import { mounts } from "../info/mountinfo.ts";
 import { FILE_SYSTEM_TYPE } from "../info/select.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 
+/** Who is told how it went. */
+export interface Listener {
+  /** The mount is usable; with what there is to warn of. */
+  ready(warnings: string[]): void;
+  /** It could not be mounted. */
+  failed(error: unknown): void;
+}
+
 /**
- * Mounts, calls `ready` with what there is to warn of, and serves until the
- * mount is taken away or a signal asks it to, then ends the process. Throws a
- * sentence if it cannot mount.
+ * Mounts, and serves until the mount is taken away or a signal asks it to; then
+ * ends the process, as it does when it cannot mount. Never returns: threads
+ * that are left would keep a process alive that has nothing to do.
  */
 export async function serveMount(
   options: Omit<MountOptions, "log">,
   log: Log,
-  ready: (warnings: string[]) => void,
+  listener: Listener,
 ): Promise<never> {
   const { promise: asked, resolve: ask } = Promise.withResolvers<StopSignal>();
   let isReady = false;
@@ -25,7 +33,7 @@ export async function serveMount(
   process.umask(0);
   // Its working directory would keep another file system from being unmounted.
   process.chdir("/");
-  const mount = await startMount({ ...options, log: log.write });
+  const mount = await start(options, log, listener);
   const control = serveInfo({ kind: "mount", log, snapshot: () => mount.snapshot() });
   const { source, target } = options;
   const warnings = versionWarnings(mount);
@@ -33,7 +41,7 @@ export async function serveMount(
   log.write("info", `Mounted ${source} at ${target}`);
   tellServiceManager("READY=1");
   isReady = true;
-  ready(warnings);
+  listener.ready(warnings);
   asked.then((signal) => {
     log.write("info", `Unmounting ${target}: ${signal}`);
     tellServiceManager("STOPPING=1");
@@ -44,6 +52,19 @@ export async function serveMount(
   if (failure === undefined) log.write("info", `${target} is unmounted`);
   else log.write("error", failure);
   return process.exit(failure === undefined ? 0 : 1);
+}
+
+async function start(
+  options: Omit<MountOptions, "log">,
+  log: Log,
+  listener: Listener,
+): Promise<MountDaemon> {
+  try {
+    return await startMount({ ...options, log: log.write });
+  } catch (error) {
+    listener.failed(error);
+    return process.exit(1);
+  }
 }
 
 function isMounted(target: string): boolean {

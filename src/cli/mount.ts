@@ -1,10 +1,11 @@
 /** `qtfs mount` */
-import { openSync } from "node:fs";
+import { openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { createLog, LOG_LEVELS, type LogLevel } from "../info/log.ts";
 import { printable } from "../info/printable.ts";
 import { reportOutcome, startInBackground } from "./background.ts";
 import { sentenceOf, UsageError } from "./errors.ts";
+import type { Listener } from "./mount-daemon.ts";
 import { OPTION_ROWS, parseMountOptions } from "./mount-options.ts";
 import { program } from "./program.ts";
 import { checkTarget } from "./target.ts";
@@ -69,14 +70,26 @@ export const mount = program({
   run: async (args, lists) => {
     const words = lists.options ?? [];
     const level = (args["log-level"] as LogLevel) ?? "info";
-    if (args.report) return await reportingMount(args.src, args.target, words, level);
+    if (args.report) return await mountHere(args.src, args.target, words, level, TO_PARENT);
     if (!args.foreground) {
       return await mountInBackground(args.src, args.target, words, level, args["log-file"]);
     }
     if (args["log-file"] !== undefined) throw new UsageError("-f logs to stderr, not to a file");
-    return await mountHere(args.src, args.target, words, level, () => {});
+    return await mountHere(args.src, args.target, words, level, TO_USER);
   },
 });
+
+/** In the foreground, where warnings are in the log. */
+const TO_USER: Listener = {
+  ready: () => {},
+  failed: (error) => writeSync(2, `qtfs mount: ${sentenceOf(error)}\n`),
+};
+
+/** In the background. */
+const TO_PARENT: Listener = {
+  ready: (warnings) => reportOutcome({ ready: true, warnings }),
+  failed: (error) => reportOutcome({ error: sentenceOf(error) }),
+};
 
 function checkSource(source: string): void {
   if (!source.startsWith("/")) throw new UsageError(`SRC must be an absolute path, not ${source}`);
@@ -109,35 +122,18 @@ function openLog(path: string): number {
   }
 }
 
-/** The process in the background: says how it went, then serves. */
-async function reportingMount(
-  source: string,
-  target: string,
-  words: readonly string[],
-  level: LogLevel,
-): Promise<number> {
-  try {
-    return await mountHere(source, target, words, level, (warnings) =>
-      reportOutcome({ ready: true, warnings }),
-    );
-  } catch (error) {
-    reportOutcome({ error: sentenceOf(error) });
-    return process.exit(1);
-  }
-}
-
 /** Mounts and serves in this process until the mount ends. */
 async function mountHere(
   source: string,
   target: string,
   words: readonly string[],
   level: LogLevel,
-  ready: (warnings: string[]) => void,
+  listener: Listener,
 ): Promise<number> {
   checkSource(source);
   const settings = parseMountOptions(words);
   const real = checkTarget(target);
   const { serveMount } = await import("./mount-daemon.ts");
   const options = { fsname: source, ...settings, source, target: real };
-  return await serveMount(options, createLog(level), ready);
+  return await serveMount(options, createLog(level), listener);
 }

@@ -19,7 +19,7 @@ export async function runProgram(program: Program, words: readonly string[]): Pr
       process.stderr.write(`${program.name}: ${sentenceOf(error)}\n`);
       return exitCodes.failed;
     }
-    process.stderr.write(`${program.name}: ${error.message} (try "${program.name} --help")\n`);
+    process.stderr.write(`${program.name}: ${sentenceOf(error)} (try "${program.name} --help")\n`);
     return exitCodes.usage;
   }
 }

@@ -28,6 +28,8 @@ export async function qtfs(words: string[], options: RunOptions = {}): Promise<R
     stdout: "pipe",
     stderr: "pipe",
     timeout: TIMEOUT_MS,
+    // Not SIGTERM, at which a daemon that hangs would end as if all were well.
+    killSignal: "SIGKILL",
     env: { ...process.env, ...env },
     ...(argv0 !== undefined && { argv0 }),
     ...(cwd !== undefined && { cwd }),

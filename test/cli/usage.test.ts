@@ -70,6 +70,7 @@ describe("exit code 1, one line on stderr", () => {
     [["server", "--export", "/tmp", "--listen", "tcp://127.0.0.1:1"], "add --insecure"],
     [["info", "999999999"], "qtfs info: Process 999999999 is no qtfs server or mount"],
     [["info", "/proc"], "qtfs info: /proc is not on a qtfs mount"],
+    [["info", "/x\x1b[2J\ny"], "qtfs info: /x\\x1b[2J⏎y is not on a qtfs mount"],
     [["mount", "/srv", "/no/such"], "Cannot mount at /no/such: it does not exist"],
     [["mount", "/srv", "/etc/passwd"], "Cannot mount at /etc/passwd: it is not a directory"],
     [["mount", "--log-file", "/no/such", "/srv", "/tmp"], "Cannot log to /no/such"],
