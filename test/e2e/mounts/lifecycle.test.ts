@@ -145,7 +145,8 @@ async function blocked(target: string): Promise<Caller[]> {
 }
 
 async function expectErrnos(chosen: Caller[]): Promise<void> {
-  for (const one of chosen) expect([EIO, ECONNABORTED, ENOTCONN]).toContain(await one.errno(ANSWER_MS));
+  for (const one of chosen)
+    expect([EIO, ECONNABORTED, ENOTCONN]).toContain(await one.errno(ANSWER_MS));
 }
 
 function errnoOf(work: () => unknown): string {
