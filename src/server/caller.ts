@@ -86,13 +86,19 @@ const PERMISSIONS = 0o7777;
 /**
  * Clears the set-id bits and file capabilities of `fd`, as the HOST's kernel
  * would for a caller without CAP_FSETID (setattr_should_drop_suidgid). For calls
- * that run in another thread, whose capabilities are its own.
+ * that run in another thread, whose capabilities are its own. Whether there were any.
  */
-export function stripSetId(fd: number): void {
-  if (statFd(fd) !== 0) return;
+export function stripSetId(fd: number): boolean {
+  if (statFd(fd) !== 0) return false;
   const mode = describedMode();
   const groupBit = mode & GROUP_EXECUTE ? S_ISGID : 0;
   const stripped = mode & ~(S_ISUID | groupBit);
   if (stripped !== mode) fchmod(fd, stripped & PERMISSIONS);
   removexattr(procPath(fd), cstring("security.capability"));
+  return stripped !== mode;
+}
+
+/** Whether `fd` has a set-id bit. */
+export function hasSetId(fd: number): boolean {
+  return statFd(fd) === 0 && (describedMode() & (S_ISUID | S_ISGID)) !== 0;
 }

@@ -63,6 +63,11 @@ export class Watched implements Watching {
     if (row >= 0) this.#changed(row, data);
   }
 
+  /** What the client asked for changed attributes that its kernel does not expect to change. */
+  attributesChanged(row: number): void {
+    this.#changed(row, false);
+  }
+
   everythingChanged(): void {
     this.#backlog = [];
     this.#resyncRow = 1;

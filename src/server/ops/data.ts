@@ -7,7 +7,7 @@ import { filesCanBeSent } from "../../transport/socket.ts";
 import { WriteFlag } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PAYLOAD_MAX } from "../../wire/limits.ts";
-import { dropSetId, keepSetId, stripSetId } from "../caller.ts";
+import { dropSetId, hasSetId, keepSetId, stripSetId } from "../caller.ts";
 import { HandleFlag } from "../handles.ts";
 import { LATER, type Session } from "../session.ts";
 import { size as fileSize, statFd } from "../status.ts";
@@ -60,9 +60,11 @@ export function write(session: Session): number {
   const fd = handles.fd[handle] as number;
   const { payloadAddress, payloadLength } = session.transport;
   const kill = (flags & WriteFlag.KILL_SUIDGID) !== 0;
+  const clears = kill && hasSetId(fd);
   if (kill) dropSetId(gid);
   const wrote = pwrite(fd, payloadAddress, payloadLength, offset);
   if (kill) keepSetId();
+  if (clears) session.attached.watched.attributesChanged(handles.node[handle] as number);
   if (wrote < 0) return -wrote;
   const handleFlags = handles.flags[handle] as number;
   handles.flags[handle] = handleFlags | HandleFlag.WROTE;
@@ -97,6 +99,13 @@ function syncThenReply(session: Session, handle: number, dataOnly: boolean, wrot
   return started ? LATER : E.EAGAIN;
 }
 
+/** Clears set-id bits before a call that writes, and tells the client, whose kernel does not know. */
+function strip(session: Session, handle: number): void {
+  const { handles, watched } = session.attached;
+  if (!stripSetId(handles.fd[handle] as number)) return;
+  watched.attributesChanged(handles.node[handle] as number);
+}
+
 /** `[handle, dataOnly (0|1)]` → nothing, once the data is on the disk */
 export function fsyncOp(session: Session): number {
   const handle = session.handle();
@@ -123,7 +132,7 @@ export function fallocateOp(session: Session): number {
   session.reader.finish();
   if (handle <= 0) return E.EBADF;
   const { handles } = session.attached;
-  if (kill) stripSetId(handles.fd[handle] as number);
+  if (kill) strip(session, handle);
   handles.flags[handle] = (handles.flags[handle] as number) | HandleFlag.WROTE;
   const fd = handles.fd[handle] as number;
   const started = session.services.calls.start(session, SYS.fallocate, [fd, mode, offset, length], {
@@ -144,7 +153,7 @@ export function copyRange(session: Session): number {
   session.reader.finish();
   if (from <= 0 || to <= 0) return E.EBADF;
   const { handles } = session.attached;
-  if (kill) stripSetId(handles.fd[to] as number);
+  if (kill) strip(session, to);
   handles.flags[to] = (handles.flags[to] as number) | HandleFlag.WROTE;
   // The call reads both offsets from memory that must outlive this request.
   const offsets = allocate(16);

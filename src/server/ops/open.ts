@@ -53,7 +53,7 @@ function handleFlags(tree: Tree, row: number, flags: number): number {
   let result = flags & OpenFlag.WRITE ? HandleFlag.WRITABLE : 0;
   if (flags & OpenFlag.SYNC) result |= HandleFlag.SYNC;
   else if (flags & OpenFlag.DSYNC) result |= HandleFlag.DSYNC;
-  if (flags & OpenFlag.READ && tree.reach.policy(row) === Policy.ORDINARY) {
+  if (flags & OpenFlag.READ && tree.reach.policy(row) !== Policy.LIVE) {
     result |= HandleFlag.SENDABLE;
   }
   return result;
