@@ -11,7 +11,7 @@ import {
   O_TRUNC,
   O_WRONLY,
 } from "../sys/open.ts";
-import { FileType, OpenFlag } from "../wire/constants.ts";
+import { OpenFlag } from "../wire/constants.ts";
 
 /** O_SYNC contains O_DSYNC (asm-generic/fcntl.h). */
 const ONLY_SYNC = O_SYNC & ~O_DSYNC;
@@ -48,9 +48,4 @@ export function fuseDevice(wire: number): number {
   const major = wire >>> 20;
   const minor = wire & 0xfffff;
   return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
-}
-
-/** Type of a directory entry (linux/fs_types.h) for the file type in `mode`. */
-export function direntType(mode: number): number {
-  return (mode & FileType.MASK) >>> 12;
 }
