@@ -55,6 +55,8 @@ export const Policy = {
   LIVE: 1,
   /** As ORDINARY, and the server tells of every change at once (see Event). */
   WATCHED: 2,
+  /** The attributes could not be had: they say nothing. */
+  UNKNOWN: 3,
 } as const;
 
 /**

@@ -45,8 +45,13 @@ export const LOCK_RANGES_MAX = 65_536;
 /** FORGETs in one frame. */
 export const FORGETS_MAX = 2048;
 
-/** Streams per session, credit a receiver grants at first, bytes of one stream frame. */
+/**
+ * Streams that each side of a session may have opened at once; credit that a
+ * receiver grants at first, in bytes and in messages beside the data; bytes of
+ * one stream frame.
+ */
 export const STREAMS_MAX = 1024;
+export const STREAM_MESSAGES_MAX = 64;
 export const STREAM_WINDOW = 256 * 1024;
 export const STREAM_CHUNK_MAX = 64 * 1024;
 
