@@ -260,10 +260,13 @@ describe("credit", () => {
       return pair.client.streams.open(1, NOTHING, here) as Stream;
     });
     for (const stream of streams) {
-      stream.send(pattern(STREAM_WINDOW));
-      while (stream.sendOutOfBand(1, NOTHING)) pair.serve(pair.client);
+      while (stream.credit > 0 || stream.messageCredit > 0) {
+        stream.send(pattern(STREAM_WINDOW));
+        stream.sendOutOfBand(1, NOTHING);
+        pair.settle();
+      }
+      stream.sendOutOfBand(1, NOTHING);
     }
-    pair.settle();
     expect(streams.map((s) => [s.credit, s.messageCredit])).toEqual(streams.map(() => [0, 0]));
     const before = [...calls];
     pair.settle();
