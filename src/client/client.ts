@@ -14,6 +14,7 @@ import { ARGUMENTS, Oneway, OP_COUNT } from "../wire/ops.ts";
 import { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { putAttrOut, putEntry, type Validity } from "./answers.ts";
+import { Memo } from "./memo.ts";
 import { Pending, State } from "./pending.ts";
 
 const TWO_32 = 0x1_0000_0000;
@@ -45,6 +46,7 @@ export class Client {
   /** Open directories whose end was seen: the cookie there, in halves. */
   readonly directoryEnds = new Map<number, { high: number; low: number }>();
   nextDirectory = 1;
+  readonly memo = new Memo();
   /** Policy of the root's file system (wire/constants.ts: Policy). */
   rootPolicy = 0;
   /** READs under way whose answer may be spliced. */
@@ -205,6 +207,7 @@ export class Client {
   /** The kernel forgets `lookups` lookups of a node. */
   forget(high: number, low: number, lookups: number): void {
     this.locked.delete(high * TWO_32 + low);
+    this.memo.drop(high, low);
     const at = this.#forgetCount * FORGET_NUMBERS;
     if (at === this.#forgets.length) {
       const more = new Float64Array(2 * at);
@@ -284,6 +287,16 @@ export class Client {
       pending.uniqueHigh[slot] as number,
       transport.payloadAddress,
       transport.payloadLength,
+    );
+  }
+
+  /** Reads the attributes of the directory that the request of `slot` changed. */
+  readDirectoryHere(slot: number): void {
+    const { nodeHigh, nodeLow } = this.pending;
+    this.memo.readDirectory(
+      nodeHigh[slot] as number,
+      nodeLow[slot] as number,
+      this.transport.reader,
     );
   }
 

@@ -232,7 +232,11 @@ export class Reactor {
     const { high, low } = reader;
     if (event === Event.POLL_READY) {
       wakePollers(this.#fuse, high, low);
-    } else if (event === Event.CHANGED) {
+      reader.finish();
+      return;
+    }
+    this.#client.memo.drop(high, low);
+    if (event === Event.CHANGED) {
       const data = reader.uint() !== 0;
       this.#options.notices.put({
         kind: data ? NoticeKind.DATA : NoticeKind.ATTRIBUTES,

@@ -19,6 +19,8 @@ export const HandleFlag = {
   DSYNC: 0x8,
   /** Readable, and its size can be relied on: sendfile(2) gives what was promised. */
   SENDABLE: 0x10,
+  /** Every write goes to the end of the file, wherever the client thinks that is. */
+  APPEND: 0x20,
 } as const;
 
 export class HandleTable {

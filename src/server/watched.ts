@@ -68,6 +68,11 @@ export class Watched implements Watching {
     this.#changed(row, false);
   }
 
+  /** What the client asked for changed data in another place than its kernel thinks. */
+  dataChanged(row: number): void {
+    this.#changed(row, true);
+  }
+
   everythingChanged(): void {
     this.#backlog = [];
     this.#resyncRow = 1;

@@ -20,10 +20,16 @@ import { SetAttr, SetXattr } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PATH_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX } from "../../wire/limits.ts";
 import { Op } from "../../wire/ops.ts";
-import { put64, putStatxOut } from "../answers.ts";
+import { put64, putAttrOut, putStatxOut } from "../answers.ts";
 import type { Client } from "../client.ts";
 
 export function getattr(c: Client): number {
+  const known =
+    c.cache === "never" ? undefined : c.memo.takeDirectory(c.fuse.nodeHigh, c.fuse.nodeLow);
+  if (known !== undefined) {
+    c.answerBodyNow(putAttrOut(c.fuse.answer.view, c.answerBody, known, c.validity));
+    return 0;
+  }
   const w = c.ask(Op.GETATTR);
   c.putNode(w);
   w.uint(c.u32(GETATTR_IN.getattr_flags) & GETATTR_FH ? c.u32(GETATTR_IN.fh) : 0);
@@ -74,6 +80,7 @@ export function setattr(c: Client): number {
   if (kernel & Fattr.MTIME) valid |= kernel & Fattr.MTIME_NOW ? SetAttr.MTIME_NOW : SetAttr.MTIME;
   const size = valid & SetAttr.SIZE ? c.u64(SETATTR_IN.size) : 0;
   if (size > Number.MAX_SAFE_INTEGER) return E.EFBIG;
+  c.memo.drop(c.fuse.nodeHigh, c.fuse.nodeLow);
   const w = c.ask(Op.SETATTR);
   c.putNode(w);
   w.uint(kernel & Fattr.FH ? c.u32(SETATTR_IN.fh) : 0);
@@ -141,6 +148,7 @@ export function setxattr(c: Client): number {
   if (length > XATTR_NAME_MAX) return E.ERANGE;
   if (size > XATTR_VALUE_MAX) return E.E2BIG;
   const kill = c.u32(SETXATTR_IN.setxattr_flags) & SETXATTR_ACL_KILL_SGID;
+  c.memo.drop(c.fuse.nodeHigh, c.fuse.nodeLow);
   const w = c.ask(Op.SETXATTR);
   c.putNode(w);
   c.putText(w, SETXATTR_IN_SIZE, length);
@@ -150,10 +158,22 @@ export function setxattr(c: Client): number {
   return 0;
 }
 
+const CAPABILITY = "security.capability";
+
+/** The kernel asks for file capabilities before the first write to a file; a new one has none. */
+function isAskedOfNewFile(c: Client): boolean {
+  const at = IN_HEADER_SIZE + GETXATTR_IN_SIZE;
+  return (
+    c.memo.isNewFile(c.fuse.nodeHigh, c.fuse.nodeLow) &&
+    c.fuse.request.bytes.latin1Slice(at, at + CAPABILITY.length) === CAPABILITY
+  );
+}
+
 export function getxattr(c: Client): number {
   const length = c.textLength(GETXATTR_IN_SIZE);
   const size = Math.min(c.u32(GETXATTR_IN.size), XATTR_VALUE_MAX);
   if (length > XATTR_NAME_MAX) return E.ERANGE;
+  if (length === CAPABILITY.length && isAskedOfNewFile(c)) return E.ENODATA;
   const w = c.ask(Op.GETXATTR, size);
   c.putNode(w);
   c.putText(w, GETXATTR_IN_SIZE, length);
@@ -175,6 +195,7 @@ export function listxattr(c: Client): number {
 export function removexattr(c: Client): number {
   const length = c.textLength(0);
   if (length > XATTR_NAME_MAX) return E.ERANGE;
+  c.memo.drop(c.fuse.nodeHigh, c.fuse.nodeLow);
   const w = c.ask(Op.REMOVEXATTR);
   c.putNode(w);
   c.putText(w, 0, length);

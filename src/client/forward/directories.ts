@@ -32,7 +32,8 @@ export function opendir(c: Client): number {
   c.nextDirectory = id === 0xffff_ffff ? 1 : id + 1;
   view.setUint32(c.answerBody + OPEN_OUT.fh, id, true);
   // The entries of a watched directory stay in the page cache until they change.
-  const keep = c.policyOf(c.fuse.nodeHigh, c.fuse.nodeLow) === Policy.WATCHED && c.cache !== "never";
+  const keep =
+    c.policyOf(c.fuse.nodeHigh, c.fuse.nodeLow) === Policy.WATCHED && c.cache !== "never";
   const flags = keep ? Fopen.CACHE_DIR | Fopen.KEEP_CACHE : 0;
   view.setUint32(c.answerBody + OPEN_OUT.open_flags, flags, true);
   c.answerBodyNow(OPEN_OUT_SIZE);

@@ -57,16 +57,13 @@ let attributesChanged = false;
  * Writes struct fuse_open_out at `at` from the handle and OpenResult that are
  * next in the server's answer; its size.
  */
-export function answerOpened(c: Client, slot: number, at: number): number {
+export function answerOpened(c: Client, at: number): number {
   const { reader } = c.transport;
   const handle = reader.uint32();
   const result = reader.uint32();
-  reader.finish();
   if (handle === 0) throw new ProtocolError("opened file has no handle");
-  const flags = c.pending.first[slot] as number;
   const live = (result & OpenResult.UNSIZED) !== 0;
-  // An append goes to the end the HOST knows, which our cached pages may not.
-  const direct = live || c.cache === "never" || (flags & OpenFlag.APPEND) !== 0;
+  const direct = live || c.cache === "never";
   attributesChanged = (result & OpenResult.CHANGED) !== 0;
   const keep = (result & OpenResult.KEEP_CACHE) !== 0 || c.cache === "always";
   const { view } = c.fuse.answer;
@@ -81,7 +78,8 @@ export function answerOpened(c: Client, slot: number, at: number): number {
 }
 
 export function answerOpen(c: Client, slot: number): void {
-  const bytes = answerOpened(c, slot, c.answerBody);
+  const bytes = answerOpened(c, c.answerBody);
+  c.transport.reader.finish();
   const flags = c.fuse.answer.view.getUint32(c.answerBody + OPEN_OUT.open_flags, true);
   if (attributesChanged) {
     const { pending } = c;

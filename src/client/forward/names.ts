@@ -2,6 +2,7 @@
 import {
   CREATE_IN,
   CREATE_IN_SIZE,
+  ENTRY_OUT,
   EXT_GROUPS,
   EXT_HEADER,
   EXT_HEADER_SIZE,
@@ -58,6 +59,30 @@ export function answerEntry(c: Client, slot: number): void {
   const bytes = c.putEntryHere(c.answerBody);
   c.transport.reader.finish();
   c.answer(slot, bytes);
+}
+
+/** Answers with the entry of what was made. */
+export function answerMade(c: Client, slot: number): void {
+  const bytes = c.putEntryHere(c.answerBody);
+  c.readDirectoryHere(slot);
+  c.transport.reader.finish();
+  c.answer(slot, bytes);
+}
+
+/** Answers that a name is gone. */
+export function answerRemoved(c: Client, slot: number): void {
+  c.readDirectoryHere(slot);
+  c.transport.reader.finish();
+  c.answerErrno(slot, 0);
+}
+
+/** Answers that a name has moved, from one directory to the other. */
+export function answerRenamed(c: Client, slot: number): void {
+  const { first, second } = c.pending;
+  c.readDirectoryHere(slot);
+  c.memo.readDirectory(first[slot] as number, second[slot] as number, c.transport.reader);
+  c.transport.reader.finish();
+  c.answerErrno(slot, 0);
 }
 
 export function answerLookup(c: Client, slot: number): void {
@@ -168,7 +193,7 @@ export function rename(c: Client): number {
   const length = c.textLength(names);
   const newLength = c.textLength(names + length + 1);
   if (length > NAME_MAX || newLength > NAME_MAX) return E.ENAMETOOLONG;
-  const w = c.ask(Op.RENAME);
+  const w = c.ask(Op.RENAME, c.u32(RENAME2_IN.newdir + 4), c.u32(RENAME2_IN.newdir));
   c.putNode(w);
   c.putText(w, names, length);
   c.put64(w, RENAME2_IN.newdir);
@@ -224,7 +249,12 @@ function putCreation(c: Client, w: Writer, flags: number): void {
 
 /** An entry, and the handle it was opened with. */
 export function answerCreated(c: Client, slot: number): void {
-  const entryBytes = c.putEntryHere(c.answerBody);
-  const bytes = answerOpened(c, slot, c.answerBody + entryBytes);
+  const { view } = c.fuse.answer;
+  const at = c.answerBody;
+  const entryBytes = c.putEntryHere(at);
+  const bytes = answerOpened(c, at + entryBytes);
+  if (c.pending.opcode[slot] === Opcode.CREATE) c.readDirectoryHere(slot);
+  c.transport.reader.finish();
+  c.memo.noteFile(view.getUint32(at + ENTRY_OUT.nodeid + 4, true), view.getUint32(at, true));
   c.answer(slot, entryBytes + bytes);
 }

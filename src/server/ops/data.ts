@@ -60,13 +60,17 @@ export function write(session: Session): number {
   const fd = handles.fd[handle] as number;
   const { payloadAddress, payloadLength } = session.transport;
   const kill = (flags & WriteFlag.KILL_SUIDGID) !== 0;
+  const handleFlags = handles.flags[handle] as number;
+  const misplaced = (handleFlags & HandleFlag.APPEND) !== 0 && !endsAt(fd, offset);
   const clears = kill && hasSetId(fd);
   if (kill) dropSetId(gid);
   const wrote = pwrite(fd, payloadAddress, payloadLength, offset);
   if (kill) keepSetId();
-  if (clears) session.attached.watched.attributesChanged(handles.node[handle] as number);
+  const node = handles.node[handle] as number;
+  if (clears) session.attached.watched.attributesChanged(node);
   if (wrote < 0) return -wrote;
-  const handleFlags = handles.flags[handle] as number;
+  // The client's page cache has the data where it thought the end was.
+  if (misplaced) session.attached.watched.dataChanged(node);
   handles.flags[handle] = handleFlags | HandleFlag.WROTE;
   session.counters.moved(session.op, wrote);
   if ((handleFlags & (HandleFlag.SYNC | HandleFlag.DSYNC)) !== 0) {
@@ -76,6 +80,11 @@ export function write(session: Session): number {
   w.uint(wrote);
   session.send();
   return 0;
+}
+
+/** Whether the file ends at `offset`. */
+function endsAt(fd: number, offset: number): boolean {
+  return statFd(fd) === 0 && fileSize() === offset;
 }
 
 function syncThenReply(session: Session, handle: number, dataOnly: boolean, wrote: number): number {

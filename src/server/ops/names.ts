@@ -11,14 +11,14 @@ import {
   symlinkat,
   unlinkat,
 } from "../../sys/tree.ts";
-import { ATTRIBUTE_FIELDS, FileType, Rename } from "../../wire/constants.ts";
+import { ATTRIBUTE_FIELDS, FileType, Policy, Rename } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
 import type { Writer } from "../../wire/writer.ts";
 import { asCaller, asServer } from "../caller.ts";
 import { isRemembered, remember } from "../coherence.ts";
 import type { Session } from "../session.ts";
-import { EMPTY_PATH, identify, statName } from "../status.ts";
+import { EMPTY_PATH, identify, statName, writeAttributes } from "../status.ts";
 
 const PERMISSIONS = 0o7777;
 /** (uid_t)-1, which stands for no user. */
@@ -34,15 +34,36 @@ export function writeEntry(session: Session, w: Writer, row: number): void {
   reach.writeAttributes(w, row);
 }
 
-/** Answers with the entry `name` (address) that now is in `parent`; 0 or an errno. */
-export function replyEntry(session: Session, parent: number, dirfd: number, name: number): number {
+/** Results of an answer that describes what was made, and the directory it was made in. */
+export const MADE_RESULTS = ENTRY_RESULTS + ATTRIBUTE_FIELDS;
+
+/**
+ * Writes the attributes of a directory after a change of its entries: its
+ * client's kernel has just dropped them and would ask for them next.
+ */
+export function writeDirectory(session: Session, w: Writer, row: number): void {
+  const { reach } = session.attached;
+  if (reach.stat(row) === 0) reach.writeAttributes(w, row);
+  else writeAttributes(w, 0, Policy.UNKNOWN);
+}
+
+/** Answers with the entry `name` (address) of `parent` and, if it is new, the parent; 0 or an errno. */
+function replyEntry(
+  session: Session,
+  parent: number,
+  dirfd: number,
+  name: number,
+  isNew: boolean,
+): number {
   const result = statName(dirfd, name);
   if (result < 0) return -result;
   const { nodes, watched } = session.attached;
   const row = nodes.intern(identify(), parent, session.nameText);
   watched.register(parent, dirfd);
   if (row < 0) return E.ENOMEM;
-  writeEntry(session, session.reply(ENTRY_RESULTS), row);
+  const w = session.reply(isNew ? MADE_RESULTS : ENTRY_RESULTS);
+  writeEntry(session, w, row);
+  if (isNew) writeDirectory(session, w, parent);
   session.send();
   return 0;
 }
@@ -58,7 +79,7 @@ export function lookup(session: Session): number {
   if (dirfd < 0) return -dirfd;
   // Registered first: the client may remember that the name does not exist.
   watched.register(parent, dirfd);
-  return replyEntry(session, parent, dirfd, name);
+  return replyEntry(session, parent, dirfd, name, false);
 }
 
 /** Arguments that every operation that makes something begins with. */
@@ -106,10 +127,10 @@ function actAs(session: Session, umask: number): void {
 function made(session: Session, result: number): number {
   asServer();
   if (result < 0) return -result;
-  return replyEntry(session, making.parent, making.dirfd, making.name);
+  return replyEntry(session, making.parent, making.dirfd, making.name, true);
 }
 
-/** `[parent, name, mode, rdev, umask, uid, gid, group]` → entry */
+/** `[parent, name, mode, rdev, umask, uid, gid, group]` → entry, the parent's attributes */
 export function mknod(session: Session): number {
   const refused = readMaking(session);
   const mode = session.reader.uint32();
@@ -129,7 +150,7 @@ function done(errno: number): number {
   return errno;
 }
 
-/** `[parent, name, mode, umask, uid, gid, group]` → entry */
+/** `[parent, name, mode, umask, uid, gid, group]` → entry, the parent's attributes */
 export function mkdir(session: Session): number {
   const refused = readMaking(session);
   const mode = session.reader.uint32();
@@ -138,7 +159,7 @@ export function mkdir(session: Session): number {
   return made(session, mkdirat(making.dirfd, making.name, mode & PERMISSIONS));
 }
 
-/** `[parent, name, target, uid, gid, group]` → entry */
+/** `[parent, name, target, uid, gid, group]` → entry, the parent's attributes */
 export function symlink(session: Session): number {
   const refused = readMaking(session);
   const target = session.textAt(1, PATH_MAX);
@@ -171,22 +192,22 @@ function remove(session: Session, flags: number): number {
   holdOn(session, making.dirfd, making.name, making.parent, making.parent);
   const result = unlinkat(making.dirfd, making.name, flags);
   if (result < 0) return -result;
-  session.reply(0);
+  writeDirectory(session, session.reply(ATTRIBUTE_FIELDS), making.parent);
   session.send();
   return 0;
 }
 
-/** `[parent, name]` → nothing */
+/** `[parent, name]` → the parent's attributes */
 export function unlink(session: Session): number {
   return remove(session, 0);
 }
 
-/** `[parent, name]` → nothing */
+/** `[parent, name]` → the parent's attributes */
 export function rmdir(session: Session): number {
   return remove(session, AT_REMOVEDIR);
 }
 
-/** `[parent, name, newParent, newName, flags]` → nothing */
+/** `[parent, name, newParent, newName, flags]` → attributes of both parents */
 export function rename(session: Session): number {
   const { reader } = session;
   const parent = session.node();
@@ -212,7 +233,9 @@ export function rename(session: Session): number {
   // The client's own rename changes the change time, and no data.
   if (known && row >= 0) remember(session.attached, row);
   if ((flags & Rename.EXCHANGE) !== 0) rehint(session, parent, dirfd, name, oldText);
-  session.reply(0);
+  const w = session.reply(2 * ATTRIBUTE_FIELDS);
+  writeDirectory(session, w, parent);
+  writeDirectory(session, w, newParent);
   session.send();
   return 0;
 }
@@ -239,7 +262,7 @@ function rehint(
   return row;
 }
 
-/** `[node, newParent, newName]` → entry */
+/** `[node, newParent, newName]` → entry, the parent's attributes */
 export function link(session: Session): number {
   const node = session.node();
   const refused = readMaking(session);
@@ -250,5 +273,5 @@ export function link(session: Session): number {
   if (fd < 0) return -fd;
   const result = linkat(fd, EMPTY_PATH, making.dirfd, making.name, AT_EMPTY_PATH);
   if (result < 0) return -result;
-  return replyEntry(session, making.parent, making.dirfd, making.name);
+  return replyEntry(session, making.parent, making.dirfd, making.name, true);
 }

@@ -28,7 +28,15 @@ import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";
 import { identify, mode, size, statFd } from "../status.ts";
 import type { Tree } from "../tree.ts";
-import { ENTRY_RESULTS, place, readCaller, readMaking, writeEntry } from "./names.ts";
+import {
+  ENTRY_RESULTS,
+  MADE_RESULTS,
+  place,
+  readCaller,
+  readMaking,
+  writeDirectory,
+  writeEntry,
+} from "./names.ts";
 
 const PERMISSIONS = 0o7777;
 /** A whole file of at most this size travels with the answer to OPEN. */
@@ -51,6 +59,7 @@ function hostFlags(flags: number): number {
 
 function handleFlags(tree: Tree, row: number, flags: number): number {
   let result = flags & OpenFlag.WRITE ? HandleFlag.WRITABLE : 0;
+  if (flags & OpenFlag.APPEND) result |= HandleFlag.APPEND;
   if (flags & OpenFlag.SYNC) result |= HandleFlag.SYNC;
   else if (flags & OpenFlag.DSYNC) result |= HandleFlag.DSYNC;
   if (flags & OpenFlag.READ && tree.reach.policy(row) !== Policy.LIVE) {
@@ -120,7 +129,14 @@ export function open(session: Session): number {
   return 0;
 }
 
-function replyCreated(session: Session, fd: number, row: number, flags: number): number {
+/** `parent`: the directory whose entry was made, or -1 for a file without a name. */
+function replyCreated(
+  session: Session,
+  fd: number,
+  row: number,
+  flags: number,
+  parent: number,
+): number {
   const tree = session.attached;
   const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags));
   if (handle < 0) {
@@ -128,15 +144,17 @@ function replyCreated(session: Session, fd: number, row: number, flags: number):
     return E.ENFILE;
   }
   remember(tree, row);
-  const w = session.reply(ENTRY_RESULTS + OPEN_RESULTS);
+  const entry = parent < 0 ? ENTRY_RESULTS : MADE_RESULTS;
+  const w = session.reply(entry + OPEN_RESULTS);
   writeEntry(session, w, row);
   w.uint(handle);
   w.uint(OpenResult.KEEP_CACHE);
+  if (parent >= 0) writeDirectory(session, w, parent);
   session.send();
   return 0;
 }
 
-/** `[parent, name, flags, mode, umask, uid, gid, group]` → entry, handle, OpenResult */
+/** `[parent, name, flags, mode, umask, uid, gid, group]` → entry, handle, OpenResult, the parent's attributes */
 export function create(session: Session): number {
   const refused = readMaking(session);
   const flags = session.reader.uint32();
@@ -162,7 +180,7 @@ export function create(session: Session): number {
     close(fd);
     return E.ENOMEM;
   }
-  return replyCreated(session, fd, row, flags);
+  return replyCreated(session, fd, row, flags, parent);
 }
 
 /** `[parent, flags, mode, umask, uid, gid, group]` → entry, handle, OpenResult */
@@ -184,5 +202,5 @@ export function tmpfile(session: Session): number {
     close(fd);
     return E.ENOMEM;
   }
-  return replyCreated(session, fd, row, flags);
+  return replyCreated(session, fd, row, flags, -1);
 }

@@ -36,7 +36,7 @@ export class Tally {
 
   add({ name, message }: Verdict): void {
     const limit = limitOf(name, this.#limits);
-    if (limit !== undefined && message === undefined) {
+    if (limit !== undefined && message === undefined && limit.byChance !== true) {
       this.#fail(name, `limit no longer needed: ${limit.reason}`);
     } else if (limit !== undefined && message !== undefined) {
       this.#lines.push({ name, result: "limit", message });
