@@ -7,11 +7,19 @@ import { HandleFlag } from "./handles.ts";
 import { ctimeLow, ctimeNs, size, statFd } from "./status.ts";
 import type { Tree } from "./tree.ts";
 
+/** Nanoseconds that no change time has. */
+const NEVER_NS = 0xffff_ffff;
+
 /** Remembers the data of `row`, described last, as what the client now has. */
 export function remember(tree: Tree, row: number): void {
   tree.nodes.seenTime[row] = ctimeLow();
   tree.nodes.seenTimeNs[row] = ctimeNs();
   tree.nodes.seenSize[row] = size() >>> 0;
+}
+
+/** What the client has of `row`'s data, if anything, is no longer true. */
+export function distrust(tree: Tree, row: number): void {
+  if (wasSeen(tree, row)) tree.nodes.seenTimeNs[row] = NEVER_NS;
 }
 
 /** Whether the client ever had data of `row`. */

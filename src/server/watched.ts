@@ -3,6 +3,7 @@ import { PathBuffer } from "../sys/cstring.ts";
 import type { Transport } from "../transport/transport.ts";
 import { Kind } from "../wire/frame.ts";
 import { Event } from "../wire/ops.ts";
+import { distrust } from "./coherence.ts";
 import { identify, statName } from "./status.ts";
 import type { Tree } from "./tree.ts";
 import { Watcher, type Watching } from "./watcher.ts";
@@ -104,7 +105,7 @@ export class Watched implements Watching {
 
   #changed(row: number, data: boolean): void {
     // Whatever the client is told next, it is told again when it opens the file.
-    if (data) this.#tree.nodes.seenTimeNs[row] = 0xffff_ffff;
+    if (data) distrust(this.#tree, row);
     this.#send(() => this.#sendChanged(row, data));
   }
 
