@@ -230,7 +230,7 @@ test("extended attributes: set, get, list, remove, and every errno of theirs", (
 });
 
 test("a long value of an extended attribute arrives whole", async () => {
-  const shm = await TestServer.start([], "/dev/shm");
+  const shm = await TestServer.start({ below: "/dev/shm" });
   writeFileSync(shm.path("f"), "");
   const other = shm.client();
   const { node } = entryOf(other.ok("LOOKUP", 1, "f"));
@@ -302,7 +302,7 @@ test("POLL of an ordinary file is ready at once", () => {
 
 test("POLL of a file of the kernel's tells when it becomes ready", async () => {
   const cgroup = "/proc/self/mounts";
-  const host = await TestServer.start([{ path: "/proc", readOnly: true }]);
+  const host = await TestServer.start({ exports: [{ path: "/proc", readOnly: true }] });
   const other = host.client("/proc");
   const pid = entryOf(other.ok("LOOKUP", 1, String(host.pid))).node;
   const { node } = entryOf(other.ok("LOOKUP", pid, "mounts"));
@@ -325,7 +325,7 @@ test("POLL of a file of the kernel's tells when it becomes ready", async () => {
 });
 
 test("files made when they are read say so, and are read to their end", async () => {
-  const host = await TestServer.start([{ path: "/proc", readOnly: true }]);
+  const host = await TestServer.start({ exports: [{ path: "/proc", readOnly: true }] });
   const other = host.client("/proc");
   const entry = entryOf(other.ok("LOOKUP", 1, "version"));
   expect([entry.size, entry.policy]).toEqual([0, 1]);

@@ -25,7 +25,7 @@ const CALLER = [0o022, 0, 0, -1] as const;
 let server: TestServer;
 
 beforeAll(async () => {
-  server = await TestServer.start([], "/dev/shm");
+  server = await TestServer.start({ below: "/dev/shm" });
 });
 afterEach(() => server.hangUp());
 afterAll(async () => {
@@ -237,7 +237,7 @@ function lookUpName(client: RawClient, parent: number, name: string): number {
 test.each(["/dev/shm", "/tmp"])(
   "more directories than descriptors are kept: evicted ones are found by file handle in %s",
   async (below) => {
-    const other = await TestServer.start([], below);
+    const other = await TestServer.start({ below });
     const count = CACHED_FDS_MAX + 700;
     for (let i = 0; i < count; i++) mkdirSync(other.path(`n${i}/child`), { recursive: true });
     const client = other.client();

@@ -2,6 +2,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -16,8 +17,24 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import type { ServerSnapshot } from "../../src/server/daemon.ts";
 import type { Export } from "../../src/server/exports.ts";
+import { close } from "../../src/sys/open.ts";
+import { connectUnix } from "../../src/sys/socket.ts";
 import { Event } from "../../src/wire/ops.ts";
 import { RawClient } from "./client.ts";
+
+/** The built program, which `scripts/build` makes. */
+export const COMPILED = new URL("../../dist/qtfs", import.meta.url).pathname;
+
+export interface Options {
+  /** What is exported beside `share` and `readonly`. */
+  exports?: Export[];
+  /** Where the scratch directory is made. */
+  below?: string;
+  /** Called before the server starts. */
+  prepare?: (server: TestServer) => void;
+  /** Runs dist/qtfs rather than the sources; without `snapshot`. */
+  compiled?: boolean;
+}
 
 export class TestServer {
   /** Scratch directory: `share` is exported, `readonly` too, `outside` is not. */
@@ -31,37 +48,57 @@ export class TestServer {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #ended: Promise<number | null>;
   readonly #clients: RawClient[] = [];
+  readonly #compiled: boolean;
 
-  private constructor(scratch: string, moreExports: Export[]) {
+  private constructor(scratch: string, options: Options) {
     this.directory = scratch;
     this.share = join(scratch, "share");
     this.readOnly = join(scratch, "readonly");
     this.outside = join(scratch, "outside");
     this.address = join(scratch, "server.sock");
     for (const path of [this.share, this.readOnly, this.outside]) mkdirSync(path);
-    const options = {
-      listen: [`unix://${this.address}`],
-      exports: [
-        { path: this.share, readOnly: false },
-        { path: this.readOnly, readOnly: true },
-        ...moreExports,
-      ],
-    };
-    const script = join(import.meta.dir, "serve.ts");
-    this.#child = spawn(process.execPath, [script, JSON.stringify(options)], {
-      stdio: ["pipe", "pipe", "pipe"],
+    options.prepare?.(this);
+    this.#compiled = options.compiled === true;
+    const [command = "", ...args] = this.#command(options.exports ?? []);
+    this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
+    this.#child.stdout.on("data", (chunk) => {
+      this.#output += chunk;
     });
-    this.#child.stdout.on("data", (chunk) => (this.#output += chunk));
-    this.#child.stderr.on("data", (chunk) => (this.log += chunk));
+    this.#child.stderr.on("data", (chunk) => {
+      this.log += chunk;
+    });
     this.#ended = new Promise((resolve) => this.#child.on("exit", (code) => resolve(code)));
   }
 
-  static async start(moreExports: Export[] = [], below = tmpdir()): Promise<TestServer> {
-    const scratch = mkdtempSync(join(below, "qtfs-server-"));
+  #command(more: Export[]): string[] {
+    const listen = `unix://${this.address}`;
+    const exports = [
+      { path: this.share, readOnly: false },
+      { path: this.readOnly, readOnly: true },
+      ...more,
+    ];
+    if (!this.#compiled) {
+      const script = join(import.meta.dir, "serve.ts");
+      return [process.execPath, script, JSON.stringify({ listen: [listen], exports })];
+    }
+    const wanted = exports.flatMap((e) => ["--export", e.readOnly ? `${e.path}:ro` : e.path]);
+    return [COMPILED, "server", "--listen", listen, ...wanted];
+  }
+
+  static async start(options: Options = {}): Promise<TestServer> {
+    const scratch = mkdtempSync(join(options.below ?? tmpdir(), "qtfs-server-"));
     chmodSync(scratch, 0o755);
-    const server = new TestServer(scratch, moreExports);
-    await server.#line();
+    const server = new TestServer(scratch, options);
+    if (server.#compiled) await until(() => server.#accepts(), "the server accepts connections");
+    else await server.#line();
     return server;
+  }
+
+  #accepts(): boolean {
+    if (!this.alive) throw new Error(`The server has ended: ${this.log}`);
+    const fd = existsSync(this.address) ? connectUnix(this.address) : -1;
+    if (fd >= 0) close(fd);
+    return fd >= 0;
   }
 
   get pid(): number {
@@ -138,6 +175,8 @@ export class TestServer {
   /** Ends the server as its owner would; its exit code. */
   async stop(): Promise<number | null> {
     this.hangUp();
+    // Both end the server; SIGTERM is what a service manager sends.
+    if (this.#compiled) this.#child.kill("SIGTERM");
     this.#child.stdin.end();
     const code = await this.#ended;
     rmSync(this.directory, { recursive: true, force: true });
