@@ -45,9 +45,10 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   cache: {
     value: "MODE",
     text:
-      "never: every call asks the server. auto (default): names and attributes are believed " +
-      "for a second, data until the file is opened again. always: everything is believed for a " +
-      "day; changes made on the HOST are then missed, so only for trees that nobody else changes.",
+      "never: every call asks the server. auto (default): what the server can watch is believed " +
+      "until it tells of a change; other names and attributes for a second, other data until the " +
+      "file is opened again. always: everything is believed for a day, watched or not; only for " +
+      "trees that nobody else changes.",
     apply: (settings, value) => {
       if (!CACHES.includes(value)) {
         throw new Error(`it is ${CACHES.join(", ")}, not "${value}"`);

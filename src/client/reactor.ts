@@ -339,11 +339,21 @@ export class Reactor {
     const polls = this.#polls;
     this.#client.lazy = false;
     this.#sendOwed();
+    this.#refreshGauges();
     polls.clear();
     polls.add(this.#hasRoom ? this.#fuse.fd : -1, POLLIN);
     const { fd, pending } = this.#transport;
     if (!this.#lost) polls.add(fd, pending ? POLLIN | POLLOUT : POLLIN);
     polls.wait(this.#waits || notices.waits ? CHECK_MS : -1);
+  }
+
+  #refreshGauges(): void {
+    const { counters, pending, locked } = this.#client;
+    counters.gauge("BYTES_IN", this.#transport.bytesReceived);
+    counters.gauge("BYTES_OUT", this.#transport.bytesSent);
+    counters.gauge("WAITING", pending.count);
+    counters.gauge("LOCKS", locked.size);
+    counters.gauge("REFUSED", this.#fuse.refused);
   }
 
   /** Looks after callers that die and a server that is silent. */
@@ -358,6 +368,7 @@ export class Reactor {
       this.#probed = false;
     }
     if (now - this.#checkedNs < CHECK_MS * NS_PER_MS) return;
+    this.#refreshGauges();
     if (now - this.#checkedNs > STOPPED_MS * NS_PER_MS) this.#heardNs = now;
     this.#checkedNs = now;
     releaseTheDying(this.#client);

@@ -27,6 +27,8 @@ const Global = {
   BYTES_IN: 8,
   BYTES_OUT: 9,
   WAITING: 10,
+  /** Answers that the kernel would not take. */
+  REFUSED: 11,
 } as const;
 
 /** One operation's figures, for people and programs. */

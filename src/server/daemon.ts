@@ -2,7 +2,7 @@
  * The server as main sees it: listeners, the acceptor's thread, the reactors'
  * threads (started when a first client needs them) and their call threads.
  */
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
@@ -19,8 +19,9 @@ import type { ReactorMessage } from "./reactor.worker.ts";
 /** Reactor threads at most; each serves the sessions that the others have no room for. */
 const REACTORS_MAX = 4;
 const BACKLOG = 64;
-const SOCKET_MODE = 0o600;
-const DIRECTORY_MODE = 0o700;
+/** Modes of a socket and its new directory: for our own user id alone, or for others too. */
+const OWN = { socket: 0o600, directory: 0o700 } as const;
+const SHARED = { socket: 0o666, directory: 0o755 } as const;
 
 export interface ServerOptions {
   listen: Address[];
@@ -58,10 +59,11 @@ export interface ServerDaemon {
 
 function listen(address: Address, uids: number[]): Listener {
   if (address.kind === "unix") {
-    mkdirSync(dirname(address.path), { recursive: true, mode: DIRECTORY_MODE });
-    const fd = listenUnix(address.path, SOCKET_MODE, BACKLOG);
+    // Who may connect is decided by credentials; the mode only keeps strangers from trying.
+    const modes = uids.every((uid) => uid === process.getuid?.()) ? OWN : SHARED;
+    mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
+    const fd = listenUnix(address.path, modes.socket, BACKLOG);
     if (fd < 0) throw new Error(`Cannot listen at ${address.path}: ${errnoText(-fd)}`);
-    chmodSync(address.path, SOCKET_MODE);
     return { fd, unix: true, uids };
   }
   const fd = listenTcp(address.host, address.port, BACKLOG);

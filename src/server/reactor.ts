@@ -43,6 +43,9 @@ export class Reactor {
   readonly #log: (level: "info" | "warn", text: string) => void;
   #seats: Seat[] = [];
   #tidiedNs = 0;
+  /** Bytes of connections that have ended. */
+  #endedIn = 0;
+  #endedOut = 0;
   /** When changes were looked for last, and when there were any. */
   #lookedNs = 0;
   #toldNs = 0;
@@ -202,6 +205,8 @@ export class Reactor {
     for (const seat of this.#seats) {
       if (!seat.transport.closed) continue;
       seat.session.cancelAll();
+      this.#endedIn += seat.transport.bytesReceived;
+      this.#endedOut += seat.transport.bytesSent;
       this.#leaving.push(seat.session);
       this.#mailbox.ended();
     }
@@ -236,6 +241,8 @@ export class Reactor {
       "WAITING",
       sum((s) => s.session.waiting),
     );
+    c.gauge("BYTES_IN", this.#endedIn + sum((s) => s.transport.bytesReceived));
+    c.gauge("BYTES_OUT", this.#endedOut + sum((s) => s.transport.bytesSent));
     c.gauge("WATCHES", this.#services.polls.size);
     c.gauge("THREADS", this.#services.calls.threads);
   }
