@@ -46,6 +46,7 @@ export class BulkAnswer {
   /** The answer in memory, where the pipe was too small; bytes of it there. */
   #memory: Region | undefined;
   #inMemory = -1;
+  #unwanted = false;
 
   constructor(fuse: FuseDevice) {
     this.#fuse = fuse;
@@ -81,6 +82,12 @@ export class BulkAnswer {
     this.#total = OUT_HEADER_SIZE + length;
     this.#missing = length - have;
     this.#inMemory = -1;
+    this.#unwanted = false;
+  }
+
+  /** The kernel has had another answer: the rest of this one is received and thrown away. */
+  discard(): void {
+    this.#unwanted = true;
   }
 
   /** Moves what has arrived; DONE once the kernel has the answer. */
@@ -142,7 +149,9 @@ export class BulkAnswer {
   }
 
   #deliver(): void {
-    if (this.#inMemory >= 0) {
+    if (this.#unwanted) {
+      if (this.#inMemory < 0) this.#drain();
+    } else if (this.#inMemory >= 0) {
       const memory = this.#memory as Region;
       this.#fuse.noteSent(write(this.#fuse.fd, memory.address, this.#total));
     } else {

@@ -28,6 +28,8 @@ const TAKE_MAX = 32;
 /** How often slow requests and a silent server are looked at. */
 const CHECK_MS = 100;
 const NS_PER_MS = 1e6;
+/** The largest errno that an answer may have (fuse_dev_do_write). */
+const ERRNO_MAX = 511;
 /** Part of the bound after which a silent server is asked whether it is there. */
 const PROBE_SHARE = 3;
 /** A thread that has not looked for this long was itself stopped: nobody was silent. */
@@ -139,17 +141,16 @@ export class Reactor {
     transport.dropPeeked();
     c.counters.moved(Op.READ, length);
     this.#bulkSlot = slot;
-    // Nobody but the pipe answers it now; a caller that dies gets it a little later.
-    c.pending.state[slot] = State.OWN;
     this.#continueBulk();
   }
 
   #continueBulk(): boolean {
+    if (this.#client.pending.state[this.#bulkSlot] !== State.ASKED) this.#bulk.discard();
+    const before = this.#transport.bytesReceived;
     const outcome = this.#bulk.step(this.#transport);
+    if (this.#transport.bytesReceived !== before) this.#heard();
     if (outcome === Bulk.WAIT) return false;
-    this.#heard();
     if (outcome === Bulk.BROKEN) {
-      this.#client.pending.state[this.#bulkSlot] = State.ASKED;
       this.#bulk.drop();
       this.#transport.close();
       this.#noteClosed();
@@ -187,6 +188,8 @@ export class Reactor {
     const slot = reader.uint();
     const sequence = reader.uint();
     this.#replyErrno = reader.uint();
+    // The kernel would not take the answer, and its caller would wait for ever.
+    if (this.#replyErrno > ERRNO_MAX) throw new ProtocolError(`errno ${this.#replyErrno}`);
     if (!this.#client.pending.expects(slot, sequence)) {
       throw new ProtocolError(`answer for idle slot ${slot}`);
     }

@@ -159,6 +159,22 @@ describe("an answer that does not come to its end", () => {
   });
 });
 
+test.each([
+  ["by the pipe", BULK_MAX],
+  ["through memory", 200],
+])("an answer that nobody waits for, %s, is received and goes nowhere", (_, bytes) => {
+  begin(1, BULK_MIN, 5);
+  serve(5, BULK_MIN / 2, bytes);
+  expect(bulk.step(transport)).toBe(Bulk.WAIT);
+  bulk.discard();
+  serve(BULK_MIN / 2, BULK_MIN, bytes);
+  expect(bulk.step(transport)).toBe(Bulk.DONE);
+  begin(2, BULK_MIN, 0);
+  serve(0, BULK_MIN);
+  expect(bulk.step(transport)).toBe(Bulk.DONE);
+  expectTold(answer(2, BULK_MIN));
+});
+
 test("an answer that the kernel refuses is counted, and leaves nothing in the pipe", () => {
   const refusing = ok(openat(AT_FDCWD, cstring(path), O_RDONLY, 0));
   const device = new FuseDevice(refusing);
