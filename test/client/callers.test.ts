@@ -36,7 +36,7 @@ function state(pid: number): string {
 
 /** A process that is a zombie until the test is over: its parent never waits for it. */
 async function zombie(): Promise<number> {
-  const parent = start("(exit 3) & echo $!; exec sleep 60");
+  const parent = start("exec perl -e '$| = 1; my $p = fork || exit 3; print qq($p\\n); sleep 60'");
   const pid = Number(await said(parent));
   await until(() => state(pid) === "Z", "the child is a zombie");
   return pid;
