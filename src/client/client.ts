@@ -14,6 +14,7 @@ import { ARGUMENTS, Oneway, OP_COUNT } from "../wire/ops.ts";
 import { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { putAttrOut, putEntry, type Validity } from "./answers.ts";
+import { Lookahead } from "./lookahead.ts";
 import { Memo } from "./memo.ts";
 import { Pending, State } from "./pending.ts";
 
@@ -47,6 +48,7 @@ export class Client {
   readonly directoryEnds = new Map<number, { high: number; low: number }>();
   nextDirectory = 1;
   readonly memo = new Memo();
+  readonly lookahead = new Lookahead((entry) => this.forget(entry.high, entry.low, 1));
   /** Policy of the root's file system (wire/constants.ts: Policy). */
   rootPolicy = 0;
   /** READs under way whose answer may be spliced. */
@@ -124,6 +126,12 @@ export class Client {
     w.blob(this.fuse.request.bytes, start, start + length);
   }
 
+  /** What we know of a node is about to change. */
+  dropKnown(high: number, low: number): void {
+    this.memo.drop(high, low);
+    if (this.lookahead.active) this.lookahead.dropNode(high, low);
+  }
+
   /** Writes the node of the request. */
   putNode(w: Writer): void {
     w.uint64(this.fuse.nodeHigh, this.fuse.nodeLow);
@@ -152,11 +160,14 @@ export class Client {
     return this.#start(slot, op);
   }
 
-  /** Starts request `op` of our own, whose answer nobody waits for. */
-  askForOurselves(op: number): Writer {
-    const slot = this.pending.take();
-    this.pending.state[slot] = State.OWN;
-    this.pending.opcode[slot] = 0;
+  /** Starts request `op` of our own, about a node if one is given; nobody waits for its answer. */
+  askForOurselves(op: number, high = 0, low = 0): Writer {
+    const { pending } = this;
+    const slot = pending.take();
+    pending.state[slot] = State.OWN;
+    pending.opcode[slot] = 0;
+    pending.nodeHigh[slot] = high;
+    pending.nodeLow[slot] = low;
     return this.#start(slot, op);
   }
 

@@ -17,7 +17,9 @@ import { interrupt, releaseTheDying } from "./callers.ts";
 import { cleanUp } from "./cleanup.ts";
 import type { Client } from "./client.ts";
 import { answers, fails, forwards } from "./dispatch.ts";
+import { keepAhead } from "./forward/lookahead.ts";
 import { answerInit } from "./init.ts";
+import { nodeKey } from "./lookahead.ts";
 import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
 import { wakePollers } from "./notices.ts";
 import { State } from "./pending.ts";
@@ -203,6 +205,7 @@ export class Reactor {
     const opcode = c.pending.opcode[slot] as number;
     if (c.pending.state[slot] === State.ASKED) this.#answer(slot, opcode, errno);
     else if (c.pending.state[slot] === State.ABANDONED && errno === 0) cleanUp(c, opcode);
+    else if (c.pending.op[slot] === Op.READDIR && errno === 0) keepAhead(c, slot);
     this.#finish(slot, errno);
   }
 
@@ -238,7 +241,7 @@ export class Reactor {
       reader.finish();
       return;
     }
-    this.#client.memo.drop(high, low);
+    this.#client.dropKnown(high, low);
     if (event === Event.CHANGED) {
       const data = reader.uint() !== 0;
       this.#options.notices.put({
@@ -249,6 +252,7 @@ export class Reactor {
       });
     } else if (event === Event.RENAMED) {
       const name = reader.latin1(NAME_MAX);
+      this.#client.lookahead.dropName(nodeKey(high, low), name);
       this.#options.notices.put({ kind: NoticeKind.ENTRY, high, low, name });
     } else {
       throw new ProtocolError(`event ${event} is unknown`);
@@ -374,6 +378,11 @@ export class Reactor {
     this.#refreshGauges();
     if (now - this.#checkedNs > STOPPED_MS * NS_PER_MS) this.#heardNs = now;
     this.#checkedNs = now;
+    if (!this.#lost && !this.#transport.congested) this.#client.lookahead.expire();
+    if (this.#client.pending.count === 0) {
+      this.#heardNs = now;
+      return;
+    }
     releaseTheDying(this.#client);
     this.#stall.releaseTheDying();
     this.#checkSilence((now - this.#heardNs) / NS_PER_MS);

@@ -80,7 +80,7 @@ export function setattr(c: Client): number {
   if (kernel & Fattr.MTIME) valid |= kernel & Fattr.MTIME_NOW ? SetAttr.MTIME_NOW : SetAttr.MTIME;
   const size = valid & SetAttr.SIZE ? c.u64(SETATTR_IN.size) : 0;
   if (size > Number.MAX_SAFE_INTEGER) return E.EFBIG;
-  c.memo.drop(c.fuse.nodeHigh, c.fuse.nodeLow);
+  c.dropKnown(c.fuse.nodeHigh, c.fuse.nodeLow);
   const w = c.ask(Op.SETATTR);
   c.putNode(w);
   w.uint(kernel & Fattr.FH ? c.u32(SETATTR_IN.fh) : 0);
@@ -148,7 +148,7 @@ export function setxattr(c: Client): number {
   if (length > XATTR_NAME_MAX) return E.ERANGE;
   if (size > XATTR_VALUE_MAX) return E.E2BIG;
   const kill = c.u32(SETXATTR_IN.setxattr_flags) & SETXATTR_ACL_KILL_SGID;
-  c.memo.drop(c.fuse.nodeHigh, c.fuse.nodeLow);
+  c.dropKnown(c.fuse.nodeHigh, c.fuse.nodeLow);
   const w = c.ask(Op.SETXATTR);
   c.putNode(w);
   c.putText(w, SETXATTR_IN_SIZE, length);
@@ -195,7 +195,7 @@ export function listxattr(c: Client): number {
 export function removexattr(c: Client): number {
   const length = c.textLength(0);
   if (length > XATTR_NAME_MAX) return E.ERANGE;
-  c.memo.drop(c.fuse.nodeHigh, c.fuse.nodeLow);
+  c.dropKnown(c.fuse.nodeHigh, c.fuse.nodeLow);
   const w = c.ask(Op.REMOVEXATTR);
   c.putNode(w);
   c.putText(w, 0, length);

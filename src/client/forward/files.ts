@@ -149,6 +149,7 @@ export function write(c: Client): number {
   const size = c.u32(WRITE_IN.size);
   const offset = c.u64(WRITE_IN.offset);
   if (offset > Number.MAX_SAFE_INTEGER) return E.EFBIG;
+  if (c.lookahead.active) c.lookahead.dropNode(c.fuse.nodeHigh, c.fuse.nodeLow);
   const kill = c.u32(WRITE_IN.write_flags) & WRITE_KILL_SUIDGID;
   const w = c.ask(Op.WRITE, size);
   w.uint(handleAt(c, WRITE_IN.fh));

@@ -26,8 +26,10 @@ import { Op } from "../../wire/ops.ts";
 import type { Writer } from "../../wire/writer.ts";
 import { putAbsent } from "../answers.ts";
 import type { Client } from "../client.ts";
+import { nodeKey } from "../lookahead.ts";
 import { wireDevice, wireOpenFlags } from "../native.ts";
 import { answerOpened } from "./files.ts";
+import { answerAhead, considerLookahead } from "./lookahead.ts";
 
 const DOT = 0x2e;
 
@@ -47,6 +49,7 @@ export function lookup(c: Client): number {
     c.send();
     return 0;
   }
+  if (c.lookahead.active && answerAhead(c, length)) return 0;
   const w = c.ask(Op.LOOKUP);
   c.putNode(w);
   c.putText(w, 0, length);
@@ -88,6 +91,7 @@ export function answerRenamed(c: Client, slot: number): void {
 export function answerLookup(c: Client, slot: number): void {
   if (c.pending.first[slot] === 0) {
     answerEntry(c, slot);
+    if (c.cache !== "never" && c.attributes.policy === Policy.WATCHED) considerLookahead(c, slot);
     return;
   }
   c.readAttributesHere(c.transport.reader);
@@ -132,6 +136,7 @@ function putCaller(c: Client, w: Writer): void {
 export function mknod(c: Client): number {
   const length = c.textLength(MKNOD_IN_SIZE);
   if (length > NAME_MAX) return E.ENAMETOOLONG;
+  dropAhead(c);
   const w = c.ask(Op.MKNOD);
   c.putNode(w);
   c.putText(w, MKNOD_IN_SIZE, length);
@@ -146,6 +151,7 @@ export function mknod(c: Client): number {
 export function mkdir(c: Client): number {
   const length = c.textLength(MKDIR_IN_SIZE);
   if (length > NAME_MAX) return E.ENAMETOOLONG;
+  dropAhead(c);
   const w = c.ask(Op.MKDIR);
   c.putNode(w);
   c.putText(w, MKDIR_IN_SIZE, length);
@@ -160,6 +166,7 @@ export function symlink(c: Client): number {
   const length = c.textLength(0);
   const target = c.textLength(length + 1);
   if (length > NAME_MAX || target > PATH_MAX) return E.ENAMETOOLONG;
+  dropAhead(c);
   const w = c.ask(Op.SYMLINK);
   c.putNode(w);
   c.putText(w, 0, length);
@@ -169,9 +176,15 @@ export function symlink(c: Client): number {
   return 0;
 }
 
+/** A name of the request's directory is about to change. */
+function dropAhead(c: Client): void {
+  if (c.lookahead.active) c.lookahead.dropName(nodeKey(c.fuse.nodeHigh, c.fuse.nodeLow));
+}
+
 function remove(c: Client, op: number): number {
   const length = c.textLength(0);
   if (length > NAME_MAX) return E.ENAMETOOLONG;
+  dropAhead(c);
   const w = c.ask(op);
   c.putNode(w);
   c.putText(w, 0, length);
@@ -193,6 +206,10 @@ export function rename(c: Client): number {
   const length = c.textLength(names);
   const newLength = c.textLength(names + length + 1);
   if (length > NAME_MAX || newLength > NAME_MAX) return E.ENAMETOOLONG;
+  dropAhead(c);
+  if (c.lookahead.active) {
+    c.lookahead.dropName(nodeKey(c.u32(RENAME2_IN.newdir + 4), c.u32(RENAME2_IN.newdir)));
+  }
   const w = c.ask(Op.RENAME, c.u32(RENAME2_IN.newdir + 4), c.u32(RENAME2_IN.newdir));
   c.putNode(w);
   c.putText(w, names, length);
@@ -206,6 +223,8 @@ export function rename(c: Client): number {
 export function link(c: Client): number {
   const length = c.textLength(LINK_IN_SIZE);
   if (length > NAME_MAX) return E.ENAMETOOLONG;
+  dropAhead(c);
+  if (c.lookahead.active) c.lookahead.dropNode(c.u32(4), c.u32(0));
   const w = c.ask(Op.LINK);
   c.put64(w, 0);
   c.putNode(w);
@@ -224,6 +243,7 @@ export function create(c: Client): number {
   const length = c.textLength(CREATE_IN_SIZE);
   if (length > NAME_MAX) return E.ENAMETOOLONG;
   const flags = creationFlags(c);
+  dropAhead(c);
   const w = c.ask(Op.CREATE, flags);
   c.putNode(w);
   c.putText(w, CREATE_IN_SIZE, length);
