@@ -126,7 +126,7 @@ export class Client {
     w.blob(this.fuse.request.bytes, start, start + length);
   }
 
-  /** What we know of a node is about to change. */
+  /** What we know of a node is about to change, or has just changed. */
   dropKnown(high: number, low: number): void {
     this.memo.drop(high, low);
     if (this.lookahead.active) this.lookahead.dropNode(high, low);
@@ -161,9 +161,10 @@ export class Client {
   }
 
   /** Starts request `op` of our own, about a node if one is given; nobody waits for its answer. */
-  askForOurselves(op: number, high = 0, low = 0): Writer {
+  askForOurselves(op: number, high = 0, low = 0, first = 0): Writer {
     const { pending } = this;
     const slot = pending.take();
+    pending.first[slot] = first;
     pending.state[slot] = State.OWN;
     pending.opcode[slot] = 0;
     pending.nodeHigh[slot] = high;

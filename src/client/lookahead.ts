@@ -42,6 +42,8 @@ export function nodeKey(high: number, low: number): number {
 export class Lookahead {
   readonly #directories = new Map<number, Directory>();
   readonly #counts = new Map<number, Count>();
+  /** Changes of our own so far: what was read while one was under way may be older than it. */
+  changes = 0;
   /** Tells the server that an entry will not be asked for. */
   readonly #forget: (entry: Ahead) => void;
 
@@ -90,6 +92,7 @@ export class Lookahead {
 
   /** A name of a directory changed, or all of them if none is given. */
   dropName(directory: number, name?: string): void {
+    this.changes++;
     const entries = this.#directories.get(directory)?.entries;
     if (entries === undefined) return;
     for (const [key, entry] of entries) {
@@ -101,6 +104,7 @@ export class Lookahead {
 
   /** A node changed. */
   dropNode(high: number, low: number): void {
+    this.changes++;
     for (const { entries } of this.#directories.values()) {
       for (const [name, entry] of entries) {
         if (entry.low !== low || entry.high !== high) continue;
@@ -121,6 +125,11 @@ export class Lookahead {
   #dropOldest(): void {
     const oldest = this.#directories.keys().next();
     if (!oldest.done) this.#drop(oldest.value);
+  }
+
+  /** Gives a directory up whose entries may be old. */
+  giveUp(directory: number): void {
+    this.#drop(directory);
   }
 
   #drop(directory: number): void {

@@ -37,6 +37,19 @@ export function getattr(c: Client): number {
   return 0;
 }
 
+/** Answers after a change; what an earlier answer said of the node is older. */
+export function answerSetattr(c: Client, slot: number): void {
+  c.dropKnown(c.pending.nodeHigh[slot] as number, c.pending.nodeLow[slot] as number);
+  answerAttributes(c, slot);
+}
+
+/** The same for a change of extended attributes, ACLs among them. */
+export function answerSetxattr(c: Client, slot: number): void {
+  c.dropKnown(c.pending.nodeHigh[slot] as number, c.pending.nodeLow[slot] as number);
+  c.transport.reader.finish();
+  c.answerErrno(slot, 0);
+}
+
 export function answerAttributes(c: Client, slot: number): void {
   c.readAttributesHere(c.transport.reader);
   c.transport.reader.finish();

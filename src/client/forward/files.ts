@@ -38,10 +38,16 @@ export const FhFlag = { LIVE: 1 } as const;
 
 const TWO_32 = 0x1_0000_0000;
 
+/** The data of the request's node is about to change. */
+function dropAhead(c: Client): void {
+  if (c.lookahead.active) c.lookahead.dropNode(c.fuse.nodeHigh, c.fuse.nodeLow);
+}
+
 export function open(c: Client): number {
   const kill = c.u32(OPEN_IN.open_flags) & OPEN_KILL_SUIDGID;
   const flags = wireOpenFlags(c.u32(OPEN_IN.flags)) | (kill ? OpenFlag.KILL_SUIDGID : 0);
   const onlyReads = (flags & (OpenFlag.WRITE | OpenFlag.TRUNCATE | OpenFlag.DIRECT)) === 0;
+  if (!onlyReads) dropAhead(c);
   const w = c.ask(Op.OPEN, flags);
   c.putNode(w);
   w.uint(flags);
@@ -149,7 +155,7 @@ export function write(c: Client): number {
   const size = c.u32(WRITE_IN.size);
   const offset = c.u64(WRITE_IN.offset);
   if (offset > Number.MAX_SAFE_INTEGER) return E.EFBIG;
-  if (c.lookahead.active) c.lookahead.dropNode(c.fuse.nodeHigh, c.fuse.nodeLow);
+  dropAhead(c);
   const kill = c.u32(WRITE_IN.write_flags) & WRITE_KILL_SUIDGID;
   const w = c.ask(Op.WRITE, size);
   w.uint(handleAt(c, WRITE_IN.fh));
@@ -182,6 +188,7 @@ export function fallocate(c: Client): number {
   const offset = c.u64(FALLOCATE_IN.offset);
   const length = c.u64(FALLOCATE_IN.length);
   if (offset + length > Number.MAX_SAFE_INTEGER) return E.EFBIG;
+  dropAhead(c);
   const w = c.ask(Op.FALLOCATE);
   w.uint(handleAt(c, FALLOCATE_IN.fh));
   w.uint(c.u32(FALLOCATE_IN.mode));
@@ -203,6 +210,10 @@ const COPY_MAX = 0xffff_f000;
 export function copyFileRange(c: Client): number {
   const wide = c.fuse.opcode === Opcode.COPY_FILE_RANGE_64;
   const length = c.u64(COPY_FILE_RANGE_IN.len);
+  if (c.lookahead.active) {
+    const { nodeid_out } = COPY_FILE_RANGE_IN;
+    c.lookahead.dropNode(c.u32(nodeid_out + 4), c.u32(nodeid_out));
+  }
   const w = c.ask(Op.COPY_RANGE, length);
   w.uint(handleAt(c, COPY_FILE_RANGE_IN.fh_in));
   w.uint(c.u64(COPY_FILE_RANGE_IN.off_in));

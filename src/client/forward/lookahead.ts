@@ -30,7 +30,7 @@ export function considerLookahead(c: Client, slot: number): void {
   if (!c.lookahead.found(nodeKey(high, low))) return;
   if (!c.pending.hasRoom || c.transport.congested) return;
   const id = c.nextDirectory++;
-  const w = c.askForOurselves(Op.READDIR, high, low);
+  const w = c.askForOurselves(Op.READDIR, high, low, c.lookahead.changes);
   w.uint(id);
   w.uint64(high, low);
   w.uint(0);
@@ -44,6 +44,8 @@ export function considerLookahead(c: Client, slot: number): void {
 export function keepAhead(c: Client, slot: number): void {
   const { transport, payload, pending } = c;
   const directory = nodeKey(pending.nodeHigh[slot] as number, pending.nodeLow[slot] as number);
+  const isTrue = pending.first[slot] === c.lookahead.changes;
+  if (!isTrue) c.lookahead.giveUp(directory);
   const count = transport.reader.uint32();
   payload.window(transport.payloadStart, transport.payloadStart + transport.payloadLength);
   for (let i = 0; i < count; i++) {
@@ -55,7 +57,7 @@ export function keepAhead(c: Client, slot: number): void {
     const { high, low } = payload;
     if (items !== PLUS_ITEMS) continue;
     readAttributes(payload, c.attributes);
-    if (c.attributes.policy === Policy.WATCHED) {
+    if (isTrue && c.attributes.policy === Policy.WATCHED) {
       c.lookahead.keep(directory, name, high, low, c.attributes);
     } else {
       c.forget(high, low, 1);
