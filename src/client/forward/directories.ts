@@ -20,6 +20,7 @@ import { Oneway, Op } from "../../wire/ops.ts";
 import { put64, putEntry } from "../answers.ts";
 import type { Client } from "../client.ts";
 
+const SLASH = 0x2f;
 const PLAIN_ITEMS = 4;
 const PLUS_ITEMS = 4 + ATTRIBUTE_FIELDS;
 const DIRENTPLUS_OVERHEAD = ENTRY_OUT_SIZE + DIRENT_NAME_OFFSET;
@@ -133,7 +134,12 @@ function putDirectoryEntry(c: Client, at: number, limit: number, plus: boolean):
   view.setUint32(dirent + DIRENT.namelen, length, true);
   view.setUint32(dirent + DIRENT.type, type, true);
   const nameAt = dirent + DIRENT_NAME_OFFSET;
-  for (let i = 0; i < length; i++) bytes[nameAt + i] = payload.bytes[name + i] as number;
+  for (let i = 0; i < length; i++) {
+    const byte = payload.bytes[name + i] as number;
+    // No file can be called so; the kernel would hand a name with a zero to programs.
+    if (byte === 0 || byte === SLASH) throw new ProtocolError("directory entry has no proper name");
+    bytes[nameAt + i] = byte;
+  }
   bytes.fill(0, nameAt + length, end);
   return end;
 }
