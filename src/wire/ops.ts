@@ -41,14 +41,13 @@ export const Op = {
   POLL: 34,
   IOCTL: 35,
   STATX: 36,
-  INFO: 37,
-  PING: 38,
+  PING: 37,
 } as const;
 
 export type OpName = keyof typeof Op;
 
 /** One past the highest operation number: the size of tables indexed by operation. */
-export const OP_COUNT = 39;
+export const OP_COUNT = 38;
 
 /** Messages that are never answered. */
 export const Oneway = {
@@ -119,7 +118,6 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.POLL]: 3,
   [Op.IOCTL]: 4,
   [Op.STATX]: 2,
-  [Op.INFO]: 0,
   [Op.PING]: 0,
 };
 

@@ -128,7 +128,6 @@ test.each<[string, number, number, number, Argument[]]>([
   ["a slot that was not granted", SLOTS_MAX, 1, Op.PING, []],
   ["an unknown operation", 1, 1, 999, []],
   ["an operation number without meaning", 1, 1, 0, []],
-  ["an operation that is not a mount's", 1, 1, Op.INFO, []],
   ["an argument too few", 1, 1, Op.GETATTR, [1]],
   ["an argument too many", 1, 1, Op.GETATTR, [1, 0, 0]],
   ["an argument of another type", 1, 1, Op.GETATTR, ["1", 0]],
