@@ -4,9 +4,12 @@
  * request holds that the reactor has yet to answer, so the reactor never waits
  * for it: what the ring has no room for stays here, once a node or name.
  */
+import { ProtocolError } from "../wire/error.ts";
 import { NAME_MAX } from "../wire/limits.ts";
 
 const PLACES = 512;
+/** Notices that may wait here: a server that tells more, faster, is not to fill the memory. */
+const WAITING_MAX = 262_144;
 /** Words of a notice: kind, node high, node low, name length; then the name. */
 const WORDS = 4 + 64;
 const HEADER_WORDS = 4;
@@ -40,6 +43,9 @@ export class NoticeQueue {
   /** Adds a notice, never waiting. */
   put(notice: Notice): void {
     if (this.#waiting.size === 0 && this.#push(notice)) return;
+    if (this.#waiting.size >= WAITING_MAX) {
+      throw new ProtocolError("more changes were told than the kernel can be told in time");
+    }
     this.#waiting.set(`${notice.kind}:${notice.high}:${notice.low}:${notice.name}`, notice);
   }
 
