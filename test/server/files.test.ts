@@ -79,7 +79,7 @@ test("OPEN brings a small file along when it is wanted", () => {
   expect(client.call("OPEN", [look("empty"), OpenFlag.READ, 1]).payload.length).toBe(0);
 });
 
-test("OPEN tells what may be kept: unchanged data may, changed data may not", () => {
+test("OPEN tells what may be kept: unchanged data may, changed data may not", async () => {
   writeFileSync(path("f"), "one");
   const node = look("f");
   const keep = () => {
@@ -92,7 +92,8 @@ test("OPEN tells what may be kept: unchanged data may, changed data may not", ()
   const { mtime } = statSync(path("f"));
   writeFileSync(path("f"), "two");
   expect(keep()).toBe(0);
-  expect(keep()).toBe(OpenResult.KEEP_CACHE);
+  // The news of the change may come after the first look at it, and costs one more.
+  await until(() => keep() === OpenResult.KEEP_CACHE, "what did not change again may be kept");
   writeFileSync(path("f"), "six");
   utimesSync(path("f"), mtime, mtime);
   expect(keep()).toBe(0);
