@@ -1,8 +1,38 @@
 /** Bodies of the kernel's requests (linux/fuse.h), for the tests of the client. */
-import { Opcode, READ_IN, RELEASE_IN, WRITE_IN, WRITE_IN_SIZE } from "../../src/fuse/protocol.ts";
+import {
+  IN_HEADER,
+  IN_HEADER_SIZE,
+  Opcode,
+  READ_IN,
+  RELEASE_IN,
+  WRITE_IN,
+  WRITE_IN_SIZE,
+} from "../../src/fuse/protocol.ts";
 import type { Rig } from "./rig.ts";
 
 export const MEBIBYTE = 1 << 20;
+
+/** Who asks, and about what. */
+export interface Asker {
+  unique?: number;
+  node?: number | bigint;
+  pid?: number;
+  uid?: number;
+}
+
+/** A whole request: its header and its body. */
+export function requestBytes(opcode: number, body: Uint8Array, from: Asker = {}): Buffer {
+  const { unique = 1, node = 1, pid = process.pid, uid = 0 } = from;
+  const bytes = Buffer.alloc(IN_HEADER_SIZE + body.length);
+  bytes.writeUInt32LE(bytes.length, IN_HEADER.len);
+  bytes.writeUInt32LE(opcode, IN_HEADER.opcode);
+  bytes.writeBigUInt64LE(BigInt(unique), IN_HEADER.unique);
+  bytes.writeBigUInt64LE(BigInt(node), IN_HEADER.nodeid);
+  bytes.writeUInt32LE(uid, IN_HEADER.uid);
+  bytes.writeUInt32LE(pid, IN_HEADER.pid);
+  bytes.set(body, IN_HEADER_SIZE);
+  return bytes;
+}
 
 /** struct fuse_write_in and its data. */
 export function write(handle: number, data: Uint8Array): Buffer {

@@ -7,7 +7,6 @@ import { decode } from "cbor-x/decode";
 import { Client } from "../../src/client/client.ts";
 import { answers, forwards } from "../../src/client/dispatch.ts";
 import { FuseDevice } from "../../src/fuse/device.ts";
-import { IN_HEADER_SIZE } from "../../src/fuse/protocol.ts";
 import { Counters } from "../../src/info/counters.ts";
 import { read, write } from "../../src/sys/io.ts";
 import { allocate } from "../../src/sys/memory.ts";
@@ -17,6 +16,7 @@ import { SocketTransport } from "../../src/transport/socket.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { type Argument, put } from "../support/client.ts";
 import { ok, okPair } from "../sys/support.ts";
+import { type Asker, requestBytes } from "./requests.ts";
 
 const KERNEL_BUFFER_BYTES = 4 * 1024 * 1024;
 const room = allocate(2 * 1024 * 1024);
@@ -33,14 +33,6 @@ export interface Told {
   error: number;
   unique: number;
   body: Buffer;
-}
-
-/** Who asks, and about what. */
-export interface Asker {
-  unique?: number;
-  node?: number;
-  pid?: number;
-  uid?: number;
 }
 
 export class Rig {
@@ -71,18 +63,11 @@ export class Rig {
 
   /** The kernel asks; returns the request's number. */
   ask(opcode: number, body: Uint8Array = Buffer.alloc(0), from: Asker = {}): number {
-    const { unique = ++this.#unique, node = 1, pid = process.pid, uid = 0 } = from;
-    const length = IN_HEADER_SIZE + body.length;
-    room.bytes.fill(0, 0, length);
-    const { view } = room;
-    view.setUint32(0, length, true);
-    view.setUint32(4, opcode, true);
-    view.setBigUint64(8, BigInt(unique), true);
-    view.setBigUint64(16, BigInt(node), true);
-    view.setUint32(24, uid, true);
-    view.setUint32(32, pid, true);
-    room.bytes.set(body, IN_HEADER_SIZE);
-    if (write(this.kernel, room.address, length) !== length) throw new Error("The kernel is full");
+    const unique = from.unique ?? ++this.#unique;
+    const bytes = requestBytes(opcode, body, { ...from, unique });
+    room.bytes.set(bytes);
+    const wrote = write(this.kernel, room.address, bytes.length);
+    if (wrote !== bytes.length) throw new Error("The kernel is full");
     return unique;
   }
 
