@@ -11,18 +11,18 @@ import { CLOSED, type Transport } from "../transport/transport.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { NAME_MAX } from "../wire/limits.ts";
-import { Event, Op } from "../wire/ops.ts";
+import { Op } from "../wire/ops.ts";
 import { BULK_MAX, BULK_MIN, Bulk, BulkAnswer, PEEK_BYTES } from "./bulk.ts";
 import { interrupt, releaseTheDying } from "./callers.ts";
 import { cleanUp } from "./cleanup.ts";
 import type { Client } from "./client.ts";
 import { answers, fails, forwards } from "./dispatch.ts";
+import { serveEvent } from "./events.ts";
 import { keepAhead } from "./forward/lookahead.ts";
 import { answerInit } from "./init.ts";
-import { nodeKey } from "./lookahead.ts";
-import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
-import { wakePollers } from "./notices.ts";
+import type { NoticeQueue } from "./noticequeue.ts";
 import { State } from "./pending.ts";
+import { Silence, Verdict } from "./silence.ts";
 import { Stall } from "./stall.ts";
 
 /** Requests taken in a row before answers are looked at again. */
@@ -32,8 +32,6 @@ const CHECK_MS = 100;
 const NS_PER_MS = 1e6;
 /** The largest errno that an answer may have (fuse_dev_do_write). */
 const ERRNO_MAX = 511;
-/** Part of the bound after which a silent server is asked whether it is there. */
-const PROBE_SHARE = 3;
 /** A thread that has not looked for this long was itself stopped: nobody was silent. */
 const STOPPED_MS = 1000;
 
@@ -59,11 +57,7 @@ export class Reactor {
   #lost = false;
   #unmounted = false;
   #checkedNs = 0;
-  /** Since when the server has said nothing; 0 until it is next looked at. */
-  #heardNs = 0;
-  #probed = false;
-  /** The server has been silent for longer than the bound. */
-  #silent = false;
+  readonly #silence: Silence;
   readonly #stall: Stall;
   /** Bytes that had gone either way when it was last looked at. */
   #movedBytes = 0;
@@ -79,6 +73,7 @@ export class Reactor {
     this.#options = options;
     this.#bulk = new BulkAnswer(client.fuse);
     this.#stall = new Stall(client);
+    this.#silence = new Silence(options.timeoutMs);
   }
 
   /** Serves until the file system is unmounted. */
@@ -168,7 +163,7 @@ export class Reactor {
         this.#reply();
         break;
       case Kind.EVENT:
-        this.#event();
+        serveEvent(this.#client, this.#options.notices);
         break;
       case Kind.GOODBYE: {
         const { reader } = this.#transport;
@@ -225,52 +220,21 @@ export class Reactor {
       answers[opcode]?.(c, slot);
       return;
     }
+    // ENOSYS would switch the operation off for the whole mount (fs/fuse).
+    const told = errno === E.ENOSYS ? E.EOPNOTSUPP : errno;
     const fail = fails[opcode];
-    if (fail !== undefined) fail(c, slot, errno);
-    else c.answerErrno(slot, errno);
-  }
-
-  #event(): void {
-    const { reader } = this.#transport;
-    reader.array();
-    const event = reader.uint();
-    reader.uint64();
-    const { high, low } = reader;
-    if (event === Event.POLL_READY) {
-      wakePollers(this.#fuse, high, low);
-      reader.finish();
-      return;
-    }
-    this.#client.dropKnown(high, low);
-    if (event === Event.CHANGED) {
-      const data = reader.uint() !== 0;
-      this.#options.notices.put({
-        kind: data ? NoticeKind.DATA : NoticeKind.ATTRIBUTES,
-        high,
-        low,
-        name: "",
-      });
-    } else if (event === Event.RENAMED) {
-      const name = reader.latin1(NAME_MAX);
-      this.#client.lookahead.dropName(nodeKey(high, low), name);
-      this.#options.notices.put({ kind: NoticeKind.ENTRY, high, low, name });
-    } else {
-      throw new ProtocolError(`event ${event} is unknown`);
-    }
-    reader.finish();
+    if (fail !== undefined) fail(c, slot, told);
+    else c.answerErrno(slot, told);
   }
 
   #heard(): void {
-    this.#heardNs = 0;
-    if (!this.#silent) return;
-    this.#silent = false;
-    this.#options.log("info", "The server answers again");
+    if (this.#silence.broken()) this.#options.log("info", "The server answers again");
   }
 
   /** Whether another request can be forwarded now. */
   get #hasRoom(): boolean {
     if (this.#lost) return true;
-    return !this.#silent && this.#client.pending.hasRoom && !this.#transport.congested;
+    return !this.#silence.tooLong && this.#client.pending.hasRoom && !this.#transport.congested;
   }
 
   /** Whether there is anything that the server has yet to do. */
@@ -351,7 +315,8 @@ export class Reactor {
     polls.add(this.#hasRoom ? this.#fuse.fd : -1, POLLIN);
     const { fd, pending } = this.#transport;
     if (!this.#lost) polls.add(fd, pending ? POLLIN | POLLOUT : POLLIN);
-    polls.wait(this.#waits || notices.waits ? CHECK_MS : -1);
+    const soon = this.#waits || notices.waits || this.#client.lookahead.active;
+    polls.wait(soon ? CHECK_MS : -1);
   }
 
   #refreshGauges(): void {
@@ -363,29 +328,22 @@ export class Reactor {
     counters.gauge("REFUSED", this.#fuse.refused);
   }
 
-  /** Looks after callers that die and a server that is silent. */
+  /** Looks after callers that die, a server that is silent, and lookups ahead that nobody made. */
   #check(): void {
-    if (!this.#waits) {
-      this.#heard();
-      return;
-    }
+    const { lookahead } = this.#client;
+    if (!this.#waits) this.#heard();
+    if (!this.#waits && !lookahead.active) return;
     const now = Bun.nanoseconds();
-    if (this.#heardNs === 0) {
-      this.#heardNs = now;
-      this.#probed = false;
-    }
+    this.#silence.begin(now);
     if (now - this.#checkedNs < CHECK_MS * NS_PER_MS) return;
-    this.#refreshGauges();
-    if (now - this.#checkedNs > STOPPED_MS * NS_PER_MS) this.#heardNs = now;
+    if (now - this.#checkedNs > STOPPED_MS * NS_PER_MS) this.#silence.restart(now);
     this.#checkedNs = now;
-    if (!this.#lost && !this.#transport.congested) this.#client.lookahead.expire();
-    if (this.#client.pending.count === 0) {
-      this.#heardNs = now;
-      return;
-    }
+    this.#refreshGauges();
+    if (!this.#lost) lookahead.expire();
+    if (!this.#waits) return;
     releaseTheDying(this.#client);
     this.#stall.releaseTheDying();
-    this.#checkSilence((now - this.#heardNs) / NS_PER_MS);
+    this.#checkSilence(now);
     this.#checkStall();
   }
 
@@ -401,29 +359,29 @@ export class Reactor {
       const length = fuse.next();
       if (length === 0) break;
       if (length === UNMOUNTED) this.#unmounted = true;
-      else if (this.#stall.concerned) this.#stall.take(this.#silent ? E.EIO : 0);
+      else if (this.#stall.concerned) this.#stall.take(this.#silence.tooLong ? E.EIO : 0);
       else this.#request();
     }
     fuse.swapRequests();
   }
 
-  #checkSilence(silentMs: number): void {
-    const { timeoutMs } = this.#options;
-    if (timeoutMs === 0 || this.#lost) return;
-    if (silentMs > timeoutMs) {
-      if (!this.#silent) {
-        this.#options.log(
-          "error",
-          `The server has been silent for ${timeoutMs} ms: requests fail with EIO`,
-        );
-      }
-      this.#silent = true;
-      this.#failAll(E.EIO);
-    } else if (silentMs > timeoutMs / PROBE_SHARE && !this.#probed && this.#hasRoom) {
-      this.#probed = true;
+  #checkSilence(now: number): void {
+    const verdict = this.#lost ? Verdict.NOTHING : this.#silence.judge(now);
+    if (verdict === Verdict.PROBE && this.#hasRoom) {
+      this.#silence.probed();
       this.#client.askForOurselves(Op.PING);
       this.#client.send();
     }
+    if (verdict !== Verdict.GIVE_UP) return;
+    if (!this.#silence.tooLong) {
+      const { timeoutMs } = this.#options;
+      this.#options.log(
+        "error",
+        `The server has been silent for ${timeoutMs} ms: requests fail with EIO`,
+      );
+    }
+    this.#silence.tooLong = true;
+    this.#failAll(E.EIO);
   }
 
   #failAll(errno: number): void {

@@ -1,0 +1,32 @@
+/** What the server tells without being asked. */
+import { ProtocolError } from "../wire/error.ts";
+import { NAME_MAX } from "../wire/limits.ts";
+import { Event } from "../wire/ops.ts";
+import type { Client } from "./client.ts";
+import { nodeKey } from "./lookahead.ts";
+import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
+import { wakePollers } from "./notices.ts";
+
+/** Serves the EVENT frame in the transport's reader. */
+export function serveEvent(c: Client, notices: NoticeQueue): void {
+  const { reader } = c.transport;
+  reader.array();
+  const event = reader.uint();
+  reader.uint64();
+  const { high, low } = reader;
+  if (event === Event.POLL_READY) {
+    wakePollers(c.fuse, high, low);
+  } else if (event === Event.CHANGED) {
+    const kind = reader.uint() !== 0 ? NoticeKind.DATA : NoticeKind.ATTRIBUTES;
+    c.dropKnown(high, low);
+    notices.put({ kind, high, low, name: "" });
+  } else if (event === Event.RENAMED) {
+    const name = reader.latin1(NAME_MAX);
+    c.dropKnown(high, low);
+    c.lookahead.dropName(nodeKey(high, low), name);
+    notices.put({ kind: NoticeKind.ENTRY, high, low, name });
+  } else {
+    throw new ProtocolError(`event ${event} is unknown`);
+  }
+  reader.finish();
+}
