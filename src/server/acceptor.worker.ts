@@ -7,6 +7,7 @@ import { close } from "../sys/open.ts";
 import { drainEventfd, POLLIN, PollSet } from "../sys/poll.ts";
 import { accept, peerCredentials, setBuffers, tuneTcp } from "../sys/socket.ts";
 import { SESSIONS_MAX } from "../wire/limits.ts";
+import { LogBudget } from "./logbudget.ts";
 import { Mailbox } from "./mailbox.ts";
 
 /** A listening socket: for unix sockets, which user ids may connect. */
@@ -36,6 +37,10 @@ const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
 /** How long to wait when there is no descriptor or memory for a connection. */
 const ACCEPT_PAUSE_MS = 50;
 
+const budget = new LogBudget();
+/** Reactors that main was asked to start. */
+const wanted = new Set<number>();
+
 /** Why this peer may not connect, or undefined if it may. */
 function refusal(fd: number, listener: Listener): string | undefined {
   if (!listener.unix) return undefined;
@@ -50,7 +55,8 @@ function admit(fd: number, listener: Listener, mailboxes: Mailbox[]): void {
   const loads = mailboxes.map((mailbox) => mailbox.sessions);
   const total = loads.reduce((sum, n) => sum + n, 0);
   if (reason !== undefined || total >= SESSIONS_MAX) {
-    self.postMessage({ kind: "log", text: `Refused a client: ${reason ?? "too many sessions"}` });
+    const text = budget.admit(`Refused a client: ${reason ?? "too many sessions"}`);
+    if (text !== undefined) self.postMessage({ kind: "log", text });
     close(fd);
     return;
   }
@@ -58,7 +64,8 @@ function admit(fd: number, listener: Listener, mailboxes: Mailbox[]): void {
   setBuffers(fd, SOCKET_BUFFER_BYTES);
   const least = Math.min(...loads);
   const reactor = loads.indexOf(least);
-  self.postMessage({ kind: "wanted", reactor });
+  if (!wanted.has(reactor)) self.postMessage({ kind: "wanted", reactor });
+  wanted.add(reactor);
   (mailboxes[reactor] as Mailbox).put(fd);
 }
 

@@ -12,6 +12,7 @@ import { SocketTransport } from "../transport/socket.ts";
 import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { GREETERS_MAX, GREETING_TIMEOUT_MS, SESSIONS_MAX } from "../wire/limits.ts";
+import { LogBudget } from "./logbudget.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { WATCHES_MAX } from "./polls.ts";
 import type { ReactorServices } from "./services.ts";
@@ -19,6 +20,8 @@ import { Session } from "./session.ts";
 
 /** How often gauges are refreshed and greetings checked while there is traffic. */
 const TIDY_MS = 500;
+/** Sessions that end before their memory is collected: the thread is never idle in JavaScript. */
+const COLLECT_AFTER = 64;
 /** How soon a cancelled call is interrupted again. */
 const INTERRUPT_MS = 10;
 /** How often changes are looked for while there is traffic; at once when there is none. */
@@ -40,8 +43,12 @@ export class Reactor {
   readonly #counters: Counters;
   readonly #polls = new PollSet(3 + SESSIONS_MAX + WATCHES_MAX);
   readonly #spin = new Spin();
-  readonly #log: (level: "info" | "warn", text: string) => void;
+  readonly #log: (budget: LogBudget, text: string) => void;
+  /** What peers do wrong must not hide what this thread does. */
+  readonly #ofPeers = new LogBudget();
+  readonly #ofFaults = new LogBudget();
   #seats: Seat[] = [];
+  #disposed = 0;
   #tidiedNs = 0;
   /** Bytes of connections that have ended. */
   #endedIn = 0;
@@ -62,7 +69,10 @@ export class Reactor {
     this.#mailbox = mailbox;
     this.#services = services;
     this.#counters = services.counters;
-    this.#log = log;
+    this.#log = (budget, text) => {
+      const line = budget.admit(text);
+      if (line !== undefined) log("warn", line);
+    };
   }
 
   /** Serves until told to stop. */
@@ -96,7 +106,7 @@ export class Reactor {
         ? { description: `uid ${who.uid}, pid ${who.pid}`, uid: who.uid }
         : { description: "a TCP client" };
       if (this.#seats.filter((seat) => !seat.session.greeted).length >= GREETERS_MAX) {
-        this.#log("warn", `Refused ${peer.description}: too many clients that say nothing`);
+        this.#log(this.#ofPeers, `Refused ${peer.description}: too many clients that say nothing`);
         close(fd);
         this.#mailbox.ended();
         continue;
@@ -133,13 +143,14 @@ export class Reactor {
   #fault(seat: Seat, error: unknown): void {
     const { session, transport } = seat;
     if (error instanceof ProtocolError) {
-      this.#log("warn", `Closed the connection of ${transport.peer.description}: ${error.message}`);
+      const text = `Closed the connection of ${transport.peer.description}: ${error.message}`;
+      this.#log(this.#ofPeers, text);
       session.end(Goodbye.PROTOCOL, error.message);
       return;
     }
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.#log(
-      "warn",
+      this.#ofFaults,
       `Closed the connection of ${transport.peer.description} after a fault: ${text}`,
     );
     session.end(Goodbye.PROTOCOL, "the server had an internal error: see its log");
@@ -215,9 +226,13 @@ export class Reactor {
       if (session.waiting > 0) return true;
       session.dispose();
       (session.transport as SocketTransport).release();
+      this.#disposed++;
       return false;
     });
     this.#refreshGauges();
+    if (this.#disposed < COLLECT_AFTER) return;
+    this.#disposed = 0;
+    Bun.gc(true);
   }
 
   #refreshGauges(): void {
