@@ -64,6 +64,8 @@ export class RawClient {
   hello: Record<string, unknown> | undefined;
   readonly sequences = new Array<number>(SLOTS_MAX).fill(0);
   readonly #replies: Reply[] = [];
+  /** Answers that have come, taken by `reply` or not. */
+  answers = 0;
   readonly #polls = new PollSet(1);
 
   constructor(path: string) {
@@ -211,6 +213,7 @@ export class RawClient {
       const [slot, sequence, errno, ...results] = header;
       const start = transport.payloadStart;
       const payload = Buffer.from(reader.bytes.subarray(start, start + transport.payloadLength));
+      this.answers++;
       this.#replies.push({ slot, sequence, errno, results, payload });
     } else this.events.push(header);
   }

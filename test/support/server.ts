@@ -164,11 +164,13 @@ export class TestServer {
     return JSON.parse(await this.#line());
   }
 
-  /** Closes the clients made here. */
-  hangUp(): void {
-    for (const client of this.#clients.splice(0)) {
-      if (!client.closed) client.transport.close();
-      client.transport.release();
+  /** Closes `client`, or all that were made here. */
+  hangUp(client?: RawClient): void {
+    const from = client === undefined ? 0 : this.#clients.indexOf(client);
+    const count = client === undefined ? this.#clients.length : 1;
+    for (const { transport } of this.#clients.splice(from, count)) {
+      transport.close();
+      transport.release();
     }
   }
 
