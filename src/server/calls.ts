@@ -4,6 +4,7 @@
  * wait for more; a call whose request is cancelled is interrupted by a signal.
  */
 
+import { E } from "../sys/errno.ts";
 import { free, type Region } from "../sys/memory.ts";
 import { close } from "../sys/open.ts";
 import { getpid, tgkill } from "../sys/process.ts";
@@ -21,9 +22,15 @@ import {
 } from "./callqueue.ts";
 import type { Session } from "./session.ts";
 
-/** Threads of one reactor at most; waits may hold all but CALL_THREADS_FREE of them. */
-export const CALL_THREADS_MAX = 64;
-const CALL_THREADS_FREE = 8;
+/**
+ * Threads of one reactor: for waits, each of which may hold one for ever, and for
+ * calls that end by themselves. A thread costs 2 to 3 MB, so what waits beyond
+ * is tried again and again instead.
+ */
+export const WAIT_THREADS_MAX = 16;
+export const CALL_THREADS_MAX = 8;
+/** How often waits that have no thread are tried again. */
+export const POLL_WAITS_MS = 5;
 /** Interrupts a blocking call: a real-time signal that no runtime uses. */
 export const INTERRUPT_SIGNAL = 44;
 
@@ -36,18 +43,23 @@ export interface CallOptions {
   /** Descriptor and memory to let go of when it has ended. */
   closes?: number;
   frees?: Region;
-  /** The call may wait for ever, for another process. */
-  waits?: boolean;
   /** Called when it has ended, whether or not anybody still wants the answer. */
   ends?: () => void;
   /** Answers the request with the call's result or -errno. */
   done: (result: number) => void;
 }
 
+/** A call that may wait for ever, for another process. */
+export interface WaitOptions extends CallOptions {
+  /** The same without waiting: its result, -EAGAIN or -EACCES while it would wait. */
+  attempt: () => number;
+}
+
 interface Job {
   readonly session: Session;
   readonly call: readonly number[];
   readonly options: CallOptions;
+  readonly attempt: (() => number) | undefined;
   resume: () => void;
   cancelled: boolean;
   /** Its place in the queue, or -1 while there is none. */
@@ -63,6 +75,8 @@ export class Calls {
   readonly #outside: Job[] = [];
   /** Jobs that have ended whose session cannot take an answer at the moment. */
   #unanswered: Job[] = [];
+  /** Waits without a thread. */
+  #polled: Job[] = [];
   readonly #addThread: () => void;
   #taken = 0;
   #waiting = 0;
@@ -75,33 +89,58 @@ export class Calls {
     this.#addThread = addThread;
   }
 
-  /**
-   * Starts call `nr` for the request `session` is serving; false when it would
-   * be one wait too many.
-   */
-  start(session: Session, nr: number, args: readonly number[], options: CallOptions): boolean {
-    const tooManyWaits =
-      options.waits === true &&
-      (this.#waiting >= CALL_THREADS_MAX - CALL_THREADS_FREE || session.waiting >= WAITS_MAX);
-    if (tooManyWaits) {
+  /** Starts call `nr` for the request `session` is serving. */
+  start(session: Session, nr: number, args: readonly number[], options: CallOptions): void {
+    this.#submit(this.#job(session, [nr, ...args], options, undefined));
+  }
+
+  /** The same for a call that may wait; false when it would be one wait too many. */
+  startWait(session: Session, nr: number, args: readonly number[], options: WaitOptions): boolean {
+    if (session.waiting >= WAITS_MAX) {
       this.#letGo(options);
       return false;
     }
-    const job: Job = {
-      session,
-      call: [nr, ...args],
-      options,
-      resume: () => {},
-      cancelled: false,
-      id: NONE,
-      result: 0,
-    };
-    job.resume = session.defer(() => this.#cancel(job));
-    if (options.waits) this.#waiting++;
-    if (options.handle !== undefined) session.attached.handles.hold(options.handle);
-    if (options.alsoHandle !== undefined) session.attached.handles.hold(options.alsoHandle);
-    this.#submit(job);
+    const job = this.#job(session, [nr, ...args], options, options.attempt);
+    if (this.#waiting >= WAIT_THREADS_MAX) {
+      this.#polled.push(job);
+    } else {
+      this.#waiting++;
+      this.#submit(job);
+    }
     return true;
+  }
+
+  #job(
+    session: Session,
+    call: readonly number[],
+    options: CallOptions,
+    attempt: (() => number) | undefined,
+  ): Job {
+    const { handle, alsoHandle } = options;
+    const resume = () => {};
+    const job = { session, call, options, attempt, resume, cancelled: false, id: NONE, result: 0 };
+    job.resume = session.defer(() => this.#cancel(job));
+    if (handle !== undefined) session.attached.handles.hold(handle);
+    if (alsoHandle !== undefined) session.attached.handles.hold(alsoHandle);
+    return job;
+  }
+
+  /** Whether any wait has no thread. */
+  get polling(): boolean {
+    return this.#polled.length > 0;
+  }
+
+  /** Tries the waits that have no thread again; true if any has ended. */
+  pollWaits(): boolean {
+    const polled = this.#polled;
+    this.#polled = [];
+    for (const job of polled) {
+      job.result = job.cancelled ? -E.EINTR : (job.attempt?.() ?? -E.EINTR);
+      const waits = !job.cancelled && (job.result === -E.EAGAIN || job.result === -E.EACCES);
+      if (waits) this.#polled.push(job);
+      else this.#answer(job);
+    }
+    return this.#polled.length < polled.length;
   }
 
   /** Answers what has ended since the last call; true if anything had. */
@@ -172,7 +211,7 @@ export class Calls {
     Atomics.notify(header, TAIL, 1);
     const queued = (tail + 1 - Atomics.load(header, HEAD)) | 0;
     // Each wait may hold a thread; the others share a few.
-    const wanted = Math.min(this.#waiting + CALL_THREADS_FREE, CALL_THREADS_MAX);
+    const wanted = this.#waiting + CALL_THREADS_MAX;
     if (queued > Atomics.load(header, IDLE) && this.threads < wanted) {
       this.threads++;
       this.#addThread();
@@ -182,6 +221,8 @@ export class Calls {
   #cancel(job: Job): void {
     if (job.cancelled) return;
     job.cancelled = true;
+    // What is polled ends at the next round.
+    if (this.#polled.includes(job)) return;
     this.#cancelling++;
     if (job.id === NONE) return;
     Atomics.store(this.queue.cancelled, job.id, 1);
@@ -201,7 +242,7 @@ export class Calls {
     if (job.cancelled) this.#cancelling--;
     // Ended: nothing is left to be cancelled.
     job.cancelled = true;
-    if (job.options.waits) this.#waiting--;
+    if (job.attempt !== undefined) this.#waiting--;
     const next = this.#outside.shift();
     if (next !== undefined) this.#submit(next);
     this.#answer(job);

@@ -12,6 +12,7 @@ import { SocketTransport } from "../transport/socket.ts";
 import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { GREETERS_MAX, GREETING_TIMEOUT_MS, SESSIONS_MAX } from "../wire/limits.ts";
+import { POLL_WAITS_MS } from "./calls.ts";
 import { LogBudget } from "./logbudget.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { WATCHES_MAX } from "./polls.ts";
@@ -56,6 +57,7 @@ export class Reactor {
   /** When changes were looked for last, and when there were any. */
   #lookedNs = 0;
   #toldNs = 0;
+  #polledNs = 0;
   /** Whether anything has happened since the gauges were refreshed. */
   #gaugesOld = false;
   /** Sessions whose calls had not ended when their connection did. */
@@ -188,6 +190,7 @@ export class Reactor {
   }
 
   #timeoutMs(): number {
+    if (this.#services.calls.polling) return POLL_WAITS_MS;
     if (this.#services.calls.cancelling) return INTERRUPT_MS;
     const greeting = this.#seats.some((seat) => !seat.session.greeted);
     return greeting || this.#gaugesOld || this.#leaving.length > 0 ? TIDY_MS : -1;
@@ -197,6 +200,7 @@ export class Reactor {
     if (this.#seats.some((seat) => seat.transport.closed)) this.#reap();
     const now = Bun.nanoseconds();
     if (now - this.#lookedNs > TELL_MS * NS_PER_MS) this.#tellChanges();
+    this.#pollWaits(now);
     if (now - this.#tidiedNs < TIDY_MS * NS_PER_MS) return;
     this.#tidiedNs = now;
     if (this.#leaving.length > 0) this.#reap();
@@ -209,6 +213,14 @@ export class Reactor {
       }
     }
     this.#refreshGauges();
+  }
+
+  /** Tries again what waits without a thread. */
+  #pollWaits(now: number): void {
+    const { calls } = this.#services;
+    if (!calls.polling || now - this.#polledNs < POLL_WAITS_MS * NS_PER_MS) return;
+    this.#polledNs = now;
+    if (calls.pollWaits()) for (const seat of this.#seats) this.#flush(seat);
   }
 
   /** Lets go of sessions whose connection is closed, once none of their calls runs. */

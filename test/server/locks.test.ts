@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:te
 import { writeFileSync } from "node:fs";
 import { E } from "../../src/sys/errno.ts";
 import { Goodbye, Lock, OpenFlag } from "../../src/wire/constants.ts";
+import { WAITS_MAX } from "../../src/wire/limits.ts";
 import { Oneway } from "../../src/wire/ops.ts";
 import { entryOf } from "../support/attributes.ts";
 import type { RawClient } from "../support/client.ts";
@@ -188,7 +189,50 @@ test("waiting and cancelling many times over loses no thread", async () => {
     for (let slot = 1; slot <= 10; slot++) b.client.cancel(slot);
     for (let slot = 1; slot <= 10; slot++) expect(b.client.reply(slot).errno).toBe(E.EINTR);
   }
-  expect((await server.snapshot()).totals.threads).toBeLessThanOrEqual(64);
+  expect((await server.snapshot()).totals.threads).toBeLessThanOrEqual(2 * 24);
+});
+
+test("more waits than there are threads for are all answered, and can be cancelled", async () => {
+  const a = new Locker();
+  const b = new Locker();
+  a.lock(1, Lock.WRITE, 0, END);
+  a.flock(Lock.WRITE);
+  const waits = 100;
+  for (let slot = 1; slot <= waits; slot++) {
+    const handle = b.open();
+    if (slot % 2 === 0) b.client.send(slot, "FLOCK", [handle, Lock.READ, WAIT]);
+    else b.client.send(slot, "SETLK", [...b.lockArguments(slot, Lock.READ, 0, END), WAIT]);
+  }
+  b.client.ok("PING");
+  for (let slot = 91; slot <= waits; slot++) b.client.cancel(slot);
+  for (let slot = 91; slot <= waits; slot++) expect(b.client.reply(slot).errno).toBe(E.EINTR);
+  for (let slot = 1; slot <= 90; slot++) expect(b.client.answered(slot)).toBe(false);
+  a.lock(1, Lock.UNLOCK, 0, END);
+  a.flock(Lock.UNLOCK);
+  for (let slot = 1; slot <= 90; slot++) expect(b.client.reply(slot).errno).toBe(0);
+  expect((await server.snapshot()).totals.threads).toBeLessThanOrEqual(2 * 24);
+});
+
+test("a session that waits for more than it may is told so", () => {
+  const a = new Locker();
+  const b = new Locker();
+  a.flock(Lock.WRITE);
+  for (let slot = 1; slot <= WAITS_MAX; slot++) {
+    b.client.send(slot, "FLOCK", [b.handle, Lock.WRITE, WAIT]);
+  }
+  expect(b.client.errno("FLOCK", b.handle, Lock.WRITE, WAIT)).toBe(E.ENOLCK);
+  expect(b.client.errno("PING")).toBe(0);
+});
+
+test("an attempt that fails leaves nothing open", () => {
+  const a = new Locker();
+  const b = new Locker();
+  a.lock(1, Lock.WRITE, 0, END);
+  const before = server.openOn(server.path("f"));
+  for (let owner = 1; owner < 50; owner++) {
+    expect(b.lock(owner, Lock.WRITE, 0, 9)).toBe(E.EAGAIN);
+  }
+  expect(server.openOn(server.path("f"))).toBe(before);
 });
 
 test("UNLOCK ends all locks of an owner, and of nobody else", () => {

@@ -201,12 +201,11 @@ export function syncfsOp(session: Session): number {
   // Of a directory only: opening a FIFO would wait, opening a device do who knows what.
   const fd = session.attached.reach.open(node, O_RDONLY | O_DIRECTORY);
   if (fd < 0) return -fd;
-  return session.services.calls.start(session, SYS.syncfs, [fd], {
+  session.services.calls.start(session, SYS.syncfs, [fd], {
     closes: fd,
     done: (result) => finishSync(session, result),
-  })
-    ? LATER
-    : E.EAGAIN;
+  });
+  return LATER;
 }
 
 /** Answers an operation that has nothing to say but its result. */

@@ -89,23 +89,18 @@ function endsAt(fd: number, offset: number): boolean {
 
 function syncThenReply(session: Session, handle: number, dataOnly: boolean, wrote: number): number {
   const fd = session.attached.handles.fd[handle] as number;
-  const started = session.services.calls.start(
-    session,
-    dataOnly ? SYS.fdatasync : SYS.fsync,
-    [fd],
-    {
-      handle,
-      done: (result) => {
-        if (result < 0) {
-          session.fail(-result);
-          return;
-        }
-        session.reply(1).uint(wrote);
-        session.send();
-      },
+  session.services.calls.start(session, dataOnly ? SYS.fdatasync : SYS.fsync, [fd], {
+    handle,
+    done: (result) => {
+      if (result < 0) {
+        session.fail(-result);
+        return;
+      }
+      session.reply(1).uint(wrote);
+      session.send();
     },
-  );
-  return started ? LATER : E.EAGAIN;
+  });
+  return LATER;
 }
 
 /** Clears set-id bits before a call that writes, and tells the client, whose kernel does not know. */
@@ -122,13 +117,11 @@ export function fsyncOp(session: Session): number {
   session.reader.finish();
   if (handle <= 0) return E.EBADF;
   const fd = session.attached.handles.fd[handle] as number;
-  const started = session.services.calls.start(
-    session,
-    dataOnly ? SYS.fdatasync : SYS.fsync,
-    [fd],
-    { handle, done: (result) => finishSync(session, result) },
-  );
-  return started ? LATER : E.EAGAIN;
+  session.services.calls.start(session, dataOnly ? SYS.fdatasync : SYS.fsync, [fd], {
+    handle,
+    done: (result) => finishSync(session, result),
+  });
+  return LATER;
 }
 
 /** `[handle, mode (linux/falloc.h), offset, length, kill (0|1)]` → nothing */
@@ -144,11 +137,11 @@ export function fallocateOp(session: Session): number {
   if (kill) strip(session, handle);
   handles.flags[handle] = (handles.flags[handle] as number) | HandleFlag.WROTE;
   const fd = handles.fd[handle] as number;
-  const started = session.services.calls.start(session, SYS.fallocate, [fd, mode, offset, length], {
+  session.services.calls.start(session, SYS.fallocate, [fd, mode, offset, length], {
     handle,
     done: (result) => finishSync(session, result),
   });
-  return started ? LATER : E.EAGAIN;
+  return LATER;
 }
 
 /** `[handleIn, offsetIn, handleOut, offsetOut, length, kill (0|1)]` → bytes copied */
@@ -169,7 +162,7 @@ export function copyRange(session: Session): number {
   put64(offsets.view, 0, fromOffset);
   put64(offsets.view, 8, toOffset);
   const fds = [handles.fd[from] as number, handles.fd[to] as number] as const;
-  const started = session.services.calls.start(
+  session.services.calls.start(
     session,
     SYS.copy_file_range,
     [fds[0], offsets.address, fds[1], offsets.address + 8, Math.min(length, COPY_MAX), 0],
@@ -187,7 +180,7 @@ export function copyRange(session: Session): number {
       },
     },
   );
-  return started ? LATER : E.EAGAIN;
+  return LATER;
 }
 
 /** Longest single copy: the largest count a system call takes (MAX_RW_COUNT). */

@@ -195,11 +195,9 @@ export function fsyncdir(session: Session): number {
   if (node < 0) return E.ESTALE;
   const fd = session.attached.reach.open(node, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return -fd;
-  const started = session.services.calls.start(
-    session,
-    dataOnly ? SYS.fdatasync : SYS.fsync,
-    [fd],
-    { closes: fd, done: (result) => finishSync(session, result) },
-  );
-  return started ? LATER : E.EAGAIN;
+  session.services.calls.start(session, dataOnly ? SYS.fdatasync : SYS.fsync, [fd], {
+    closes: fd,
+    done: (result) => finishSync(session, result),
+  });
+  return LATER;
 }

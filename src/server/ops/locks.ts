@@ -146,8 +146,9 @@ export function setlk(session: Session): number {
         type: wanted.type,
         pid,
       });
-      if (file.ranges.length === 0 && file.waits === 0) locks.drop(key);
     }
+    const idle = file.ranges.length === 0 && file.waits === 0;
+    if (idle && locks.get(key) === file) locks.drop(key);
     finishSync(session, result);
   };
   putFlock(scratch, wanted);
@@ -176,12 +177,12 @@ function waitForRange(
   const region = allocate(FLOCK_STRUCT_SIZE);
   putFlock(region, wanted);
   locks.beginWait(file, wish);
-  const started = session.services.calls.start(
+  const started = session.services.calls.startWait(
     session,
     SYS.fcntl,
     [file.fd, F_OFD_SETLKW, region.address],
     {
-      waits: true,
+      attempt: () => fcntlLock(file.fd, F_OFD_SETLK, region.address),
       frees: region,
       ends: () => session.tree?.locks.endWait(file),
       done: finish,
@@ -207,8 +208,8 @@ export function flockOp(session: Session): number {
     finishSync(session, result);
     return 0;
   }
-  const started = session.services.calls.start(session, SYS.flock, [fd, op], {
-    waits: true,
+  const started = session.services.calls.startWait(session, SYS.flock, [fd, op], {
+    attempt: () => flock(fd, op | LOCK_NB),
     handle,
     done: (outcome) => finishSync(session, outcome),
   });
