@@ -5,7 +5,8 @@
  */
 import { decode } from "cbor-x/decode";
 import { POLLIN, POLLOUT, PollSet } from "../../src/sys/poll.ts";
-import { connectUnix } from "../../src/sys/socket.ts";
+import { connectTcp, connectUnix } from "../../src/sys/socket.ts";
+import { parseAddress } from "../../src/transport/address.ts";
 import { SocketTransport } from "../../src/transport/socket.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { type ClientHello, encodeHello, MAGIC } from "../../src/wire/hello.ts";
@@ -68,9 +69,11 @@ export class RawClient {
   answers = 0;
   readonly #polls = new PollSet(1);
 
-  constructor(path: string) {
-    const fd = connectUnix(path);
-    if (fd < 0) throw new Error(`Cannot connect to ${path}: errno ${-fd}`);
+  /** Connects to an address as users write it; a bare path is a unix socket's. */
+  constructor(address: string) {
+    const to = parseAddress(address);
+    const fd = to.kind === "unix" ? connectUnix(to.path) : connectTcp(to.host, to.port);
+    if (fd < 0) throw new Error(`Cannot connect to ${address}: errno ${-fd}`);
     this.transport = new SocketTransport(fd, { description: "the server under test" });
   }
 

@@ -28,6 +28,8 @@ export const COMPILED = new URL("../../dist/qtfs", import.meta.url).pathname;
 export interface Options {
   /** What is exported beside `share` and `readonly`. */
   exports?: Export[];
+  /** Addresses to listen at beside the unix socket. */
+  listen?: string[];
   /** Where the scratch directory is made. */
   below?: string;
   /** Called before the server starts. */
@@ -59,7 +61,7 @@ export class TestServer {
     for (const path of [this.share, this.readOnly, this.outside]) mkdirSync(path);
     options.prepare?.(this);
     this.#compiled = options.compiled === true;
-    const [command = "", ...args] = this.#command(options.exports ?? []);
+    const [command = "", ...args] = this.#command(options);
     this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
     this.#child.stdout.on("data", (chunk) => {
       this.#output += chunk;
@@ -70,8 +72,8 @@ export class TestServer {
     this.#ended = new Promise((resolve) => this.#child.on("exit", (code) => resolve(code)));
   }
 
-  #command(more: Export[]): string[] {
-    const listen = `unix://${this.address}`;
+  #command({ exports: more = [], listen: listenToo = [] }: Options): string[] {
+    const listen = [`unix://${this.address}`, ...listenToo];
     const exports = [
       { path: this.share, readOnly: false },
       { path: this.readOnly, readOnly: true },
@@ -79,10 +81,11 @@ export class TestServer {
     ];
     if (!this.#compiled) {
       const script = join(import.meta.dir, "serve.ts");
-      return [process.execPath, script, JSON.stringify({ listen: [listen], exports })];
+      return [process.execPath, script, JSON.stringify({ listen, exports })];
     }
     const wanted = exports.flatMap((e) => ["--export", e.readOnly ? `${e.path}:ro` : e.path]);
-    return [COMPILED, "server", "--listen", listen, ...wanted];
+    const addresses = listen.flatMap((address) => ["--listen", address]);
+    return [COMPILED, "server", "--insecure", ...addresses, ...wanted];
   }
 
   static async start(options: Options = {}): Promise<TestServer> {
@@ -176,13 +179,18 @@ export class TestServer {
 
   /** Ends the server as its owner would; its exit code. */
   async stop(): Promise<number | null> {
+    const code = await this.end();
+    rmSync(this.directory, { recursive: true, force: true });
+    return code;
+  }
+
+  /** The same, leaving the scratch directory. */
+  async end(): Promise<number | null> {
     this.hangUp();
     // Both end the server; SIGTERM is what a service manager sends.
     if (this.#compiled) this.#child.kill("SIGTERM");
     this.#child.stdin.end();
-    const code = await this.#ended;
-    rmSync(this.directory, { recursive: true, force: true });
-    return code;
+    return this.#ended;
   }
 
   async #line(): Promise<string> {

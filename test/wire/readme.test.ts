@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { Kind } from "../../src/wire/frame.ts";
+import * as limits from "../../src/wire/limits.ts";
 import { ARGUMENTS, changesSomething, Event, Oneway, Op } from "../../src/wire/ops.ts";
 import { StreamMessage } from "../../src/wire/streams.ts";
 
@@ -47,4 +48,13 @@ test.each([
 ] as const)("the table of each %s is complete", (heading, numbers) => {
   const rows = table(heading).map((row) => [row[1], Number(row[0])]);
   expect(Object.fromEntries(rows)).toEqual(numbers);
+});
+
+test("every limit is in the table, with its value", () => {
+  const rows = table("limit").map(([name, value]) => [name, Number(value)]);
+  const { VERSION_MIN, VERSION_MAX, PREFIX_BYTES, FRAME_MAX, ...rest } = limits;
+  expect(Object.fromEntries(rows)).toEqual(rest);
+  expect(VERSION_MIN).toBe(1);
+  expect(page).toContain(`\nVersion ${VERSION_MAX}. `);
+  expect(FRAME_MAX).toBe(PREFIX_BYTES + rest.HEADER_MAX + rest.PAYLOAD_MAX);
 });
