@@ -200,6 +200,7 @@ export const Fopen = { DIRECT_IO: 1, KEEP_CACHE: 2, CACHE_DIR: 8 } as const;
 
 /** struct fuse_release_in, struct fuse_flush_in */
 export const RELEASE_IN = { fh: 0, flags: 8, release_flags: 12, lock_owner: 16 } as const;
+export const RELEASE_FLOCK_UNLOCK = 1 << 1;
 export const FLUSH_IN = { fh: 0, lock_owner: 16 } as const;
 /** struct fuse_read_in */
 export const READ_IN = { fh: 0, offset: 8, size: 16 } as const;

@@ -17,6 +17,7 @@ import {
   OPEN_OUT_SIZE,
   Opcode,
   READ_IN,
+  RELEASE_FLOCK_UNLOCK,
   RELEASE_IN,
   WRITE_IN,
   WRITE_IN_SIZE,
@@ -113,6 +114,8 @@ function handleAt(c: Client, offset: number): number {
 
 export function release(c: Client): number {
   c.tell(Oneway.RELEASE, handleAt(c, RELEASE_IN.fh));
+  // Others wait for a lock that ends with it: it is not kept for the next request.
+  if (c.u32(RELEASE_IN.release_flags) & RELEASE_FLOCK_UNLOCK) c.lazy = false;
   c.answerNow(0);
   return 0;
 }
