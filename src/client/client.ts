@@ -83,11 +83,6 @@ export class Client {
     return high === 0 && low === ROOT_NODE ? this.rootPolicy : nodePolicy(high);
   }
 
-  /** Offset of the body of the kernel's request. */
-  get body(): number {
-    return IN_HEADER_SIZE;
-  }
-
   /** Offset at which the body of an answer is built. */
   get answerBody(): number {
     return OUT_HEADER_SIZE;
