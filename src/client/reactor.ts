@@ -343,8 +343,9 @@ export class Reactor {
     if (!this.#waits) return;
     releaseTheDying(this.#client);
     this.#stall.releaseTheDying();
-    this.#checkSilence(now);
+    // In this order: a silence just found too long may be over by the next look.
     this.#checkStall();
+    this.#checkSilence(now);
   }
 
   /** Reads the requests that are not forwarded for lack of room, if that has lasted. */
