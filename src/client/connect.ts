@@ -73,6 +73,8 @@ function greet(transport: Transport, facts: Facts, deadlineMs: number): ServerHe
     role: "mount",
     capabilities: [...CAPABILITIES],
     session: Buffer.from(crypto.getRandomValues(new Uint8Array(SESSION_BYTES))).toString("hex"),
+    resumes: false,
+    events: 0,
     facts,
   });
   const w = transport.begin(Kind.HELLO);

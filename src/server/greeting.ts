@@ -32,6 +32,9 @@ export function greet(session: Session): void {
     capabilities: CAPABILITIES.filter((name) => hello.capabilities.includes(name)),
     slots: SLOTS_MAX,
     leaseMs: LEASE_MS,
+    resumed: false,
+    oneways: 0,
+    lives: 1,
     facts: session.services.facts,
   });
   const w = transport.begin(Kind.HELLO);

@@ -1,11 +1,10 @@
 /** What a session attached to: an export, and all the session holds of it. */
 import { close } from "../sys/open.ts";
-import type { Transport } from "../transport/transport.ts";
 import { HandleTable } from "./handles.ts";
 import { LockTable } from "./locks.ts";
 import { NodeTable } from "./nodes.ts";
 import { Reach } from "./reach.ts";
-import { Watched } from "./watched.ts";
+import { type Connected, Watched } from "./watched.ts";
 import type { Watcher } from "./watcher.ts";
 
 /** A directory being read: its descriptor, and the cookie the next entry follows. */
@@ -34,10 +33,10 @@ export class Tree {
     path: string,
     readOnly: boolean,
     watcher: Watcher,
-    transport: Transport,
+    session: Connected,
   ) {
     this.reach = new Reach(this.nodes, this.handles, rootFd, watcher);
-    this.watched = new Watched(this, transport);
+    this.watched = new Watched(this, session);
     this.#watcher = watcher;
     watcher.add(this.watched);
     this.path = path;

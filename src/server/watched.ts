@@ -13,9 +13,14 @@ const BACKLOG_MAX = 16_384;
 
 const names = new PathBuffer(1);
 
+/** What has a connection to its client, another one after the client came back. */
+export interface Connected {
+  readonly transport: Transport;
+}
+
 export class Watched implements Watching {
   readonly #tree: Tree;
-  readonly #transport: Transport;
+  readonly #session: Connected;
   readonly #directories = new Map<string, number>();
   readonly #keys = new Map<number, string>();
   /** What could not be sent yet, in order. */
@@ -23,9 +28,13 @@ export class Watched implements Watching {
   /** Next row to be declared changed after events were lost, or 0. */
   #resyncRow = 0;
 
-  constructor(tree: Tree, transport: Transport) {
+  constructor(tree: Tree, session: Connected) {
     this.#tree = tree;
-    this.#transport = transport;
+    this.#session = session;
+  }
+
+  get #transport(): Transport {
+    return this.#session.transport;
   }
 
   /** The client learns of entries of the directory `row`, which is `fd`. */

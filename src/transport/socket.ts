@@ -162,13 +162,16 @@ export class SocketTransport implements Transport {
     return this.#writer;
   }
 
-  #seal(payload: number): void {
+  /** Completes the header of the frame begun last; false where nobody is left to get it. */
+  #seal(payload: number): boolean {
     const header = this.#writer.at - this.#frame - PREFIX_BYTES;
     if (header > HEADER_MAX || payload > PAYLOAD_MAX) {
       throw new ProtocolError(`own frame of ${header} + ${payload} bytes exceeds the limits`);
     }
+    if (this.closed) return false;
     putPrefix(this.#out.view, this.#frame, this.#kindToSend, header, payload);
     this.#gathered = this.#writer.at;
+    return true;
   }
 
   end(): void {
@@ -180,8 +183,7 @@ export class SocketTransport implements Transport {
   }
 
   endInline(length: number): void {
-    this.#seal(length);
-    this.#gathered += length;
+    if (this.#seal(length)) this.#gathered += length;
   }
 
   endCopy(source: Uint8Array, length: number): void {
@@ -190,14 +192,14 @@ export class SocketTransport implements Transport {
   }
 
   endWith(address: number, length: number): void {
-    this.#seal(length);
+    if (!this.#seal(length)) return;
     this.#bulkAddress = address;
     this.#bulkLeft = length;
     this.flush();
   }
 
   endWithFile(fd: number, offset: number, length: number): void {
-    this.#seal(length);
+    if (!this.#seal(length)) return;
     this.#bulkFd = fd;
     this.#bulkAddress = offset;
     this.#bulkLeft = length;
@@ -263,6 +265,10 @@ export class SocketTransport implements Transport {
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.#sent = 0;
+    this.#gathered = 0;
+    this.#bulkLeft = 0;
+    this.#bulkFd = -1;
     close(this.fd);
   }
 

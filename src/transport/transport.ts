@@ -9,6 +9,9 @@
  * Receiving: `receive` takes what has arrived, `next` steps to each complete
  * frame and sets `kind`, `reader` (on the header) and the payload's place. They
  * stay valid until the following `receive`.
+ *
+ * A closed transport is never congested and takes frames still, which go nowhere:
+ * who answers a request need not know whether its connection has ended meanwhile.
  */
 import type { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
@@ -73,7 +76,7 @@ export interface Transport {
   /** Whether anything is left to send. */
   readonly pending: boolean;
 
-  /** Ends the connection; `receive` says CLOSED from then on. */
+  /** Ends the connection: `receive` says CLOSED from then on, what was not sent is dropped. */
   close(): void;
   readonly closed: boolean;
 

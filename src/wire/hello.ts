@@ -30,6 +30,10 @@ export interface ClientHello {
   capabilities: string[];
   /** 32 hexadecimal digits, chosen by the client; the same again to resume. */
   session: string;
+  /** Whether the session is one that the server should have already. */
+  resumes: boolean;
+  /** EVENT frames of the session that the client has taken in. */
+  events: number;
   facts: Facts;
 }
 
@@ -38,6 +42,12 @@ export interface ServerHello {
   capabilities: string[];
   slots: number;
   leaseMs: number;
+  /** Whether the session goes on where it was; if not it is a new one, attached to nothing. */
+  resumed: boolean;
+  /** ONEWAY frames of the session that the server has taken in. */
+  oneways: number;
+  /** Server processes that have had the session, this one too. */
+  lives: number;
   facts: Facts;
 }
 
@@ -79,6 +89,11 @@ function integer(value: unknown, what: string, max: number): number {
   return value;
 }
 
+function flag(value: unknown, what: string): boolean {
+  if (typeof value !== "boolean") throw new ProtocolError(`HELLO has no proper ${what}`);
+  return value;
+}
+
 function names(value: unknown): string[] {
   if (!Array.isArray(value) || value.length > ITEMS_MAX) {
     throw new ProtocolError("HELLO has no proper capabilities");
@@ -117,6 +132,8 @@ export function decodeClientHello(bytes: Uint8Array): ClientHello {
     role,
     capabilities: names(fields.capabilities),
     session,
+    resumes: flag(fields.resumes, "resumes"),
+    events: integer(fields.events, "events", Number.MAX_SAFE_INTEGER),
     facts: facts(fields.facts),
   };
 }
@@ -131,6 +148,9 @@ export function decodeServerHello(bytes: Uint8Array): ServerHello {
     capabilities: names(fields.capabilities),
     slots,
     leaseMs: integer(fields.leaseMs, "lease", 2 ** 31),
+    resumed: flag(fields.resumed, "resumed"),
+    oneways: integer(fields.oneways, "oneways", Number.MAX_SAFE_INTEGER),
+    lives: integer(fields.lives, "lives", 2 ** 31),
     facts: facts(fields.facts),
   };
 }

@@ -35,6 +35,8 @@ export function helloOf(changes: Partial<ClientHello> = {}): ClientHello {
     role: "mount",
     capabilities: ["files", "locks"],
     session: crypto.randomUUID().replaceAll("-", ""),
+    resumes: false,
+    events: 0,
     facts: { build: "test", arch: "x64", kernel: "6", bootId: "b", pageSize: 4096, pid: 1 },
     ...changes,
   };

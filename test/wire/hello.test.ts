@@ -22,6 +22,9 @@ const server: ServerHello = {
   capabilities: ["files", "locks"],
   slots: SLOTS_MAX,
   leaseMs: 60_000,
+  resumed: true,
+  oneways: 3,
+  lives: 2,
   facts: client.facts,
 };
 

@@ -24,7 +24,7 @@ export function attach(session: Session): number {
     root.path,
     root.readOnly,
     session.services.watcher,
-    session.transport,
+    session,
   );
   session.tree.reach.stat(ROOT_NODE);
   const w = session.reply(1 + ENTRY_RESULTS);
