@@ -212,7 +212,6 @@ export class SocketTransport implements Transport {
 
   flush(): boolean {
     while (this.pending) {
-      if (this.closed) return false;
       const wrote = this.#sendSome();
       if (wrote === -E.EAGAIN) return false;
       if (wrote < 0 && wrote !== -E.EINTR) {
@@ -221,7 +220,7 @@ export class SocketTransport implements Transport {
       }
       if (wrote > 0) this.#account(wrote);
     }
-    return true;
+    return !this.closed;
   }
 
   /** One system call's worth of sending: bytes that left, or -errno. */

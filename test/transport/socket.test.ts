@@ -308,6 +308,15 @@ test("sending to an end that is gone closes this one, without a signal", () => {
   }
 });
 
+test("a closed end takes frames that go nowhere, and is never congested", () => {
+  const [a] = ends();
+  a.close();
+  for (const way of [0, 1, 2]) {
+    put(a, { kind: 2, header: Buffer.from("x"), payload: Buffer.alloc(200_000) }, way);
+    expect([a.congested, a.pending, a.bytesSent]).toEqual([false, false, 0]);
+  }
+});
+
 test.each<[string, number, number, number]>([
   ["a payload beyond its limit", Kind.REPLY, 1, PAYLOAD_MAX + 1],
   ["a header beyond its limit", Kind.REPLY, HEADER_MAX + 1, 1],
