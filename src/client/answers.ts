@@ -76,9 +76,9 @@ export function putEntry(
 }
 
 /** Writes the struct fuse_entry_out that says a name does not exist in a watched directory. */
-export function putAbsent(view: DataView, at: number, validity: Validity): number {
+export function putAbsent(view: DataView, at: number, validSeconds: number): number {
   for (let i = 0; i < ENTRY_OUT_SIZE; i += 8) put64(view, at + i, 0);
-  put64(view, at + ENTRY_OUT.entry_valid, validity.watchedSeconds);
+  put64(view, at + ENTRY_OUT.entry_valid, validSeconds);
   return ENTRY_OUT_SIZE;
 }
 

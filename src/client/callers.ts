@@ -46,14 +46,16 @@ function isExiting(tid: number): boolean {
 
 /** Answers the request of `slot` with EINTR; what the server still answers is cleaned up. */
 function abandon(c: Client, slot: number): void {
-  c.answerErrno(slot, E.EINTR);
+  // In this order: an answer that a dying process of ours does not give is asked for again.
   c.pending.state[slot] = State.ABANDONED;
+  c.answerErrno(slot, E.EINTR);
   cancel(c, slot);
 }
 
-/** Asks the server to answer the request of `slot` at once. */
-function cancel(c: Client, slot: number): void {
-  if (c.transport.closed || c.transport.congested) return;
+/** Asks the server to answer the request of `slot` at once, now or after a cut. */
+export function cancel(c: Client, slot: number): void {
+  c.pending.cancelled[slot] = 1;
+  if (c.holds || c.transport.congested) return;
   const w = c.transport.begin(Kind.CANCEL);
   w.array(2);
   w.uint(slot);

@@ -10,13 +10,18 @@ import { type Attributes, emptyAttributes, readAttributes } from "../wire/attrib
 import { nodePolicy, ROOT_NODE } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
-import { ARGUMENTS, Oneway, OP_COUNT } from "../wire/ops.ts";
+import { ARGUMENTS, Oneway, OP_COUNT, Op } from "../wire/ops.ts";
 import { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { putAttrOut, putEntry, type Validity } from "./answers.ts";
+import { BULK_MIN } from "./bulk.ts";
+import { LockedNodes } from "./locked.ts";
 import { Lookahead } from "./lookahead.ts";
 import { Memo } from "./memo.ts";
-import { Pending, State } from "./pending.ts";
+import { Oneways } from "./oneways.ts";
+import { Pending, RESENT_BIT, State } from "./pending.ts";
+import { ClientRecord, Head } from "./record.ts";
+import { Retained } from "./retained.ts";
 
 const TWO_32 = 0x1_0000_0000;
 const items = Uint8Array.from({ length: OP_COUNT }, (_, op) => (ARGUMENTS[op] ?? 0) + 3);
@@ -34,23 +39,30 @@ export type CacheMode = "never" | "auto" | "always";
 
 export class Client {
   readonly fuse: FuseDevice;
-  readonly transport: Transport;
+  /** The present connection; closed while there is none. */
+  transport: Transport;
+  readonly record: ClientRecord;
   readonly pending: Pending;
+  readonly retained: Retained;
+  readonly oneways: Oneways;
   readonly counters: Counters;
   readonly cache: CacheMode;
   readonly validity: Validity;
   readonly attributes: Attributes = emptyAttributes();
   /** Reads a payload that is itself CBOR. */
-  readonly payload: Reader;
-  /** Nodes on which some process of ours holds range locks. */
-  readonly locked = new Set<number>();
+  payload: Reader;
+  readonly locked: LockedNodes;
   /** Open directories whose end was seen: the cookie there, in halves. */
+  /** Numbers, in halves, under which the kernel waits to be told that a file is ready. */
+  readonly polled = new Map<number, readonly [high: number, low: number]>();
   readonly directoryEnds = new Map<number, { high: number; low: number }>();
-  nextDirectory = 1;
   readonly memo = new Memo();
   readonly lookahead = new Lookahead((entry) => this.forget(entry.high, entry.low, 1));
-  /** Policy of the root's file system (wire/constants.ts: Policy). */
-  rootPolicy = 0;
+  /** Slot whose request is forwarded once more, or -1; false in `replayed` until it was asked. */
+  replaying = -1;
+  replayed = false;
+  /** Whether one-way messages stay here for the time being: there is no connection to give them to. */
+  holds = false;
   /** READs under way whose answer may be spliced. */
   bulkReads = 0;
   /** Whether frames wait that may wait for others: forgets and releases. */
@@ -58,8 +70,8 @@ export class Client {
   /** Grows only while the connection takes nothing. */
   #forgets = new Float64Array(FORGETS_GATHERED * FORGET_NUMBERS);
   #forgetCount = 0;
-  /** Messages (operation, argument) that wait for the connection to take them. */
-  #untold: number[] = [];
+  /** Whether a sign was asked for that the server has the one-way messages. */
+  #signAsked = false;
 
   constructor(
     fuse: FuseDevice,
@@ -68,19 +80,73 @@ export class Client {
     cache: CacheMode,
     validity: Validity,
     counters: Counters,
+    record = new ClientRecord(),
   ) {
     this.fuse = fuse;
     this.transport = transport;
-    this.pending = new Pending(slots);
+    this.record = record;
+    this.pending = new Pending(slots, record);
+    this.retained = new Retained(record, fuse);
+    this.oneways = new Oneways(record);
+    this.locked = new LockedNodes(record);
     this.cache = cache;
     this.validity = validity;
     this.counters = counters;
     this.payload = new Reader(transport.reader.bytes, transport.reader.view);
   }
 
+  /** Goes on with another connection. */
+  connect(transport: Transport): void {
+    this.transport = transport;
+    this.payload = new Reader(transport.reader.bytes, transport.reader.view);
+    this.bulkReads = this.#abandonedReads();
+    this.lazy = false;
+    this.#signAsked = false;
+  }
+
+  /** Large READs that are not asked again; the others are counted when they are. */
+  #abandonedReads(): number {
+    const { pending } = this;
+    const { first, op, state } = pending;
+    return pending
+      .inOrder()
+      .filter((slot) => op[slot] === Op.READ && (first[slot] as number) >= BULK_MIN)
+      .filter((slot) => state[slot] !== State.ASKED).length;
+  }
+
+  /** A new session begins: nothing that the old one knew means anything to it. */
+  forgetSession(): void {
+    this.lookahead.clear();
+    this.memo.clear();
+    this.locked.clear();
+    this.directoryEnds.clear();
+    this.#forgetCount = 0;
+    this.bulkReads = 0;
+    this.oneways.reset();
+  }
+
   /** Policy a node was made with. */
   policyOf(high: number, low: number): number {
-    return high === 0 && low === ROOT_NODE ? this.rootPolicy : nodePolicy(high);
+    const isRoot = high === 0 && low === ROOT_NODE;
+    return isRoot ? this.record.get(Head.ROOT_POLICY) : nodePolicy(high);
+  }
+
+  /** A number for a directory that is opened. */
+  nextDirectory(): number {
+    const id = (this.record.get(Head.NEXT_DIRECTORY) % 0xffff_ffff) + 1;
+    this.record.set(Head.NEXT_DIRECTORY, id);
+    return id;
+  }
+
+  /** Whether another request of the kernel may be forwarded. */
+  get hasRoom(): boolean {
+    return (
+      !this.holds &&
+      this.pending.hasRoom &&
+      !this.transport.congested &&
+      this.retained.hasRoom &&
+      this.oneways.hasRoom
+    );
   }
 
   /** Offset at which the body of an answer is built. */
@@ -142,9 +208,17 @@ export class Client {
   /** Starts request `op` for the kernel's request; `first` and `second` are for its answer. */
   ask(op: number, first = 0, second = 0): Writer {
     const { fuse, pending } = this;
+    if (this.replaying >= 0) {
+      this.replayed = true;
+      pending.first[this.replaying] = first;
+      pending.second[this.replaying] = second;
+      return this.#start(this.replaying, op);
+    }
+    if (this.owes) this.sendOwed();
     const slot = pending.take();
-    pending.state[slot] = State.ASKED;
+    this.retained.keep(slot);
     pending.opcode[slot] = fuse.opcode;
+    pending.op[slot] = op;
     pending.uniqueLow[slot] = fuse.uniqueLow;
     pending.uniqueHigh[slot] = fuse.uniqueHigh;
     pending.nodeLow[slot] = fuse.nodeLow;
@@ -152,6 +226,8 @@ export class Client {
     pending.pid[slot] = fuse.pid;
     pending.first[slot] = first;
     pending.second[slot] = second;
+    pending.startedNs[slot] = Bun.nanoseconds();
+    pending.state[slot] = State.ASKED;
     return this.#start(slot, op);
   }
 
@@ -159,19 +235,16 @@ export class Client {
   askForOurselves(op: number, high = 0, low = 0, first = 0): Writer {
     const { pending } = this;
     const slot = pending.take();
+    pending.op[slot] = op;
     pending.first[slot] = first;
-    pending.state[slot] = State.OWN;
-    pending.opcode[slot] = 0;
     pending.nodeHigh[slot] = high;
     pending.nodeLow[slot] = low;
+    pending.startedNs[slot] = Bun.nanoseconds();
     return this.#start(slot, op);
   }
 
   #start(slot: number, op: number): Writer {
     const { pending } = this;
-    if (this.owes) this.sendOwed();
-    pending.op[slot] = op;
-    pending.startedNs[slot] = Bun.nanoseconds();
     const w = this.transport.begin(Kind.REQUEST);
     w.array(items[op] as number);
     w.uint(slot);
@@ -184,6 +257,7 @@ export class Client {
   send(): void {
     this.transport.end();
     this.lazy = false;
+    this.retained.settle();
   }
 
   /** Sends it with `length` bytes at `offset` of the kernel's request as payload. */
@@ -195,20 +269,56 @@ export class Client {
       this.transport.endWith(request.address + offset, length);
     }
     this.lazy = false;
+    this.retained.settle();
+  }
+
+  /** The request of `slot` is over, and its slot free. */
+  finish(slot: number): void {
+    this.oneways.got(this.pending.onewaysBefore[slot] as number);
+    if (this.pending.op[slot] === Op.PING) this.#signAsked = false;
+    this.retained.release(slot);
+    this.pending.release(slot);
   }
 
   /** Sends a message that has no answer, with the next request or before sleeping. */
   tell(op: number, argument: number): void {
-    if (this.transport.congested) {
-      this.#untold.push(op, argument);
-      return;
-    }
-    if (!this.transport.pending) this.lazy = true;
-    const w = this.transport.begin(Kind.ONEWAY);
+    this.#putMessage(op, argument);
+    this.oneways.end();
+    this.#sendOneways();
+  }
+
+  /**
+   * The same as what the kernel's request is answered with: when that is sent
+   * again because its answer was lost with our process, the message is not.
+   */
+  tellOnce(op: number, argument: number): void {
+    const { uniqueLow } = this.fuse;
+    const uniqueHigh = (this.fuse.uniqueHigh & ~RESENT_BIT) >>> 0;
+    if (this.oneways.isFor(uniqueLow, uniqueHigh)) return;
+    this.#putMessage(op, argument);
+    this.oneways.endFor(uniqueLow, uniqueHigh);
+    this.#sendOneways();
+  }
+
+  #putMessage(op: number, argument: number): void {
+    const w = this.oneways.begin();
     w.array(2);
     w.uint(op);
     w.uint(argument);
-    this.transport.end();
+  }
+
+  /** Gives the connection the one-way messages up to number `until`, as far as it takes them. */
+  sendOneways(until: number): void {
+    const { oneways, transport } = this;
+    while (oneways.waiting && oneways.sent < until && !transport.congested) {
+      if (!transport.pending) this.lazy = true;
+      oneways.send(transport.begin(Kind.ONEWAY));
+      transport.end();
+    }
+  }
+
+  #sendOneways(): void {
+    if (!this.holds) this.sendOneways(Number.POSITIVE_INFINITY);
   }
 
   /** The kernel forgets `lookups` lookups of a node. */
@@ -225,28 +335,37 @@ export class Client {
     this.#forgets[at + 1] = low;
     this.#forgets[at + 2] = lookups;
     this.#forgetCount++;
-    if (this.#forgetCount >= FORGETS_GATHERED) this.sendOwed();
+    if (this.#forgetCount >= FORGETS_GATHERED && !this.holds) this.sendOwed();
   }
 
   /** Whether anything is to be told that has not been given to the connection. */
   get owes(): boolean {
-    return this.#forgetCount > 0 || this.#untold.length > 0;
+    return this.#forgetCount > 0 || this.oneways.waiting;
   }
 
   /** Gives the connection what has gathered, as far as it takes it. */
   sendOwed(): void {
-    while (this.#untold.length > 0 && !this.transport.congested) {
-      const argument = this.#untold.pop() as number;
-      this.tell(this.#untold.pop() as number, argument);
+    if (this.holds) return;
+    this.#sendOneways();
+    while (this.#forgetCount > 0 && !this.transport.congested && this.oneways.hasRoomForForgets) {
+      this.#tellForgets();
     }
-    while (this.#forgetCount > 0 && !this.transport.congested) this.#sendForgets();
+    if (this.oneways.wantsSign && !this.#signAsked && this.hasSlot) {
+      this.#signAsked = true;
+      this.askForOurselves(Op.PING);
+      this.send();
+    }
   }
 
-  #sendForgets(): void {
+  /** Whether a request of our own can be sent. */
+  get hasSlot(): boolean {
+    return !this.holds && this.pending.hasRoom && !this.transport.congested;
+  }
+
+  #tellForgets(): void {
     const forgets = this.#forgets;
     const count = Math.min(this.#forgetCount, FORGETS_GATHERED);
-    if (!this.transport.pending) this.lazy = true;
-    const w = this.transport.begin(Kind.ONEWAY);
+    const w = this.oneways.begin();
     w.array(2 + 2 * count);
     w.uint(Oneway.FORGET);
     w.uint(count);
@@ -255,7 +374,8 @@ export class Client {
       w.uint64(forgets[at] as number, forgets[at + 1] as number);
       w.uint(forgets[at + 2] as number);
     }
-    this.transport.end();
+    this.oneways.end();
+    this.#sendOneways();
   }
 
   /** Answers the kernel's request at once, with an errno or plain success (0). */

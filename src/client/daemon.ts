@@ -45,6 +45,16 @@ export interface MountSnapshot {
   readOnly: boolean;
   cache: CacheMode;
   connected: boolean;
+  /** What became of the connection since the mount was made. */
+  recovery: {
+    losses: number;
+    /** Times that the session went on with another process of the server. */
+    serverRestarts: number;
+    /** Times that the server did not know it any more. */
+    sessionsLost: number;
+    /** How long the last loss took to mend. */
+    lastAwayMs: number;
+  };
   serverFacts: Facts;
   clientFacts: Facts;
   totals: Record<string, number>;
@@ -128,6 +138,10 @@ class Mount {
   #serverFacts: Facts | undefined;
   #readOnly = false;
   #connected = true;
+  #losses = 0;
+  #serverRestarts = 0;
+  #sessionsLost = 0;
+  #lastAwayMs = 0;
   #mount: FuseMount | undefined;
 
   constructor(options: MountOptions) {
@@ -181,8 +195,15 @@ class Mount {
       case "log":
         this.#options.log(message.level, message.text);
         break;
-      case "lost":
+      case "away":
         this.#connected = false;
+        this.#losses++;
+        break;
+      case "back":
+        this.#connected = true;
+        if (message.restarted) this.#serverRestarts++;
+        if (message.anew) this.#sessionsLost++;
+        this.#lastAwayMs = message.awayMs;
         break;
       case "done":
         this.#mount?.unmount();
@@ -220,6 +241,12 @@ class Mount {
       readOnly: this.#readOnly,
       cache: this.#options.cache,
       connected: this.#connected,
+      recovery: {
+        losses: this.#losses,
+        serverRestarts: this.#serverRestarts,
+        sessionsLost: this.#sessionsLost,
+        lastAwayMs: this.#lastAwayMs,
+      },
       serverFacts: this.#serverFacts ?? this.#facts,
       clientFacts: this.#facts,
       totals: this.#counters.gauges(),

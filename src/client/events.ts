@@ -6,6 +6,7 @@ import type { Client } from "./client.ts";
 import { nodeKey } from "./lookahead.ts";
 import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
 import { wakePollers } from "./notices.ts";
+import { Head } from "./record.ts";
 
 /** Serves the EVENT frame in the transport's reader. */
 export function serveEvent(c: Client, notices: NoticeQueue): void {
@@ -15,6 +16,7 @@ export function serveEvent(c: Client, notices: NoticeQueue): void {
   reader.uint64();
   const { high, low } = reader;
   if (event === Event.POLL_READY) {
+    c.polled.delete(nodeKey(high, low));
     wakePollers(c.fuse, high, low);
   } else if (event === Event.CHANGED) {
     const kind = reader.uint() !== 0 ? NoticeKind.DATA : NoticeKind.ATTRIBUTES;
@@ -29,4 +31,5 @@ export function serveEvent(c: Client, notices: NoticeQueue): void {
     throw new ProtocolError(`event ${event} is unknown`);
   }
   reader.finish();
+  c.record.set(Head.EVENTS, c.record.get(Head.EVENTS) + 1);
 }

@@ -1,6 +1,7 @@
 /** INIT: what the kernel and we agree on. */
 import { MAX_PAGES, TRANSFER_MAX } from "../fuse/device.ts";
 import {
+  INC_EPOCH_SINCE,
   INIT_IN,
   INIT_OUT,
   INIT_OUT_SIZE,
@@ -12,6 +13,7 @@ import {
 import { E } from "../sys/errno.ts";
 import { put64 } from "./answers.ts";
 import type { Client } from "./client.ts";
+import { Head } from "./record.ts";
 
 /** Requests that nobody waits for (readahead, writeback) that may be under way at once. */
 const BACKGROUND_MAX = 64;
@@ -38,6 +40,7 @@ const WANTED: readonly number[] = [
   InitBit.INIT_EXT,
   InitBit.CREATE_SUPP_GROUP,
   InitBit.DIRECT_IO_ALLOW_MMAP,
+  InitBit.HAS_RESEND,
 ];
 
 function mask(bits: readonly number[], from: number): number {
@@ -68,6 +71,9 @@ export function answerInit(c: Client): string | undefined {
   view.setUint32(at + INIT_OUT.max_write, TRANSFER_MAX, true);
   view.setUint32(at + INIT_OUT.time_gran, 1, true);
   view.setUint16(at + INIT_OUT.max_pages, MAX_PAGES, true);
+  const resends = (c.u32(INIT_IN.flags2) & mask([InitBit.HAS_RESEND], 32)) !== 0;
+  c.record.set(Head.RESENDS, resends ? 1 : 0);
+  c.record.set(Head.DROPS_NAMES, minor >= INC_EPOCH_SINCE ? 1 : 0);
   c.answerBodyNow(INIT_OUT_SIZE);
   return undefined;
 }

@@ -122,6 +122,12 @@ export class Lookahead {
     }
   }
 
+  /** Lets go of everything: what is kept may be old. */
+  clear(): void {
+    for (const directory of [...this.#directories.keys()]) this.#drop(directory);
+    this.#counts.clear();
+  }
+
   #dropOldest(): void {
     const oldest = this.#directories.keys().next();
     if (!oldest.done) this.#drop(oldest.value);

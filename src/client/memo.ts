@@ -72,6 +72,12 @@ export class Memo {
     return false;
   }
 
+  /** Nothing that is remembered may be relied on any more. */
+  clear(): void {
+    for (const entry of this.#directories) entry.atNs = 0;
+    this.#fileLow.fill(0);
+  }
+
   /** A node changed, or is gone. */
   drop(high: number, low: number): void {
     for (const entry of this.#directories) {

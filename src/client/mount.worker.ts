@@ -7,8 +7,10 @@ import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
 import { type CacheMode, Client } from "./client.ts";
 import { type Attached, attachTo } from "./connect.ts";
+import type { LinkNews } from "./link.ts";
 import { NoticeQueue } from "./noticequeue.ts";
 import { Reactor } from "./reactor.ts";
+import { ClientRecord, Head } from "./record.ts";
 
 /** What main sends first. */
 export interface AttachData {
@@ -37,8 +39,8 @@ export type MountMessage =
   | { kind: "failed"; reason: string }
   | { kind: "ready" }
   | { kind: "log"; level: "info" | "warn" | "error"; text: string }
-  /** The connection to the server is lost. */
-  | { kind: "lost" }
+  /** The connection to the server is lost, or there is another. */
+  | LinkNews
   | { kind: "done" };
 
 declare const self: {
@@ -46,14 +48,15 @@ declare const self: {
   postMessage(message: MountMessage): void;
 };
 
-let attached: Attached | undefined;
+let attached: (Attached & { attach: AttachData }) | undefined;
 
 function attach(data: AttachData): void {
   try {
-    attached = attachTo(data.server, data.source, data.facts, data.timeoutMs);
+    const made = attachTo(data.server, data.source, data.facts, data.timeoutMs);
+    attached = { ...made, attach: data };
     self.postMessage({
       kind: "attached",
-      readOnly: attached.readOnly,
+      readOnly: attached.root.readOnly,
       serverFacts: attached.hello.facts,
     });
   } catch (error) {
@@ -61,8 +64,13 @@ function attach(data: AttachData): void {
   }
 }
 
-function serve(data: ServeData, session: Attached): void {
+function serve(data: ServeData, session: Attached & { attach: AttachData }): void {
   setNonBlocking(data.fuseFd, true);
+  const record = new ClientRecord();
+  const { attach } = session;
+  record.set(Head.SLOTS, session.hello.slots);
+  record.set(Head.LIVES, session.hello.lives);
+  record.set(Head.ROOT_POLICY, session.root.attributes.policy);
   const client = new Client(
     new FuseDevice(data.fuseFd),
     session.transport,
@@ -70,16 +78,22 @@ function serve(data: ServeData, session: Attached): void {
     data.cache,
     data.validity,
     new Counters(data.counters),
+    record,
   );
   // ATTACH was the first request of slot 0.
   client.pending.sequence[0] = 1;
-  client.rootPolicy = session.root.policy;
   new Reactor(client, {
     timeoutMs: data.timeoutMs,
     notices: new NoticeQueue(data.notices),
     log: (level, text) => self.postMessage({ kind: "log", level, text }),
     ready: () => self.postMessage({ kind: "ready" }),
-    lost: () => self.postMessage({ kind: "lost" }),
+    link: {
+      addresses: [attach.server],
+      source: attach.source,
+      facts: attach.facts,
+      session: session.session,
+      tell: (news) => self.postMessage(news),
+    },
   }).run();
   self.postMessage({ kind: "done" });
 }

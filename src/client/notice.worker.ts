@@ -2,7 +2,7 @@
 import { FuseDevice } from "../fuse/device.ts";
 import { PathBuffer } from "../sys/cstring.ts";
 import { NoticeKind, NoticeQueue } from "./noticequeue.ts";
-import { dropEntry, dropInode } from "./notices.ts";
+import { dropEntry, dropInode, dropNames } from "./notices.ts";
 
 /** What main gives the thread. */
 export interface NoticeThreadData {
@@ -20,6 +20,8 @@ self.onmessage = ({ data }) => {
     const { kind, high, low, name } = notice;
     if (kind === NoticeKind.ENTRY) {
       dropEntry(fuse, high, low, names.putLatin1(0, name), name.length);
+    } else if (kind === NoticeKind.NAMES) {
+      dropNames(fuse);
     } else {
       dropInode(fuse, high, low, kind === NoticeKind.DATA);
     }

@@ -17,7 +17,8 @@ const TAIL = 0;
 const HEAD = 1;
 const STOP = 2;
 
-export const NoticeKind = { ATTRIBUTES: 1, DATA: 2, ENTRY: 3 } as const;
+/** NAMES: all names everywhere, and that others do not exist. */
+export const NoticeKind = { ATTRIBUTES: 1, DATA: 2, ENTRY: 3, NAMES: 4 } as const;
 
 /** A notice as the thread reads it. */
 export interface Notice {

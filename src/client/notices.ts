@@ -76,3 +76,8 @@ export function dropEntry(
   // The name goes with its terminator.
   fuse.notify(Notify.INVAL_ENTRY, INVAL_ENTRY_OUT_SIZE, nameAddress, nameLength + 1);
 }
+
+/** Drops all names, and what is known of names that do not exist; older kernels refuse that. */
+export function dropNames(fuse: FuseDevice): void {
+  fuse.notify(Notify.INC_EPOCH, 0, 0, 0);
+}

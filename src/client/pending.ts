@@ -1,8 +1,10 @@
 /**
  * Requests of the kernel that the server has not answered: one row per slot of
- * the session, in columns, so that a request costs no allocation.
+ * the session, in columns, so that a request costs no allocation. The columns
+ * outlive the process (record.ts): a row is filled before its state says so.
  */
 import { SLOTS_MAX } from "../wire/limits.ts";
+import { ClientRecord, Head } from "./record.ts";
 
 /** What became of a row. */
 export const State = {
@@ -15,29 +17,68 @@ export const State = {
   OWN: 3,
 } as const;
 
+/** The bit of a request's number that the kernel sets when it sends it again (linux/fuse.h). */
+export const RESENT_BIT = 0x8000_0000;
+
 export class Pending {
-  readonly state = new Uint8Array(SLOTS_MAX);
-  readonly sequence = new Float64Array(SLOTS_MAX);
-  readonly opcode = new Uint8Array(SLOTS_MAX);
-  readonly op = new Uint8Array(SLOTS_MAX);
-  readonly uniqueLow = new Uint32Array(SLOTS_MAX);
-  readonly uniqueHigh = new Uint32Array(SLOTS_MAX);
-  readonly nodeLow = new Uint32Array(SLOTS_MAX);
-  readonly nodeHigh = new Uint32Array(SLOTS_MAX);
-  readonly pid = new Uint32Array(SLOTS_MAX);
+  readonly state: Uint8Array;
+  readonly sequence: Float64Array;
+  readonly opcode: Uint8Array;
+  readonly op: Uint8Array;
+  readonly uniqueLow: Uint32Array;
+  readonly uniqueHigh: Uint32Array;
+  readonly nodeLow: Uint32Array;
+  readonly nodeHigh: Uint32Array;
+  readonly pid: Uint32Array;
   readonly startedNs = new Float64Array(SLOTS_MAX);
   /** Two numbers of the request that its answer needs. */
-  readonly first = new Float64Array(SLOTS_MAX);
-  readonly second = new Float64Array(SLOTS_MAX);
-  readonly #free: Uint16Array;
-  #freeCount: number;
-  readonly #slots: number;
+  readonly first: Float64Array;
+  readonly second: Float64Array;
+  /** The request's place among all that were asked. */
+  readonly order: Float64Array;
+  /** One-way messages that were written before it. */
+  readonly onewaysBefore: Float64Array;
+  /** Whether the server was asked to answer at once. */
+  readonly cancelled: Uint8Array;
+  readonly #record: ClientRecord;
+  #free = new Uint16Array(0);
+  #freeCount = 0;
+  #slots = 0;
 
   /** `slots`: how many the server granted. */
-  constructor(slots: number) {
+  constructor(slots: number, record = new ClientRecord()) {
+    this.#record = record;
+    this.state = record.bytes();
+    this.opcode = record.bytes();
+    this.op = record.bytes();
+    this.cancelled = record.bytes();
+    this.sequence = record.numbers();
+    this.first = record.numbers();
+    this.second = record.numbers();
+    this.order = record.numbers();
+    this.onewaysBefore = record.numbers();
+    this.uniqueLow = record.words();
+    this.uniqueHigh = record.words();
+    this.nodeLow = record.words();
+    this.nodeHigh = record.words();
+    this.pid = record.words();
+    this.grant(slots);
+  }
+
+  /** Sets how many slots there are and finds those that are free. */
+  grant(slots: number): void {
     this.#slots = slots;
-    this.#free = Uint16Array.from({ length: slots }, (_, i) => slots - 1 - i);
-    this.#freeCount = slots;
+    const free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
+    this.#free = new Uint16Array(slots);
+    this.#free.set(free.filter((slot) => this.state[slot] === State.FREE));
+    this.#freeCount = free.filter((slot) => this.state[slot] === State.FREE).length;
+  }
+
+  /** Forgets all requests: a new session's slots begin at sequence 1. */
+  reset(slots: number): void {
+    this.state.fill(State.FREE);
+    this.sequence.fill(0);
+    this.grant(slots);
   }
 
   get hasRoom(): boolean {
@@ -49,10 +90,21 @@ export class Pending {
     return this.#slots - this.#freeCount;
   }
 
-  /** Takes a free slot; `hasRoom` must be true. Its sequence number is the next one. */
+  /**
+   * Takes a free slot as our own; `hasRoom` must be true. Its sequence number is the next
+   * one, counted after the slot is marked: what the server never gets can be skipped then.
+   */
   take(): number {
     const slot = this.#free[--this.#freeCount] as number;
+    this.opcode[slot] = 0;
+    this.op[slot] = 0;
+    this.state[slot] = State.OWN;
     this.sequence[slot] = (this.sequence[slot] as number) + 1;
+    this.cancelled[slot] = 0;
+    const asked = this.#record.get(Head.ASKED) + 1;
+    this.#record.set(Head.ASKED, asked);
+    this.order[slot] = asked;
+    this.onewaysBefore[slot] = this.#record.get(Head.ONEWAYS);
     return slot;
   }
 
@@ -69,13 +121,14 @@ export class Pending {
     );
   }
 
-  /** Slot of the kernel's request `unique`, or -1. */
+  /** Slot of the kernel's request `unique`, sent again or not, or -1. */
   find(uniqueLow: number, uniqueHigh: number): number {
+    const high = (uniqueHigh | RESENT_BIT) >>> 0;
     for (let slot = 0; slot < this.#slots; slot++) {
       if (
         this.state[slot] === State.ASKED &&
         this.uniqueLow[slot] === uniqueLow &&
-        this.uniqueHigh[slot] === uniqueHigh
+        ((this.uniqueHigh[slot] as number) | RESENT_BIT) >>> 0 === high
       ) {
         return slot;
       }
@@ -88,5 +141,14 @@ export class Pending {
     for (let slot = 0; slot < this.#slots; slot++) {
       if (this.state[slot] === State.ASKED) visit(slot);
     }
+  }
+
+  /** Slots in use, in the order in which they were asked. */
+  inOrder(): number[] {
+    const used: number[] = [];
+    for (let slot = 0; slot < this.#slots; slot++) {
+      if (this.state[slot] !== State.FREE) used.push(slot);
+    }
+    return used.sort((a, b) => (this.order[a] as number) - (this.order[b] as number));
   }
 }

@@ -16,10 +16,12 @@ import { BULK_MAX, BULK_MIN, Bulk, BulkAnswer, PEEK_BYTES } from "./bulk.ts";
 import { interrupt, releaseTheDying } from "./callers.ts";
 import { cleanUp } from "./cleanup.ts";
 import type { Client } from "./client.ts";
+import { ATTEMPTS_MAX } from "./dialer.ts";
 import { answers, fails, forwards } from "./dispatch.ts";
 import { serveEvent } from "./events.ts";
 import { keepAhead } from "./forward/lookahead.ts";
 import { answerInit } from "./init.ts";
+import { Link, type LinkOptions } from "./link.ts";
 import type { NoticeQueue } from "./noticequeue.ts";
 import { State } from "./pending.ts";
 import { Silence, Verdict } from "./silence.ts";
@@ -32,6 +34,11 @@ const CHECK_MS = 100;
 const NS_PER_MS = 1e6;
 /** The largest errno that an answer may have (fuse_dev_do_write). */
 const ERRNO_MAX = 511;
+/** Requests without an answer, and those that succeed whatever has become of the server. */
+const SILENT: ReadonlySet<number> = new Set([Opcode.FORGET, Opcode.BATCH_FORGET]);
+const CLOSES: ReadonlySet<number> = new Set([Opcode.RELEASE, Opcode.RELEASEDIR, Opcode.FLUSH]);
+/** Why a connection ended of which nothing else is known. */
+const HUNG_UP = "it hung up";
 /** A thread that has not looked for this long was itself stopped: nobody was silent. */
 const STOPPED_MS = 1000;
 
@@ -43,18 +50,17 @@ export interface ReactorOptions {
   notices: NoticeQueue;
   /** Called once the kernel has been greeted. */
   ready: () => void;
-  /** Called when the connection to the server is gone for good. */
-  lost: () => void;
+  /** How the server is found again. */
+  link: Pick<LinkOptions, "addresses" | "source" | "facts" | "session" | "tell">;
 }
 
 export class Reactor {
   readonly #client: Client;
   readonly #fuse: FuseDevice;
-  readonly #transport: Transport;
   readonly #options: ReactorOptions;
-  readonly #polls = new PollSet(2);
+  readonly #polls = new PollSet(2 + ATTEMPTS_MAX);
+  readonly #link: Link;
   readonly #spin = new Spin();
-  #lost = false;
   #unmounted = false;
   #checkedNs = 0;
   readonly #silence: Silence;
@@ -65,15 +71,26 @@ export class Reactor {
   /** Slot of the answer that is being spliced. */
   #bulkSlot = 0;
   #replyErrno = 0;
+  /** Why the connection ends, if anybody says. */
+  #reason = HUNG_UP;
 
   constructor(client: Client, options: ReactorOptions) {
     this.#client = client;
     this.#fuse = client.fuse;
-    this.#transport = client.transport;
     this.#options = options;
     this.#bulk = new BulkAnswer(client.fuse);
     this.#stall = new Stall(client);
     this.#silence = new Silence(options.timeoutMs);
+    this.#link = new Link(client, {
+      ...options.link,
+      notices: options.notices,
+      log: options.log,
+      failAll: (errno) => this.#failAll(errno),
+    });
+  }
+
+  get #transport(): Transport {
+    return this.#client.transport;
   }
 
   /** Serves until the file system is unmounted. */
@@ -83,6 +100,7 @@ export class Reactor {
       const taken = this.#takeRequests();
       if (taken < 0 || this.#unmounted) break;
       if (taken > 0) worked = true;
+      if (this.#stepLink()) worked = true;
       if (!this.#client.lazy && this.#transport.pending && !this.#transport.flush()) {
         this.#noteClosed();
       }
@@ -90,12 +108,24 @@ export class Reactor {
       else if (!this.#spin.again()) this.#sleep();
       this.#check();
     }
-    if (!this.#lost) this.#sayGoodbye();
+    if (!this.#link.away) this.#sayGoodbye();
+    this.#link.close();
     this.#bulk.close();
   }
 
+  /** Looks for the server, or goes on with it where the last connection ended. */
+  #stepLink(): boolean {
+    const { transport } = this.#client;
+    const worked = this.#link.step();
+    if (this.#client.transport !== transport) {
+      this.#bulk.drop();
+      this.#heard();
+    }
+    return worked;
+  }
+
   #takeAnswers(): boolean {
-    if (this.#lost) return false;
+    if (this.#link.away) return false;
     if (this.#bulk.active) return this.#continueBulk();
     const got = this.#transport.receive(this.#client.bulkReads > 0 ? PEEK_BYTES : undefined);
     if (got === CLOSED) {
@@ -148,7 +178,6 @@ export class Reactor {
     if (this.#transport.bytesReceived !== before) this.#heard();
     if (outcome === Bulk.WAIT) return false;
     if (outcome === Bulk.BROKEN) {
-      this.#bulk.drop();
       this.#transport.close();
       this.#noteClosed();
       return true;
@@ -169,7 +198,7 @@ export class Reactor {
         const { reader } = this.#transport;
         reader.array();
         reader.uint();
-        this.#options.log("warn", `The server ended the session: ${reader.latin1(NAME_MAX)}`);
+        this.#reason = `it said goodbye: ${reader.latin1(NAME_MAX)}`;
         this.#transport.close();
         break;
       }
@@ -211,7 +240,8 @@ export class Reactor {
     if (errno !== 0) counters.failed(op, errno);
     counters.served(op, Bun.nanoseconds() - (pending.startedNs[slot] as number));
     if (op === Op.READ && (pending.first[slot] as number) >= BULK_MIN) this.#client.bulkReads--;
-    pending.release(slot);
+    this.#client.finish(slot);
+    this.#link.progress();
   }
 
   #answer(slot: number, opcode: number, errno: number): void {
@@ -228,18 +258,19 @@ export class Reactor {
   }
 
   #heard(): void {
+    this.#link.trust();
     if (this.#silence.broken()) this.#options.log("info", "The server answers again");
   }
 
   /** Whether another request can be forwarded now. */
   get #hasRoom(): boolean {
-    if (this.#lost) return true;
-    return !this.#silence.tooLong && this.#client.pending.hasRoom && !this.#transport.congested;
+    if (this.#link.gone) return true;
+    return !this.#silence.tooLong && this.#client.hasRoom;
   }
 
   /** Whether there is anything that the server has yet to do. */
   get #waits(): boolean {
-    if (this.#lost) return false;
+    if (this.#link.gone) return false;
     return this.#client.pending.count > 0 || this.#transport.congested || !this.#stall.isEmpty;
   }
 
@@ -247,7 +278,7 @@ export class Reactor {
   #takeRequests(): number {
     let taken = 0;
     while (taken < TAKE_MAX && this.#hasRoom) {
-      if (!this.#lost && !this.#stall.isEmpty) {
+      if (!this.#stall.isEmpty && !this.#link.gone) {
         this.#stall.forwardNext();
         taken++;
         continue;
@@ -276,9 +307,8 @@ export class Reactor {
       this.#interrupt(c.u32(INTERRUPT_IN.unique), c.u32(INTERRUPT_IN.unique + 4));
       return;
     }
-    const silent = opcode === Opcode.FORGET || opcode === Opcode.BATCH_FORGET;
-    if (this.#lost) {
-      if (!silent) c.answerNow(lostErrno(opcode));
+    if (this.#link.gone) {
+      if (!SILENT.has(opcode)) c.answerNow(CLOSES.has(opcode) ? 0 : E.ENOTCONN);
       return;
     }
     const forward = forwards[opcode];
@@ -314,9 +344,11 @@ export class Reactor {
     polls.clear();
     polls.add(this.#hasRoom ? this.#fuse.fd : -1, POLLIN);
     const { fd, pending } = this.#transport;
-    if (!this.#lost) polls.add(fd, pending ? POLLIN | POLLOUT : POLLIN);
+    if (!this.#link.away) polls.add(fd, pending ? POLLIN | POLLOUT : POLLIN);
+    this.#link.addTo(polls);
     const soon = this.#waits || notices.waits || this.#client.lookahead.active;
-    polls.wait(soon ? CHECK_MS : -1);
+    const dialMs = this.#link.dialing ? this.#link.waitMs : CHECK_MS;
+    polls.wait(soon || this.#link.dialing ? Math.min(dialMs, CHECK_MS) : -1);
   }
 
   #refreshGauges(): void {
@@ -331,7 +363,7 @@ export class Reactor {
   /** Looks after callers that die, a server that is silent, and lookups ahead that nobody made. */
   #check(): void {
     const { lookahead } = this.#client;
-    if (!this.#waits) this.#heard();
+    if (!this.#waits && !this.#link.away) this.#heard();
     if (!this.#waits && !lookahead.active) return;
     const now = Bun.nanoseconds();
     this.#silence.begin(now);
@@ -339,7 +371,7 @@ export class Reactor {
     if (now - this.#checkedNs > STOPPED_MS * NS_PER_MS) this.#silence.restart(now);
     this.#checkedNs = now;
     this.#refreshGauges();
-    if (!this.#lost) lookahead.expire();
+    lookahead.expire();
     if (!this.#waits) return;
     releaseTheDying(this.#client);
     this.#stall.releaseTheDying();
@@ -355,7 +387,6 @@ export class Reactor {
     this.#movedBytes = bytesReceived + bytesSent;
     if (this.#hasRoom || moved) return;
     const fuse = this.#fuse;
-    fuse.swapRequests();
     while (!this.#stall.isFull && !this.#unmounted) {
       const length = fuse.next();
       if (length === 0) break;
@@ -363,16 +394,18 @@ export class Reactor {
       else if (this.#stall.concerned) this.#stall.take(this.#silence.tooLong ? E.EIO : 0);
       else this.#request();
     }
-    fuse.swapRequests();
   }
 
   #checkSilence(now: number): void {
-    const verdict = this.#lost ? Verdict.NOTHING : this.#silence.judge(now);
-    if (verdict === Verdict.PROBE && this.#hasRoom) {
+    const verdict = this.#silence.judge(now);
+    if (verdict === Verdict.PROBE) {
       this.#silence.probed();
-      this.#client.askForOurselves(Op.PING);
-      this.#client.send();
+      if (this.#client.hasSlot) {
+        this.#client.askForOurselves(Op.PING);
+        this.#client.send();
+      }
     }
+    if (verdict === Verdict.SUSPECT || verdict === Verdict.GIVE_UP) this.#link.suspect();
     if (verdict !== Verdict.GIVE_UP) return;
     if (!this.#silence.tooLong) {
       const { timeoutMs } = this.#options;
@@ -388,30 +421,28 @@ export class Reactor {
   #failAll(errno: number): void {
     const { pending } = this.#client;
     pending.forEachAsked((slot) => {
-      this.#client.answerErrno(slot, errno);
       pending.state[slot] = State.ABANDONED;
+      this.#client.answerErrno(slot, errno);
     });
     this.#stall.failAll(errno);
   }
 
   #fault(error: unknown): void {
-    const reason =
-      error instanceof ProtocolError ? error.message : ((error as Error).stack ?? error);
-    this.#options.log("error", `The server's answer was not understood, closing: ${reason}`);
+    const what = error instanceof ProtocolError ? error.message : ((error as Error).stack ?? error);
+    this.#reason = `its answer was not understood: ${what}`;
     this.#transport.close();
     this.#noteClosed();
   }
 
   #noteClosed(): void {
-    if (this.#lost || !this.#transport.closed) return;
-    this.#lost = true;
-    this.#options.log("error", "The connection to the server is lost: the mount answers ENOTCONN");
-    this.#failAll(E.ENOTCONN);
-    this.#options.lost();
+    if (this.#link.away || !this.#transport.closed) return;
+    this.#bulk.drop();
+    this.#link.lost(this.#reason);
+    this.#reason = HUNG_UP;
   }
 
   #sayGoodbye(): void {
-    if (this.#transport.congested) return;
+    if (this.#client.holds || this.#transport.congested) return;
     const w = this.#transport.begin(Kind.GOODBYE);
     w.array(2);
     w.uint(0);
@@ -420,11 +451,4 @@ export class Reactor {
     this.#transport.flush();
     this.#transport.close();
   }
-}
-
-/** What a request gets when there is no server: closing always succeeds. */
-function lostErrno(opcode: number): number {
-  const closes =
-    opcode === Opcode.RELEASE || opcode === Opcode.RELEASEDIR || opcode === Opcode.FLUSH;
-  return closes ? 0 : E.ENOTCONN;
 }

@@ -44,8 +44,6 @@ export class Stall {
   readonly #client: Client;
   #parked: Parked[] = [];
   #bytes = 0;
-  /** Memory of the request forwarded last, which the connection may still read. */
-  #forwarded: Region | undefined;
 
   constructor(client: Client) {
     this.#client = client;
@@ -84,16 +82,14 @@ export class Stall {
   forwardNext(): void {
     const parked = this.#parked.shift() as Parked;
     const { fuse, pending } = this.#client;
-    const own = fuse.request;
-    fuse.request = parked.region;
+    const [low, high] = [word(parked, IN_HEADER.unique), word(parked, IN_HEADER.unique + 4)];
+    fuse.request.bytes.set(parked.region.bytes);
+    this.#bytes -= PAGE_BYTES + parked.region.size;
+    free(parked.region);
     const errno = forwards[parked.opcode]?.(this.#client) ?? E.ENOSYS;
     if (errno !== 0 && !parked.answered) this.#client.answerNow(errno);
-    const slot = parked.answered ? pending.find(fuse.uniqueLow, fuse.uniqueHigh) : -1;
+    const slot = parked.answered ? pending.find(low, high) : -1;
     if (slot >= 0) pending.state[slot] = State.ABANDONED;
-    fuse.request = own;
-    this.#bytes -= PAGE_BYTES + parked.region.size;
-    if (this.#forwarded !== undefined) free(this.#forwarded);
-    this.#forwarded = parked.region;
   }
 
   /** Answers every caller with `errno`. */

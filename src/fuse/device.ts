@@ -1,7 +1,8 @@
 /**
  * A mounted file system's descriptor of /dev/fuse: requests come out of it one
- * read each, answers go in one write each. The request lies in `request` until
- * the next `next()`; answers are built in `answer` behind the header's room.
+ * read each, answers go in one write each. The request lies in `request` until the
+ * next `next()`, unless whoever keeps it puts other memory there; answers are built
+ * in `answer` behind the header's room.
  */
 import { E } from "../sys/errno.ts";
 import { IoVec, read, write, writev } from "../sys/io.ts";
@@ -27,7 +28,6 @@ export class FuseDevice {
   readonly answer: Region = allocate(ANSWER_BYTES);
   readonly #iov = new IoVec(2);
   readonly #header = allocate(OUT_HEADER_SIZE + 64);
-  #spare: Region | undefined;
   /** Answers that the kernel refused for their form. */
   refused = 0;
 
@@ -42,13 +42,6 @@ export class FuseDevice {
     // ENOENT: the request was interrupted before it was read (fuse_dev_do_read).
     if (got === -E.EAGAIN || got === -E.EINTR || got === -E.ENOENT) return 0;
     return UNMOUNTED;
-  }
-
-  /** Reads requests to other memory, or to the first again: the one's data may be on its way. */
-  swapRequests(): void {
-    const other = this.#spare ?? allocate(REQUEST_BYTES);
-    this.#spare = this.request;
-    this.request = other;
   }
 
   get opcode(): number {

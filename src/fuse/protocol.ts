@@ -321,7 +321,18 @@ export const FORGET_ONE = { nodeid: 0, nlookup: 8 } as const;
 export const FORGET_ONE_SIZE = 16;
 
 /** enum fuse_notify_code: the negative of an `error` with `unique` 0 */
-export const Notify = { POLL: 1, INVAL_INODE: 2, INVAL_ENTRY: 3, STORE: 4 } as const;
+export const Notify = {
+  POLL: 1,
+  INVAL_INODE: 2,
+  INVAL_ENTRY: 3,
+  STORE: 4,
+  /** Since 7.40: requests that were read and not answered come again. */
+  RESEND: 7,
+  /** Since 7.44: no name is believed any more, neither that one does not exist. */
+  INC_EPOCH: 8,
+} as const;
+/** The first minor version with INC_EPOCH. */
+export const INC_EPOCH_SINCE = 44;
 /** struct fuse_notify_inval_inode_out, fuse_notify_inval_entry_out, fuse_notify_store_out */
 export const INVAL_INODE_OUT = { ino: 0, off: 8, len: 16 } as const;
 export const INVAL_INODE_OUT_SIZE = 24;

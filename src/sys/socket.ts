@@ -34,7 +34,13 @@ import { S_IFMT, S_IFSOCK, STATX, STATX_STRUCT_SIZE, STATX_TYPE, statx } from ".
 import { unlinkat } from "./tree.ts";
 
 export { MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, recvFds, sendFds } from "./scm.ts";
-export { type PeerCredentials, peerCredentials, setBuffers, tuneTcp } from "./sockopt.ts";
+export {
+  connectOutcome,
+  type PeerCredentials,
+  peerCredentials,
+  setBuffers,
+  tuneTcp,
+} from "./sockopt.ts";
 
 const c = libc({
   socket: { args: [i32, i32, i32], returns: i32 },
@@ -123,6 +129,21 @@ function isDeadSocket(path: string, length: number): boolean {
 export function connectUnix(path: string): number {
   const length = unixAddress(path);
   return length < 0 ? length : connectStored(AF_UNIX, length);
+}
+
+/**
+ * Begins to connect to a unix path or, with `port`, to a literal TCP address,
+ * without waiting: a descriptor that is writable once the outcome is known
+ * (connectOutcome), or -errno; -EAGAIN where a unix listener's queue is full.
+ */
+export function beginConnect(host: string, port?: number): number {
+  const length = port === undefined ? unixAddress(host) : inetAddress(host, port);
+  if (length < 0) return length;
+  const family = port === undefined ? AF_UNIX : storedFamily();
+  const fd = orErrno(c.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (fd < 0) return fd;
+  const result = orErrno(c.connect(fd, sockaddrAddress, length));
+  return result < 0 && result !== -E.EINPROGRESS ? abandon(fd, result) : fd;
 }
 
 /** Listens on a TCP port (0: any free one, see boundPort) of a literal address. */

@@ -52,6 +52,15 @@ export function setInt(fd: number, level: number, option: number, n: number): nu
   return orErrno(c.setsockopt(fd, level, option, value.address, 4));
 }
 
+/** SO_ERROR: what came of a connect that was begun without waiting: 0 or -errno. */
+export function connectOutcome(fd: number): number {
+  value.view.setUint32(LENGTH_OFFSET, 4, true);
+  const result = orErrno(
+    c.getsockopt(fd, SOL_SOCKET, SO_ERROR, value.address, value.address + LENGTH_OFFSET),
+  );
+  return result < 0 ? result : -value.view.getInt32(0, true);
+}
+
 /** Bounds a blocking connect or send. */
 export function setSendTimeout(fd: number, seconds: number): number {
   value.view.setBigInt64(TIMEVAL.sec, BigInt(seconds), true);

@@ -167,7 +167,9 @@ describe.each(CASES.map((one, i) => ({ ...one, i })))(
 
 test("the entry of a name that does not exist", () => {
   const [absent = ""] = expected.at(-1) ?? [];
-  expect(hex(absent.length / 2, (view) => putAbsent(view, AT, VALIDITY))).toBe(absent);
+  expect(hex(absent.length / 2, (view) => putAbsent(view, AT, VALIDITY.watchedSeconds))).toBe(
+    absent,
+  );
 });
 
 test("numbers of 64 bits", () => {

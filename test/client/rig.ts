@@ -126,7 +126,7 @@ export class Rig {
         throw new Error("The answer is not one to settle");
       }
       answers[client.pending.opcode[slot] as number]?.(client, slot);
-      client.pending.release(slot);
+      client.finish(slot);
     }
   }
 

@@ -20,7 +20,6 @@ function stalled(): { rig: Rig; stall: Stall } {
   const rig = new Rig(8, 4096);
   rigs.push(rig);
   congest(rig);
-  rig.client.fuse.swapRequests();
   return { rig, stall: new Stall(rig.client) };
 }
 

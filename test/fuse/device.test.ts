@@ -88,14 +88,12 @@ describe("requests", () => {
     ask(Buffer.concat([header(41), Buffer.from("1")]));
     device.next();
     const first = device.request;
-    device.swapRequests();
-    expect(device.request.address).not.toBe(first.address);
+    device.request = allocate(first.size);
     ask(Buffer.concat([header(41), Buffer.from("2")]));
     device.next();
     expect(String.fromCharCode(device.request.bytes[40] as number)).toBe("2");
     expect(String.fromCharCode(first.bytes[40] as number)).toBe("1");
-    device.swapRequests();
-    expect(device.request).toBe(first);
+    device.request = first;
   });
 });
 

@@ -84,9 +84,13 @@ struct fuse_statx_out {
 #endif
 #if FUSE_KERNEL_MINOR_VERSION < 40 /* Linux 6.9 */
 #define FUSE_HAS_RESEND (1ULL << 39)
+enum { FUSE_NOTIFY_RESEND = 7 };
 #endif
 #if FUSE_KERNEL_MINOR_VERSION < 41 /* Linux 6.12 */
 #define FUSE_ALLOW_IDMAP (1ULL << 40)
+#endif
+#if FUSE_KERNEL_MINOR_VERSION < 44 /* Linux 6.16 */
+enum { FUSE_NOTIFY_INC_EPOCH = 8 };
 #endif
 #if FUSE_KERNEL_MINOR_VERSION < 45 /* Linux 6.18 */
 enum { FUSE_COPY_FILE_RANGE_64 = 53 };

@@ -29,8 +29,7 @@ const DIRENTPLUS_OVERHEAD = ENTRY_OUT_SIZE + DIRENT_NAME_OFFSET;
 export function opendir(c: Client): number {
   const { view } = c.fuse.answer;
   for (let i = 0; i < OPEN_OUT_SIZE; i += 8) put64(view, c.answerBody + i, 0);
-  const id = c.nextDirectory;
-  c.nextDirectory = id === 0xffff_ffff ? 1 : id + 1;
+  const id = c.nextDirectory();
   view.setUint32(c.answerBody + OPEN_OUT.fh, id, true);
   // The entries of a watched directory stay in the page cache until they change.
   const keep =
@@ -44,7 +43,7 @@ export function opendir(c: Client): number {
 export function releasedir(c: Client): number {
   const id = c.u32(RELEASE_IN.fh);
   c.directoryEnds.delete(id);
-  c.tell(Oneway.RELEASEDIR, id);
+  c.tellOnce(Oneway.RELEASEDIR, id);
   c.answerNow(0);
   return 0;
 }

@@ -113,7 +113,7 @@ function handleAt(c: Client, offset: number): number {
 }
 
 export function release(c: Client): number {
-  c.tell(Oneway.RELEASE, handleAt(c, RELEASE_IN.fh));
+  c.tellOnce(Oneway.RELEASE, handleAt(c, RELEASE_IN.fh));
   // Others wait for a lock that ends with it: it is not kept for the next request.
   if (c.u32(RELEASE_IN.release_flags) & RELEASE_FLOCK_UNLOCK) c.lazy = false;
   c.answerNow(0);

@@ -28,8 +28,8 @@ export function considerLookahead(c: Client, slot: number): void {
   const high = c.pending.nodeHigh[slot] as number;
   const low = c.pending.nodeLow[slot] as number;
   if (!c.lookahead.found(nodeKey(high, low))) return;
-  if (!c.pending.hasRoom || c.transport.congested) return;
-  const id = c.nextDirectory++;
+  if (!c.hasSlot) return;
+  const id = c.nextDirectory();
   const w = c.askForOurselves(Op.READDIR, high, low, c.lookahead.changes);
   w.uint(id);
   w.uint64(high, low);

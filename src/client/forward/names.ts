@@ -28,6 +28,7 @@ import { putAbsent } from "../answers.ts";
 import type { Client } from "../client.ts";
 import { nodeKey } from "../lookahead.ts";
 import { wireDevice, wireOpenFlags } from "../native.ts";
+import { Head } from "../record.ts";
 import { answerOpened } from "./files.ts";
 import { answerAhead, considerLookahead } from "./lookahead.ts";
 
@@ -111,7 +112,11 @@ export function failLookup(c: Client, slot: number, errno: number): void {
     c.answerErrno(slot, errno);
     return;
   }
-  c.answer(slot, putAbsent(c.fuse.answer.view, c.answerBody, c.validity));
+  // What the server told during a cut was not heard; where the kernel cannot be made to
+  // forget all such names then, it believes them for a short while only.
+  const { ordinarySeconds, watchedSeconds } = c.validity;
+  const seconds = c.record.get(Head.DROPS_NAMES) !== 0 ? watchedSeconds : ordinarySeconds;
+  c.answer(slot, putAbsent(c.fuse.answer.view, c.answerBody, seconds));
 }
 
 /** The group that the kernel says the caller also has, for the new file; or -1. */

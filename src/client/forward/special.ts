@@ -30,6 +30,8 @@ import { isLive } from "./files.ts";
 const TWO_32 = 0x1_0000_0000;
 const ALWAYS_READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 const IOCTL_ARGUMENT_MAX = 16 * 1024;
+/** Polled files that are woken when the server was restarted; more are not remembered. */
+const POLLED_MAX = 16_384;
 
 function setsFlock(c: Client): boolean {
   return (c.u32(LK_IN.lk_flags) & LK_FLOCK) !== 0;
@@ -101,8 +103,13 @@ export function poll(c: Client): number {
   const w = c.ask(Op.POLL);
   w.uint(c.u32(POLL_IN.fh));
   w.uint(events & 0xffff);
-  if (notify) c.put64(w, POLL_IN.kh);
-  else w.uint(0);
+  if (notify) {
+    c.put64(w, POLL_IN.kh);
+    if (c.polled.size >= POLLED_MAX) c.polled.clear();
+    c.polled.set(c.u64(POLL_IN.kh), [c.u32(POLL_IN.kh + 4), c.u32(POLL_IN.kh)]);
+  } else {
+    w.uint(0);
+  }
   c.send();
   return 0;
 }

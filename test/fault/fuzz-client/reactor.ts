@@ -9,6 +9,7 @@ import { NoticeQueue } from "../../../src/client/noticequeue.ts";
 import { Reactor } from "../../../src/client/reactor.ts";
 import { FuseDevice } from "../../../src/fuse/device.ts";
 import { Counters } from "../../../src/info/counters.ts";
+import { machineFacts } from "../../../src/info/facts.ts";
 import { allocate } from "../../../src/sys/memory.ts";
 import { close } from "../../../src/sys/open.ts";
 import { POLLIN, PollSet } from "../../../src/sys/poll.ts";
@@ -46,6 +47,7 @@ class Counting extends SocketTransport {
 }
 
 const counters = new Counters();
+const FACTS = machineFacts();
 const VALIDITY = { ordinarySeconds: 1, watchedSeconds: 60 };
 
 function residentKb(): number {
@@ -61,10 +63,11 @@ function serve(fuse: FuseDevice, connection: number): Report {
     timeoutMs: TIMEOUT_MS,
     notices: new NoticeQueue(),
     log: (level, text) => {
-      if (level === "error" && text.includes("not understood")) report.fault = text;
+      if (level === "error" && text.includes("not understood")) report.fault ??= text;
     },
     ready: () => {},
-    lost: () => {},
+    // No address: the connection that was given is the only one.
+    link: { addresses: [], source: "/", facts: FACTS, session: "", tell: () => {} },
   }).run();
   transport.close();
   transport.release();

@@ -1,0 +1,117 @@
+/** What a mount says to a server before its first request, and what it hears. */
+import { E, errnoText } from "../sys/errno.ts";
+import { setBuffers, tuneTcp } from "../sys/socket.ts";
+import { type Address, formatAddress } from "../transport/address.ts";
+import { SocketTransport } from "../transport/socket.ts";
+import type { Transport } from "../transport/transport.ts";
+import { type Attributes, emptyAttributes, readAttributes } from "../wire/attributes.ts";
+import { ProtocolError } from "../wire/error.ts";
+import { Kind } from "../wire/frame.ts";
+import {
+  CAPABILITIES,
+  commonVersion,
+  decodeServerHello,
+  encodeHello,
+  type Facts,
+  type ServerHello,
+} from "../wire/hello.ts";
+import { NAME_MAX, VERSION_MAX, VERSION_MIN } from "../wire/limits.ts";
+import { Op } from "../wire/ops.ts";
+
+const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** Which session a connection is for. */
+export interface SessionName {
+  /** 32 hexadecimal digits that only this mount knows. */
+  id: string;
+  /** Whether the server should have it already. */
+  resumes: boolean;
+  /** EVENT frames of it that came. */
+  events: number;
+}
+
+/** What the server says of the directory attached to. */
+export interface Root {
+  readOnly: boolean;
+  attributes: Attributes;
+}
+
+/** A transport on a connected descriptor, with the options that pay. */
+export function transportOn(fd: number, address: Address): SocketTransport {
+  if (address.kind === "tcp") tuneTcp(fd);
+  setBuffers(fd, SOCKET_BUFFER_BYTES);
+  return new SocketTransport(fd, { description: formatAddress(address) });
+}
+
+export function sayHello(transport: Transport, session: SessionName, facts: Facts): void {
+  const bytes = encodeHello({
+    versions: [VERSION_MIN, VERSION_MAX],
+    role: "mount",
+    capabilities: [...CAPABILITIES],
+    session: session.id,
+    resumes: session.resumes,
+    events: session.events,
+    facts,
+  });
+  const w = transport.begin(Kind.HELLO);
+  w.bytes.set(bytes, w.at);
+  w.at += bytes.length;
+  transport.end();
+  transport.flush();
+}
+
+/** Checks that the frame at hand is of `kind`; a GOODBYE instead is thrown as its reason. */
+export function expectKind(transport: Transport, kind: number): void {
+  if (transport.kind === Kind.GOODBYE) {
+    transport.reader.array();
+    transport.reader.uint();
+    throw new Error(`The server refused: ${transport.reader.latin1(NAME_MAX)}`);
+  }
+  if (transport.kind !== kind) throw new ProtocolError("server answers with another kind of frame");
+}
+
+/** Reads the server's HELLO, the frame at hand. */
+export function readHello(transport: Transport): ServerHello {
+  const { reader } = transport;
+  const hello = decodeServerHello(reader.bytes.subarray(reader.at, reader.end));
+  if (commonVersion([hello.version, hello.version]) === 0) {
+    throw new Error(
+      `The server chose protocol ${hello.version}, which this release does not speak`,
+    );
+  }
+  return hello;
+}
+
+/** Asks for the HOST's directory `source`: the first request of slot 0. */
+export function sayAttach(transport: Transport, source: string): void {
+  const path = Buffer.from(source);
+  const w = transport.begin(Kind.REQUEST);
+  w.array(4);
+  w.uint(0);
+  w.uint(1);
+  w.uint(Op.ATTACH);
+  w.blob(path, 0, path.length);
+  transport.end();
+  transport.flush();
+}
+
+/** Reads the answer to ATTACH, the frame at hand. */
+export function readAttached(transport: Transport, source: string): Root {
+  const { reader } = transport;
+  reader.array();
+  reader.uint();
+  reader.uint();
+  const errno = reader.uint();
+  if (errno === E.EACCES) {
+    throw new Error(
+      `Cannot mount ${source}: the server does not export it (qtfs server --export ${source})`,
+    );
+  }
+  if (errno !== 0) throw new Error(`Cannot mount ${source} of the server: ${errnoText(errno)}`);
+  const readOnly = reader.uint() !== 0;
+  reader.uint64();
+  const attributes = emptyAttributes();
+  readAttributes(reader, attributes);
+  reader.finish();
+  return { readOnly, attributes };
+}

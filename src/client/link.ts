@@ -1,0 +1,255 @@
+/**
+ * The mount's connection to its server, over its losses: while there is none,
+ * nothing is forwarded and the server is looked for; once it is found again the
+ * session goes on there (wire/README.md, Resuming), or a new one begins.
+ */
+import { Opcode } from "../fuse/protocol.ts";
+import { E } from "../sys/errno.ts";
+import type { PollSet } from "../sys/poll.ts";
+import type { SocketTransport } from "../transport/socket.ts";
+import { ProtocolError } from "../wire/error.ts";
+import { Kind } from "../wire/frame.ts";
+import type { ServerHello } from "../wire/hello.ts";
+import { changesSomething } from "../wire/ops.ts";
+import type { Client } from "./client.ts";
+import { type Dialed, Dialer, type DialOptions } from "./dialer.ts";
+import { forwards } from "./dispatch.ts";
+import type { Root } from "./greeting.ts";
+import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
+import { wakePollers } from "./notices.ts";
+import { State } from "./pending.ts";
+import { Head } from "./record.ts";
+
+/** Connections in a row that brought no answer, after which what they were asked is given up. */
+const FRUITLESS_MAX = 6;
+/** How long to wait before looking again after such a one; twice as long after each more. */
+const FRUITLESS_MS = 20;
+const NS_PER_MS = 1e6;
+
+/** What becomes of the connection, for main. */
+export type LinkNews =
+  | { kind: "away"; reason: string }
+  | { kind: "back"; awayMs: number; restarted: boolean; anew: boolean };
+
+export interface LinkOptions extends Pick<DialOptions, "addresses" | "source" | "facts"> {
+  /** The session's id. */
+  session: string;
+  notices: NoticeQueue;
+  log: (level: "info" | "warn" | "error", text: string) => void;
+  tell: (news: LinkNews) => void;
+  /** Answers every caller with an errno: what they asked is given up. */
+  failAll: (errno: number) => void;
+}
+
+export class Link {
+  /** Whether there is no connection. */
+  away = false;
+  /** Whether there never will be another: no address is known. */
+  gone = false;
+  readonly #client: Client;
+  readonly #options: LinkOptions;
+  readonly #dialer: Dialer;
+  #awayNs = 0;
+  /** Slots whose requests are to be sent again, in their order. */
+  #again: number[] = [];
+  #fruitless = 0;
+  #refusal = "";
+  resumes = 0;
+
+  constructor(client: Client, options: LinkOptions) {
+    this.#client = client;
+    this.#options = options;
+    this.#dialer = new Dialer({
+      ...options,
+      session: () => ({
+        id: options.session,
+        resumes: true,
+        events: client.record.get(Head.EVENTS),
+      }),
+      epoch: () => client.record.get(Head.EPOCH) + 1,
+      refused: (reason) => this.#refused(reason),
+    });
+  }
+
+  /** Whether the server is looked for. */
+  get dialing(): boolean {
+    return this.#dialer.active;
+  }
+
+  /** The connection has ended; `reason` is for people. */
+  lost(reason: string): void {
+    if (this.away) return;
+    this.away = true;
+    if (this.#options.addresses.length === 0) {
+      this.gone = true;
+      this.#options.log("error", `The connection to the server is lost: ${reason}`);
+      this.#options.failAll(E.ENOTCONN);
+      return;
+    }
+    this.#awayNs = Bun.nanoseconds();
+    this.#client.holds = true;
+    this.#again = [];
+    this.#fruitless++;
+    if (this.#fruitless > FRUITLESS_MAX) this.#options.failAll(E.EIO);
+    const delay = this.#fruitless > 1 ? FRUITLESS_MS * 2 ** Math.min(this.#fruitless, 8) : 0;
+    this.#options.log("warn", `The connection to the server is lost, looking for it: ${reason}`);
+    this.#options.tell({ kind: "away", reason });
+    this.#dialer.begin(delay);
+  }
+
+  /** The server has been silent for long: it may be in reach by another connection. */
+  suspect(): void {
+    if (this.#options.addresses.length > 0) this.#dialer.begin();
+  }
+
+  /** The server is heard on the connection there is. */
+  trust(): void {
+    if (!this.away && this.#dialer.active) this.#dialer.stop();
+  }
+
+  /** An answer came: the connection is good for something. */
+  progress(): void {
+    this.#fruitless = 0;
+  }
+
+  addTo(polls: PollSet): void {
+    if (this.#dialer.active) this.#dialer.addTo(polls);
+  }
+
+  get waitMs(): number {
+    return this.#dialer.waitMs;
+  }
+
+  /** Goes on looking for the server, or sending again: true when anything was done. */
+  step(): boolean {
+    if (this.#dialer.active) {
+      const dialed = this.#dialer.step();
+      if (dialed === undefined) return false;
+      this.#goOn(dialed);
+      return true;
+    }
+    if (!this.#client.holds || this.away) return false;
+    return this.#sendAgain();
+  }
+
+  close(): void {
+    this.#dialer.stop();
+  }
+
+  #refused(reason: string): void {
+    if (reason === this.#refusal) return;
+    this.#refusal = reason;
+    this.#options.log("warn", `The server at ${reason}`);
+  }
+
+  #goOn({ transport, hello, root }: Dialed): void {
+    const c = this.#client;
+    const awayMs = this.away ? Math.round((Bun.nanoseconds() - this.#awayNs) / NS_PER_MS) : 0;
+    const restarted = hello.lives !== c.record.get(Head.LIVES);
+    const old = c.transport as SocketTransport;
+    old.close();
+    c.connect(transport);
+    old.release();
+    this.away = false;
+    this.resumes++;
+    this.#refusal = "";
+    c.record.set(Head.LIVES, hello.lives);
+    if (root === undefined) this.#resume(hello);
+    else this.#beginAnew(hello, root);
+    // What the server told and we did not hear was about names, too.
+    this.#options.notices.put({ kind: NoticeKind.NAMES, high: 0, low: 0, name: "" });
+    if (restarted || root !== undefined) this.#wakePollers();
+    const how = root === undefined ? "the session goes on" : "a new session begins";
+    this.#options.log("info", `The server is back after ${awayMs} ms: ${how}`);
+    this.#options.tell({ kind: "back", awayMs, restarted, anew: root !== undefined });
+  }
+
+  #resume(hello: ServerHello): void {
+    const c = this.#client;
+    if (!c.oneways.isPossible(hello.oneways)) {
+      throw new ProtocolError(`server says it has ${hello.oneways} one-way messages`);
+    }
+    c.holds = true;
+    c.oneways.rewind(hello.oneways);
+    c.lookahead.clear();
+    c.memo.clear();
+    this.#again = c.pending.inOrder();
+  }
+
+  /** Sends again what the server may not have got, as far as the connection takes it. */
+  #sendAgain(): boolean {
+    const c = this.#client;
+    let any = false;
+    while (!c.transport.congested) {
+      const slot = this.#again[0];
+      if (slot === undefined) {
+        c.holds = false;
+        c.sendOwed();
+        return true;
+      }
+      const before = c.pending.onewaysBefore[slot] as number;
+      c.sendOneways(before);
+      if (c.oneways.waiting && c.oneways.sent < before) break;
+      this.#again.shift();
+      this.#ask(slot);
+      any = true;
+    }
+    return any;
+  }
+
+  #ask(slot: number): void {
+    const c = this.#client;
+    const { pending } = c;
+    if (pending.state[slot] === State.ASKED) {
+      c.replaying = slot;
+      c.replayed = false;
+      c.retained.replay(slot, () => {
+        const errno = forwards[pending.opcode[slot] as number]?.(c) ?? E.ENOSYS;
+        if (errno !== 0) c.answerNow(errno);
+      });
+      c.replaying = -1;
+      // It could be answered without the server this time, which may have got it nevertheless.
+      if (!c.replayed) pending.state[slot] = State.ABANDONED;
+      else if (pending.cancelled[slot] === 0) return;
+    }
+    if (pending.state[slot] !== State.FREE) sendCancel(c, slot);
+  }
+
+  /** The server knows the session no more: all it had of ours is gone. */
+  #beginAnew(hello: ServerHello, root: Root): void {
+    const c = this.#client;
+    const { pending, record } = c;
+    pending.forEachAsked((slot) => {
+      const changes = changesSomething(pending.op[slot] as number);
+      c.answerErrno(slot, changes || pending.opcode[slot] === Opcode.FSYNC ? E.EIO : E.ESTALE);
+    });
+    const locks = c.locked.size;
+    if (locks > 0) {
+      this.#options.log("error", `Locks on ${locks} files are lost: the server lost the session`);
+    }
+    pending.reset(hello.slots);
+    // ATTACH was the first request of slot 0.
+    pending.sequence[0] = 1;
+    c.retained.adopt([]);
+    c.forgetSession();
+    record.set(Head.SLOTS, hello.slots);
+    record.set(Head.EPOCH, record.get(Head.EPOCH) + 1);
+    record.set(Head.ROOT_POLICY, root.attributes.policy);
+    record.set(Head.EVENTS, 0);
+    c.holds = false;
+  }
+
+  #wakePollers(): void {
+    const { fuse, polled } = this.#client;
+    for (const [high, low] of polled.values()) wakePollers(fuse, high, low);
+    polled.clear();
+  }
+}
+
+function sendCancel(c: Client, slot: number): void {
+  const w = c.transport.begin(Kind.CANCEL);
+  w.array(2);
+  w.uint(slot);
+  w.uint(c.pending.sequence[slot] as number);
+  c.transport.end();
+}
