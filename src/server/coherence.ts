@@ -59,7 +59,7 @@ export function cacheResult(tree: Tree, row: number): number {
 
 /** What the client wrote itself it has: called before a handle is released. */
 export function noteWritten(tree: Tree, handle: number): void {
-  if (((tree.handles.flags[handle] as number) & HandleFlag.WROTE) === 0) return;
-  const row = tree.handles.node[handle] as number;
-  if (statFd(tree.handles.fd[handle] as number) === 0) remember(tree, row);
+  const fd = tree.handles.fd[handle] as number;
+  if (fd < 0 || ((tree.handles.flags[handle] as number) & HandleFlag.WROTE) === 0) return;
+  if (statFd(fd) === 0) remember(tree, tree.handles.node[handle] as number);
 }

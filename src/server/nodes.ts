@@ -9,14 +9,24 @@
  * How a node is reached again, best first: a descriptor it has open, its file
  * handle, or the name it was last seen under (its hint) with the identity
  * checked. Hints make a directory walk cost one statx(2) an entry.
+ *
+ * The columns that the session goes on with after its process was killed are in
+ * its record. A row is in use while it has lookups or a handle of the record is
+ * open on it; so `lookups` is written last of a new row and first of a dropped one.
  */
 import { NODE_POLICY_SHIFT } from "../wire/constants.ts";
 import { NODES_MAX } from "../wire/limits.ts";
+import { HANDLE, HEADER, NODE } from "./record/layout.ts";
+import { NameHeap } from "./record/names.ts";
+import { DamagedRecord, SessionRecord } from "./record/record.ts";
 
 const ROWS_AT_FIRST = 1024;
+/** Rows added at once: as many as there are, then this many or a quarter. */
+const STEP = 65_536;
 const NONE = -1;
 /** How often a row may be used again; the policy's two bits are above. */
 const REUSE_MASK = (1 << NODE_POLICY_SHIFT) - 1;
+const POLICIES = 4;
 
 /** What tells one inode from another. */
 export interface Identity {
@@ -27,57 +37,76 @@ export interface Identity {
   birthNs: number;
 }
 
-function grown<T extends Uint32Array | Int32Array>(column: T, rows: number, fill = 0): T {
-  const next = new (column.constructor as { new (n: number): T })(rows);
+function grown(column: Int32Array, rows: number): Int32Array<ArrayBuffer> {
+  const next = new Int32Array(rows).fill(NONE);
   next.set(column);
-  if (fill !== 0) next.fill(fill, column.length);
   return next;
 }
 
+const EMPTY_WORDS = new Uint32Array(0);
+const EMPTY = new Int32Array(0);
+
 export class NodeTable {
   /** How often each row was used before: the high half of the node's number. */
-  reuse = new Uint32Array(ROWS_AT_FIRST);
-  lookups = new Uint32Array(ROWS_AT_FIRST);
-  device = new Uint32Array(ROWS_AT_FIRST);
-  inoHigh = new Uint32Array(ROWS_AT_FIRST);
-  inoLow = new Uint32Array(ROWS_AT_FIRST);
-  birth = new Uint32Array(ROWS_AT_FIRST);
-  birthNs = new Uint32Array(ROWS_AT_FIRST);
+  reuse = EMPTY_WORDS;
+  lookups = EMPTY_WORDS;
+  device = EMPTY_WORDS;
+  inoHigh = EMPTY_WORDS;
+  inoLow = EMPTY_WORDS;
+  birth = EMPTY_WORDS;
+  birthNs = EMPTY_WORDS;
   /** Number of the directory of the hint: row and high half. */
-  parent = new Int32Array(ROWS_AT_FIRST).fill(NONE);
-  parentReuse = new Uint32Array(ROWS_AT_FIRST);
+  parent = EMPTY;
+  parentReuse = EMPTY_WORDS;
+  /** Name of the hint, a place among the names. */
+  #name = EMPTY_WORDS;
   /** Policy of the node when it was made. */
-  madeWith = new Uint32Array(ROWS_AT_FIRST);
-  /** O_PATH descriptor, or -1; its place among the cached ones, or -1. */
-  fd = new Int32Array(ROWS_AT_FIRST).fill(NONE);
-  cacheSlot = new Int32Array(ROWS_AT_FIRST).fill(NONE);
-  /** First handle open on this inode, or -1. */
-  handle = new Int32Array(ROWS_AT_FIRST).fill(NONE);
+  madeWith = EMPTY_WORDS;
   /**
    * Change time and size of the data that the client was last told to keep: not
    * the modification time, which utimensat(2) can set back.
    */
-  seenTime = new Uint32Array(ROWS_AT_FIRST);
-  seenTimeNs = new Uint32Array(ROWS_AT_FIRST);
-  seenSize = new Uint32Array(ROWS_AT_FIRST);
+  seenTime = EMPTY_WORDS;
+  seenTimeNs = EMPTY_WORDS;
+  seenSize = EMPTY_WORDS;
   /** The same of the attributes it was last told, which its kernel may still believe. */
-  toldTime = new Uint32Array(ROWS_AT_FIRST);
-  toldTimeNs = new Uint32Array(ROWS_AT_FIRST);
-  toldSize = new Uint32Array(ROWS_AT_FIRST);
-  #next = new Int32Array(ROWS_AT_FIRST).fill(NONE);
-  #buckets = new Int32Array(ROWS_AT_FIRST).fill(NONE);
-  /** Names of the hints, one byte a character. */
-  readonly names: string[] = [""];
+  toldTime = EMPTY_WORDS;
+  toldTimeNs = EMPTY_WORDS;
+  toldSize = EMPTY_WORDS;
+
+  // From here on what only this process knows.
+  /** O_PATH descriptor, or -1; its place among the cached ones, or -1. */
+  fd = EMPTY;
+  cacheSlot = EMPTY;
+  /** First handle open on this inode, or -1. */
+  handle = EMPTY;
+  #next = EMPTY;
+  #buckets = EMPTY;
   /** File handles of nodes whose descriptor was closed to bound their number. */
   readonly fileHandles = new Map<number, string>();
 
   /** Caching policy of each device seen (wire/constants.ts: Policy). */
   readonly policies = new Map<number, number>();
 
+  readonly record: SessionRecord;
+  readonly #names: NameHeap;
   #used = 1;
   #free = NONE;
   /** Nodes alive. */
   count = 0;
+
+  /** Throws DamagedRecord where the record has rows that cannot be, Error where it has no room. */
+  constructor(record = SessionRecord.anonymous()) {
+    this.record = record;
+    this.#names = new NameHeap(record);
+    const rows = record.rows(HEADER.nodeRows);
+    if (rows === 0) {
+      if (!this.#grow(ROWS_AT_FIRST)) throw new Error("Cannot make room for nodes");
+    } else {
+      this.#bind(rows);
+      this.#restore();
+    }
+  }
 
   /** Row of the node `high:low`, or -1 when there is no such node. */
   row(high: number, low: number): number {
@@ -99,7 +128,17 @@ export class NodeTable {
   /** Whether the directory of a row's hint is still the one it was. */
   parentAlive(row: number): boolean {
     const parent = this.parent[row] as number;
-    return parent !== NONE && this.row(this.parentReuse[row] as number, parent) === parent;
+    return parent > 0 && this.row(this.parentReuse[row] as number, parent) === parent;
+  }
+
+  /** Name of a row's hint, a byte a character. */
+  nameOf(row: number): string {
+    return this.#names.text(this.#name[row] as number);
+  }
+
+  /** The same as the address of a string, good until the row changes. */
+  nameAddress(row: number): number {
+    return this.#names.address(this.#name[row] as number);
   }
 
   /** Row with this identity, or -1. */
@@ -125,15 +164,26 @@ export class NodeTable {
    * hint set to `name` in `parent`. Returns -1 when the table is full.
    */
   intern(id: Identity, parent: number, name: string): number {
-    let row = this.find(id);
-    if (row === NONE) {
-      row = this.#take();
-      if (row === NONE) return NONE;
-      this.#insert(row, id);
-      this.madeWith[row] = this.policies.get(id.device) ?? 0;
+    const known = this.find(id);
+    if (known !== NONE) {
+      this.lookups[known] = (this.lookups[known] as number) + 1;
+      this.setHint(known, parent, name);
+      return known;
     }
-    this.lookups[row] = (this.lookups[row] as number) + 1;
-    this.setHint(row, parent, name);
+    const at = this.#names.add(name);
+    const row = at === NONE ? NONE : this.#take();
+    if (row === NONE) {
+      if (at !== NONE) this.#names.free(at);
+      return NONE;
+    }
+    this.#identify(row, id);
+    this.#name[row] = at;
+    this.parent[row] = parent;
+    this.parentReuse[row] = parent === NONE ? 0 : this.high(parent);
+    this.madeWith[row] = this.policies.get(id.device) ?? 0;
+    this.lookups[row] = 1;
+    this.#link(row);
+    this.count++;
     return row;
   }
 
@@ -141,7 +191,14 @@ export class NodeTable {
   setHint(row: number, parent: number, name: string): void {
     this.parent[row] = parent;
     this.parentReuse[row] = parent === NONE ? 0 : this.high(parent);
-    this.names[row] = name;
+    const at = this.#name[row] as number;
+    if (this.#names.is(at, name)) return;
+    // A new place first: a name in use is never half of one and half of another.
+    const next = this.#names.add(name);
+    this.#name[row] = Math.max(next, 0);
+    // Without room for its name it cannot be reached by it.
+    if (next === NONE) this.parent[row] = NONE;
+    this.#names.free(at);
   }
 
   /**
@@ -156,18 +213,32 @@ export class NodeTable {
 
   /** Removes a row whose lookups are all forgotten. */
   drop(row: number): void {
-    this.#unlink(row);
-    this.reuse[row] = ((this.reuse[row] as number) + 1) & REUSE_MASK;
     this.lookups[row] = 0;
-    this.parent[row] = NONE;
-    this.names[row] = "";
-    this.seenTime[row] = 0;
-    this.seenTimeNs[row] = 0;
-    this.seenSize[row] = 0;
+    this.#unlink(row);
+    const at = this.#name[row] as number;
+    this.#clear(row);
+    this.#names.free(at);
     this.fileHandles.delete(row);
     this.#next[row] = this.#free;
     this.#free = row;
     this.count--;
+  }
+
+  /** Lets go of the record's memory; the table is of no use afterwards. */
+  close(): void {
+    this.#names.close();
+    this.#used = 1;
+    this.#bind(0);
+  }
+
+  /** A row in use no more: another number, nothing remembered. */
+  #clear(row: number): void {
+    this.reuse[row] = ((this.reuse[row] as number) + 1) & REUSE_MASK;
+    this.parent[row] = NONE;
+    this.#name[row] = 0;
+    this.seenTime[row] = 0;
+    this.seenTimeNs[row] = 0;
+    this.seenSize[row] = 0;
   }
 
   #bucket(inoLow: number, device: number): number {
@@ -177,16 +248,18 @@ export class NodeTable {
     );
   }
 
-  #insert(row: number, id: Identity): void {
+  #identify(row: number, id: Identity): void {
     this.device[row] = id.device;
     this.inoHigh[row] = id.inoHigh;
     this.inoLow[row] = id.inoLow;
     this.birth[row] = id.birth;
     this.birthNs[row] = id.birthNs;
-    const bucket = this.#bucket(id.inoLow, id.device);
+  }
+
+  #link(row: number): void {
+    const bucket = this.#bucket(this.inoLow[row] as number, this.device[row] as number);
     this.#next[row] = this.#buckets[bucket] as number;
     this.#buckets[bucket] = row;
-    this.count++;
   }
 
   #unlink(row: number): void {
@@ -206,46 +279,105 @@ export class NodeTable {
       this.#free = this.#next[row] as number;
       return row;
     }
-    if (this.#used >= NODES_MAX) return NONE;
-    if (this.#used === this.reuse.length) this.#grow(this.reuse.length * 2);
-    this.names.push("");
+    const rows = this.reuse.length;
+    if (this.#used === rows) {
+      const step = Math.min(rows, Math.max(STEP, rows >>> 2));
+      if (rows >= NODES_MAX || !this.#grow(Math.min(rows + step, NODES_MAX))) return NONE;
+    }
     return this.#used++;
   }
 
-  #grow(rows: number): void {
-    this.reuse = grown(this.reuse, rows);
-    this.lookups = grown(this.lookups, rows);
-    this.device = grown(this.device, rows);
-    this.inoHigh = grown(this.inoHigh, rows);
-    this.inoLow = grown(this.inoLow, rows);
-    this.birth = grown(this.birth, rows);
-    this.birthNs = grown(this.birthNs, rows);
-    this.parent = grown(this.parent, rows, NONE);
-    this.parentReuse = grown(this.parentReuse, rows);
-    this.madeWith = grown(this.madeWith, rows);
-    this.fd = grown(this.fd, rows, NONE);
-    this.cacheSlot = grown(this.cacheSlot, rows, NONE);
-    this.handle = grown(this.handle, rows, NONE);
-    this.seenTime = grown(this.seenTime, rows);
-    this.seenTimeNs = grown(this.seenTimeNs, rows);
-    this.seenSize = grown(this.seenSize, rows);
-    this.toldTime = grown(this.toldTime, rows);
-    this.toldTimeNs = grown(this.toldTimeNs, rows);
-    this.toldSize = grown(this.toldSize, rows);
-    this.#next = grown(this.#next, rows, NONE);
-    this.#rehash(rows);
+  /** False when the record has no room for so many. */
+  #grow(rows: number): boolean {
+    if (this.record.grow(HEADER.nodeRows, rows) < 0) return false;
+    const before = this.#buckets;
+    this.#bind(rows);
+    for (const first of before) {
+      for (let row = first; row !== NONE; ) {
+        const next = this.#next[row] as number;
+        this.#link(row);
+        row = next;
+      }
+    }
+    return true;
   }
 
-  #rehash(buckets: number): void {
-    const alive: number[] = [];
-    for (const first of this.#buckets) {
-      for (let row = first; row !== NONE; row = this.#next[row] as number) alive.push(row);
+  #bind(rows: number): void {
+    const { record } = this;
+    this.reuse = record.u32(NODE.reuse, rows);
+    this.lookups = record.u32(NODE.lookups, rows);
+    this.device = record.u32(NODE.device, rows);
+    this.inoHigh = record.u32(NODE.inoHigh, rows);
+    this.inoLow = record.u32(NODE.inoLow, rows);
+    this.birth = record.u32(NODE.birth, rows);
+    this.birthNs = record.u32(NODE.birthNs, rows);
+    this.parent = record.i32(NODE.parent, rows);
+    this.parentReuse = record.u32(NODE.parentReuse, rows);
+    this.#name = record.u32(NODE.name, rows);
+    this.madeWith = record.u32(NODE.madeWith, rows);
+    this.seenTime = record.u32(NODE.seenTime, rows);
+    this.seenTimeNs = record.u32(NODE.seenTimeNs, rows);
+    this.seenSize = record.u32(NODE.seenSize, rows);
+    this.toldTime = record.u32(NODE.toldTime, rows);
+    this.toldTimeNs = record.u32(NODE.toldTimeNs, rows);
+    this.toldSize = record.u32(NODE.toldSize, rows);
+    if (rows === 0) return;
+    this.fd = grown(this.fd, rows);
+    this.cacheSlot = grown(this.cacheSlot, rows);
+    this.handle = grown(this.handle, rows);
+    this.#next = grown(this.#next, rows);
+    // A power of two, which `#bucket` relies on.
+    this.#buckets = new Int32Array(2 ** Math.ceil(Math.log2(rows))).fill(NONE);
+  }
+
+  /** Takes over the rows that another process left. */
+  #restore(): void {
+    const rows = this.reuse.length;
+    const held = this.#heldRows(rows);
+    const names: number[] = [];
+    for (let row = 1; row < rows; row++) {
+      if ((this.lookups[row] as number) > 0 || held[row] === 1) {
+        this.#check(row);
+        this.#used = row + 1;
+        this.count++;
+        this.#link(row);
+        if (this.#name[row] !== 0) names.push(this.#name[row] as number);
+      } else if (this.#wasUsed(row)) {
+        this.#used = row + 1;
+      }
     }
-    this.#buckets = new Int32Array(buckets).fill(NONE);
-    for (const row of alive) {
-      const bucket = this.#bucket(this.inoLow[row] as number, this.device[row] as number);
-      this.#next[row] = this.#buckets[bucket] as number;
-      this.#buckets[bucket] = row;
+    for (let row = this.#used - 1; row > 0; row--) {
+      if ((this.lookups[row] as number) > 0 || held[row] === 1) continue;
+      this.#clear(row);
+      this.#next[row] = this.#free;
+      this.#free = row;
     }
+    this.#names.restore(names);
+  }
+
+  /** Rows that the record's handles are open on. */
+  #heldRows(rows: number): Uint8Array {
+    const held = new Uint8Array(rows);
+    const handles = this.record.rows(HEADER.handleRows);
+    const state = this.record.u8(HANDLE.state, handles);
+    const node = this.record.i32(HANDLE.node, handles);
+    for (let handle = 1; handle < handles; handle++) {
+      if (state[handle] !== 0) held[node[handle] as number] = 1;
+    }
+    return held;
+  }
+
+  #check(row: number): void {
+    const sound =
+      this.#wasUsed(row) &&
+      (this.reuse[row] as number) <= REUSE_MASK &&
+      (this.madeWith[row] as number) < POLICIES &&
+      (this.parent[row] as number) < this.reuse.length;
+    if (!sound) throw new DamagedRecord(`node ${row} is none`);
+  }
+
+  /** Whether the row ever was an inode: one has a number or a device. */
+  #wasUsed(row: number): boolean {
+    return this.inoLow[row] !== 0 || this.inoHigh[row] !== 0 || this.device[row] !== 0;
   }
 }

@@ -4,27 +4,17 @@
  * followed, so nothing outside the export can be reached (DESIGN §5).
  */
 
-import { PathBuffer } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
-import { HANDLE, MAX_HANDLE_SZ, nameToHandleAt, openByHandleAt } from "../sys/handle.ts";
+import { HANDLE, MAX_HANDLE_SZ, nameToHandleAt } from "../sys/handle.ts";
 import { allocate } from "../sys/memory.ts";
-import {
-  AT_EMPTY_PATH,
-  close,
-  O_CLOEXEC,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_PATH,
-  O_RDONLY,
-  openat,
-} from "../sys/open.ts";
+import { AT_EMPTY_PATH, close, O_CLOEXEC, O_NOFOLLOW, O_PATH, openat } from "../sys/open.ts";
 import { FileType, Policy, ROOT_NODE } from "../wire/constants.ts";
 import type { Writer } from "../wire/writer.ts";
 import type { HandleTable } from "./handles.ts";
+import { MountFds } from "./mountfds.ts";
 import type { NodeTable } from "./nodes.ts";
 import { policyOfFileSystem } from "./policy.ts";
 import {
-  CURRENT_DIRECTORY,
   ctimeLow,
   ctimeNs,
   device,
@@ -46,7 +36,6 @@ export const CACHED_FDS_MAX = 4096;
 const DEPTH_MAX = 128;
 const NONE = -1;
 
-const paths = new PathBuffer(2);
 const handleRegion = allocate(8 + MAX_HANDLE_SZ);
 const procBuffer = allocate(64);
 const PROC_PREFIX = "/proc/self/fd/";
@@ -73,11 +62,13 @@ export class Reach {
   /** Rows whose descriptors are in use and must not be evicted, or -1. */
   #pinned = NONE;
   #pinnedToo = NONE;
-  /** A directory descriptor per device, which open_by_handle_at(2) asks for. */
-  readonly #mounts = new Map<number, number>();
+  readonly #mounts = new MountFds();
   readonly #watcher: Watcher;
 
-  /** `rootFd` is an O_PATH descriptor of the export's root, owned from now on. */
+  /**
+   * `rootFd` is an O_PATH descriptor of the export's root, owned from now on.
+   * Throws when the table comes from a record whose root is another inode.
+   */
   constructor(nodes: NodeTable, handles: HandleTable, rootFd: number, watcher: Watcher) {
     this.#nodes = nodes;
     this.#handles = handles;
@@ -87,12 +78,12 @@ export class Reach {
     statFd(rootFd);
     const id = identify();
     this.device = id.device;
-    const row = nodes.intern(id, NONE, "");
+    if (nodes.count === 0) nodes.intern(id, NONE, "");
+    if (nodes.find(id) !== ROOT_NODE) throw new Error("the directory exported there is another");
     // The root's number is fixed; its policy goes with the answer to ATTACH.
-    nodes.madeWith[row] = 0;
-    if (row !== ROOT_NODE) throw new Error("Root of an export must be its first node");
-    nodes.fd[row] = rootFd;
-    this.#rememberMount(rootFd, id.device);
+    nodes.madeWith[ROOT_NODE] = 0;
+    nodes.fd[ROOT_NODE] = rootFd;
+    this.#mounts.remember(rootFd, id.device);
   }
 
   /**
@@ -108,7 +99,8 @@ export class Reach {
       return cached;
     }
     const handle = nodes.handle[row] as number;
-    if (handle >= 0) return this.#handles.fd[handle] as number;
+    const opened = handle < 0 ? NONE : (this.#handles.fd[handle] as number);
+    if (opened >= 0) return opened;
     const fd = this.#open(row, depth);
     if (fd >= 0) this.#cache(row, fd);
     return fd;
@@ -127,10 +119,10 @@ export class Reach {
   /** Describes the inode of `row` into the status buffer; 0 or -errno. */
   stat(row: number): number {
     const nodes = this.#nodes;
-    if ((nodes.fd[row] as number) < 0 && (nodes.handle[row] as number) < 0) {
+    if (!this.#isOpen(row)) {
       const parent = this.#hintDirectory(row, 0);
       if (parent >= 0) {
-        const result = statName(parent, paths.putLatin1(0, nodes.names[row] as string));
+        const result = statName(parent, nodes.nameAddress(row));
         if (result === 0 && nodes.matches(row, identify())) return 0;
       }
     }
@@ -144,10 +136,10 @@ export class Reach {
    */
   open(row: number, flags: number): number {
     const nodes = this.#nodes;
-    if ((nodes.fd[row] as number) < 0 && (nodes.handle[row] as number) < 0) {
+    if (!this.#isOpen(row)) {
       const parent = this.#hintDirectory(row, 0);
       if (parent >= 0) {
-        const name = paths.putLatin1(0, nodes.names[row] as string);
+        const name = nodes.nameAddress(row);
         const fd = openat(parent, name, flags | O_NOFOLLOW | O_CLOEXEC, 0);
         if (fd >= 0) {
           if (statFd(fd) === 0 && nodes.matches(row, identify())) return fd;
@@ -160,6 +152,38 @@ export class Reach {
     const opened = openat(-1, procPath(fd), flags | O_CLOEXEC, 0);
     if (opened >= 0) statFd(opened);
     return opened;
+  }
+
+  /**
+   * Opens the inode of `row` like `open`, in a process that has nothing open yet:
+   * by its file handle at the address `fileHandle`, unless that is 0.
+   */
+  reopen(row: number, fileHandle: number, flags: number): number {
+    const dev = this.#nodes.device[row] as number;
+    if (fileHandle === 0) return this.open(row, flags);
+    if (!this.#mounts.has(dev)) this.#findMount(row, dev);
+    const fd = this.#mounts.open(dev, fileHandle, flags | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return this.open(row, flags);
+    if (statFd(fd) === 0 && this.#nodes.matches(row, identify())) return fd;
+    close(fd);
+    return -E.ESTALE;
+  }
+
+  /** Has a descriptor of the file system of `row`, by the directory of its hint. */
+  #findMount(row: number, dev: number): void {
+    const parent = this.#hintDirectory(row, 0);
+    if (parent < 0) return;
+    if (this.#nodes.device[this.#nodes.parent[row] as number] !== dev) return;
+    this.#mounts.remember(parent, dev);
+  }
+
+  /** Whether a descriptor of `row` is at hand: the first handle is of no use if none is. */
+  #isOpen(row: number): boolean {
+    const handle = this.#nodes.handle[row] as number;
+    return (
+      (this.#nodes.fd[row] as number) >= 0 ||
+      (handle >= 0 && (this.#handles.fd[handle] as number) >= 0)
+    );
   }
 
   /** Writes the attributes of `row`, which was described last. */
@@ -210,8 +234,7 @@ export class Reach {
       if ((this.#ring[slot] as number) >= 0) this.#evict(slot, false);
     }
     this.release(ROOT_NODE);
-    for (const fd of this.#mounts.values()) close(fd);
-    this.#mounts.clear();
+    this.#mounts.close();
   }
 
   /** Descriptor of the directory of a row's hint, or -ESTALE. */
@@ -224,16 +247,14 @@ export class Reach {
     const nodes = this.#nodes;
     const fileHandle = nodes.fileHandles.get(row);
     if (fileHandle !== undefined) {
-      const mount = this.#mounts.get(nodes.device[row] as number);
-      if (mount !== undefined) {
-        handleRegion.bytes.latin1Write(fileHandle, 0);
-        const fd = openByHandleAt(mount, handleRegion.address, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-        if (fd >= 0) return fd;
-      }
+      handleRegion.bytes.latin1Write(fileHandle, 0);
+      const flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+      const fd = this.#mounts.open(nodes.device[row] as number, handleRegion.address, flags);
+      if (fd >= 0) return fd;
     }
     const parent = this.#hintDirectory(row, depth);
     if (parent < 0) return -E.ESTALE;
-    const name = paths.putLatin1(0, nodes.names[row] as string);
+    const name = nodes.nameAddress(row);
     const fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0) return fd === -E.EMFILE || fd === -E.ENFILE || fd === -E.ENOMEM ? fd : -E.ESTALE;
     if (statFd(fd) === 0 && nodes.matches(row, identify())) return fd;
@@ -280,13 +301,7 @@ export class Reach {
     const length = HANDLE.data + view.getUint32(HANDLE.bytes, true);
     this.#nodes.fileHandles.set(row, bytes.latin1Slice(0, length));
     if (statFd(fd) === 0 && (mode() & FileType.MASK) === FileType.DIRECTORY) {
-      this.#rememberMount(fd, this.#nodes.device[row] as number);
+      this.#mounts.remember(fd, this.#nodes.device[row] as number);
     }
-  }
-
-  #rememberMount(directory: number, device: number): void {
-    if (this.#mounts.has(device)) return;
-    const fd = openat(directory, CURRENT_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    if (fd >= 0) this.#mounts.set(device, fd);
   }
 }

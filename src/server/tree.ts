@@ -4,6 +4,7 @@ import { HandleTable } from "./handles.ts";
 import { LockTable } from "./locks.ts";
 import { NodeTable } from "./nodes.ts";
 import { Reach } from "./reach.ts";
+import { SessionRecord } from "./record/record.ts";
 import { type Connected, Watched } from "./watched.ts";
 import type { Watcher } from "./watcher.ts";
 
@@ -15,9 +16,11 @@ export interface Directory {
 }
 
 export class Tree {
-  readonly nodes = new NodeTable();
-  readonly handles = new HandleTable(this.nodes);
-  readonly locks = new LockTable();
+  /** Where the tables are. */
+  readonly record: SessionRecord;
+  readonly nodes: NodeTable;
+  readonly handles: HandleTable;
+  readonly locks: LockTable;
   readonly directories = new Map<number, Directory>();
   readonly reach: Reach;
   readonly readOnly: boolean;
@@ -27,14 +30,23 @@ export class Tree {
   readonly watched: Watched;
   readonly #watcher: Watcher;
 
-  /** `rootFd`: an O_PATH descriptor of the root, owned from now on. */
+  /**
+   * `rootFd`: an O_PATH descriptor of the root, owned from now on. A record that
+   * another process left gives its tables, and nothing of them is open yet
+   * (recovery.ts); throws when it is damaged or of another root.
+   */
   constructor(
     rootFd: number,
     path: string,
     readOnly: boolean,
     watcher: Watcher,
     session: Connected,
+    record = SessionRecord.anonymous(),
   ) {
+    this.record = record;
+    this.nodes = new NodeTable(record);
+    this.handles = new HandleTable(this.nodes);
+    this.locks = new LockTable(record);
     this.reach = new Reach(this.nodes, this.handles, rootFd, watcher);
     this.watched = new Watched(this, session);
     this.#watcher = watcher;
@@ -60,6 +72,7 @@ export class Tree {
     if (idle && (this.nodes.lookups[row] as number) === 0) this.#drop(row);
   }
 
+  /** The session has ended: closes all, and its record is no more. */
   close(): void {
     this.#watcher.remove(this.watched);
     for (const directory of this.directories.values()) close(directory.fd);
@@ -67,6 +80,9 @@ export class Tree {
     this.locks.close();
     this.handles.close();
     this.reach.close();
+    this.nodes.close();
+    this.record.remove();
+    this.record.close();
   }
 
   #drop(row: number): void {

@@ -102,8 +102,7 @@ export class Watched implements Watching {
       this.#resyncRow = row + 1;
       if ((nodes.lookups[row] as number) === 0) continue;
       this.#sendChanged(row, true);
-      if (nodes.parentAlive(row))
-        this.#sendName(nodes.parent[row] as number, nodes.names[row] as string);
+      if (nodes.parentAlive(row)) this.#sendName(nodes.parent[row] as number, nodes.nameOf(row));
     }
   }
 

@@ -37,6 +37,11 @@ export interface Region {
 export function allocate(size: number): Region {
   const address = Number(c.mmap(0, size, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
   if (address === -1) throw new Error(`Cannot map ${size} bytes of memory: errno ${errno()}`);
+  return regionAt(address, size);
+}
+
+/** The region at `address`, which is mapped already and stays so while it is used. */
+export function regionAt(address: number, size: number): Region {
   const buffer = toArrayBuffer(address as Pointer, 0, size);
   return {
     address,

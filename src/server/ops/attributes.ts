@@ -48,7 +48,9 @@ function describe(session: Session): number {
   if (node < 0) return E.ESTALE;
   if (handle < 0) return E.EBADF;
   const { handles, reach } = session.attached;
-  return handle > 0 ? -statFd(handles.fd[handle] as number) : -reach.stat(node);
+  if (handle === 0) return -reach.stat(node);
+  const fd = handles.fd[handle] as number;
+  return fd < 0 ? -fd : -statFd(fd);
 }
 
 /** `[node, handle or 0]` → attributes */
@@ -139,7 +141,7 @@ export function setattr(session: Session): number {
   const { handles, reach, readOnly } = session.attached;
   if (readOnly) return E.EROFS;
   const handleFd = handle > 0 ? (handles.fd[handle] as number) : -1;
-  const fd = handleFd >= 0 ? handleFd : reach.fd(node);
+  const fd = handle > 0 ? handleFd : reach.fd(node);
   if (fd < 0) return -fd;
   // A change of the client's own leaves its cached data as true as it was.
   const known = statFd(fd) === 0 && isRemembered(session.attached, node);

@@ -26,6 +26,7 @@ export function read(session: Session): number {
   if (size > PAYLOAD_MAX) throw new ProtocolError(`READ of ${size} bytes`);
   const { handles } = session.attached;
   const fd = handles.fd[handle] as number;
+  if (fd < 0) return -fd;
   const { transport } = session;
   const sendable = ((handles.flags[handle] as number) & HandleFlag.SENDABLE) !== 0;
   if (size >= SENDFILE_MIN && sendable && filesCanBeSent() && statFd(fd) === 0) {
@@ -58,6 +59,7 @@ export function write(session: Session): number {
   if (handle <= 0) return E.EBADF;
   const { handles } = session.attached;
   const fd = handles.fd[handle] as number;
+  if (fd < 0) return -fd;
   const { payloadAddress, payloadLength } = session.transport;
   const kill = (flags & WriteFlag.KILL_SUIDGID) !== 0;
   const handleFlags = handles.flags[handle] as number;
@@ -117,6 +119,7 @@ export function fsyncOp(session: Session): number {
   session.reader.finish();
   if (handle <= 0) return E.EBADF;
   const fd = session.attached.handles.fd[handle] as number;
+  if (fd < 0) return -fd;
   session.services.calls.start(session, dataOnly ? SYS.fdatasync : SYS.fsync, [fd], {
     handle,
     done: (result) => finishSync(session, result),
@@ -134,9 +137,10 @@ export function fallocateOp(session: Session): number {
   session.reader.finish();
   if (handle <= 0) return E.EBADF;
   const { handles } = session.attached;
+  const fd = handles.fd[handle] as number;
+  if (fd < 0) return -fd;
   if (kill) strip(session, handle);
   handles.flags[handle] = (handles.flags[handle] as number) | HandleFlag.WROTE;
-  const fd = handles.fd[handle] as number;
   session.services.calls.start(session, SYS.fallocate, [fd, mode, offset, length], {
     handle,
     done: (result) => finishSync(session, result),
@@ -155,13 +159,14 @@ export function copyRange(session: Session): number {
   session.reader.finish();
   if (from <= 0 || to <= 0) return E.EBADF;
   const { handles } = session.attached;
+  const fds = [handles.fd[from] as number, handles.fd[to] as number] as const;
+  if (fds[0] < 0 || fds[1] < 0) return -Math.min(...fds);
   if (kill) strip(session, to);
   handles.flags[to] = (handles.flags[to] as number) | HandleFlag.WROTE;
   // The call reads both offsets from memory that must outlive this request.
   const offsets = allocate(16);
   put64(offsets.view, 0, fromOffset);
   put64(offsets.view, 8, toOffset);
-  const fds = [handles.fd[from] as number, handles.fd[to] as number] as const;
   session.services.calls.start(
     session,
     SYS.copy_file_range,
@@ -199,7 +204,9 @@ export function seek(session: Session): number {
   session.reader.finish();
   if (handle <= 0) return E.EBADF;
   if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return E.EINVAL;
-  const result = lseek(session.attached.handles.fd[handle] as number, offset, whence);
+  const fd = session.attached.handles.fd[handle] as number;
+  if (fd < 0) return -fd;
+  const result = lseek(fd, offset, whence);
   if (result < 0) return -result;
   session.reply(1).uint(result);
   session.send();

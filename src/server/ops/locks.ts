@@ -5,7 +5,6 @@ import {
   F_OFD_GETLK,
   F_OFD_SETLK,
   F_OFD_SETLKW,
-  F_RDLCK,
   F_UNLCK,
   F_WRLCK,
   FLOCK,
@@ -17,34 +16,25 @@ import {
   LOCK_SH,
   LOCK_UN,
 } from "../../sys/lock.ts";
-import { allocate, type Region } from "../../sys/memory.ts";
+import { allocate } from "../../sys/memory.ts";
 import { O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_RDWR } from "../../sys/open.ts";
 import { FileType, Lock } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
-import { type LockFile, LockTable, withRange } from "../locks.ts";
+import { NO_ROW } from "../lockrows.ts";
+import { type LockFile, LockTable } from "../locks.ts";
+import { END_OF_FILE, putFlock, type Range } from "../ofdlock.ts";
 import { LATER, type Session } from "../session.ts";
 import { mode } from "../status.ts";
 import { finishSync } from "./attributes.ts";
 
-/** fs.h: OFFSET_MAX, the end of a lock that reaches to the end of the file. */
-const END_OF_FILE = 0x7fff_ffff_ffff_ffffn;
-const TYPES = [F_RDLCK, F_WRLCK, F_UNLCK] as const;
-
 const scratch = allocate(FLOCK_STRUCT_SIZE);
-
-/** A lock as asked for: 64-bit bounds are exact, the numbers for the table are not. */
-interface Wanted {
-  type: number;
-  start: bigint;
-  end: bigint;
-}
 
 function big(session: Session): bigint {
   session.reader.uint64();
   return (BigInt(session.reader.high) << 32n) | BigInt(session.reader.low);
 }
 
-function readWanted(session: Session): Wanted {
+function readRange(session: Session): Range {
   const type = session.reader.uint32();
   const start = big(session);
   const end = big(session);
@@ -55,19 +45,15 @@ function readWanted(session: Session): Wanted {
   return { type, start, end };
 }
 
-function putFlock(region: Region, wanted: Wanted): void {
-  const length = wanted.end === END_OF_FILE ? 0n : wanted.end - wanted.start + 1n;
-  region.view.setInt16(FLOCK.type, TYPES[wanted.type] as number, true);
-  region.view.setInt16(FLOCK.whence, 0, true);
-  region.view.setBigInt64(FLOCK.start, wanted.start, true);
-  region.view.setBigInt64(FLOCK.len, length, true);
-  region.view.setInt32(FLOCK.pid, 0, true);
-}
+/** Who locks: the owner argument read last, a 64-bit number in halves. */
+const owner = { high: 0, low: 0 };
 
-/** Key of the owner argument here on `node`. */
+/** Reads the owner argument; its key on `node`. */
 function ownerKey(session: Session, node: number): string {
   session.reader.uint64();
-  return LockTable.key(node, session.reader.high, session.reader.low);
+  owner.high = session.reader.high;
+  owner.low = session.reader.low;
+  return LockTable.key(node, owner.high, owner.low);
 }
 
 /** The owner's open file description for `node`, made if need be; or an errno. */
@@ -75,7 +61,7 @@ function lockFile(session: Session, key: string, node: number, handle: number): 
   const { locks, reach } = session.attached;
   const known = locks.get(key);
   if (known !== undefined) {
-    if (handle > 0) known.handle = handle;
+    if (handle > 0) locks.through(known, handle);
     return known;
   }
   if (locks.full) return E.ENOLCK;
@@ -85,14 +71,14 @@ function lockFile(session: Session, key: string, node: number, handle: number): 
   if ((mode() & FileType.MASK) !== FileType.REGULAR) return E.EINVAL;
   let fd = reach.open(node, O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) fd = reach.open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  return fd < 0 ? -fd : locks.add(key, fd, node, handle);
+  return fd < 0 ? -fd : locks.add(node, owner.high, owner.low, fd, handle);
 }
 
 /** `[node, owner, type, start, end]` → type, start, end, pid of a conflicting lock */
 export function getlk(session: Session): number {
   const node = session.node();
   const key = ownerKey(session, node);
-  const wanted = readWanted(session);
+  const wanted = readRange(session);
   session.reader.finish();
   if (node < 0) return E.ESTALE;
   const { locks } = session.attached;
@@ -114,7 +100,7 @@ export function getlk(session: Session): number {
   w.uint64(Number(start >> 32n), Number(start & 0xffff_ffffn));
   w.uint64(Number(end >> 32n), Number(end & 0xffff_ffffn));
   // An OFD lock names no process: ours are in the table.
-  w.uint(pid > 0 ? pid : locks.holder(node, Number(start), Number(end)));
+  w.uint(pid > 0 ? pid : locks.holder(node, start, end));
   session.send();
   return 0;
 }
@@ -124,32 +110,33 @@ export function setlk(session: Session): number {
   const node = session.node();
   const handle = session.handle();
   const key = ownerKey(session, node);
-  const wanted = readWanted(session);
+  const wanted = readRange(session);
   const pid = session.reader.uint32();
   const wait = session.reader.uint() !== 0;
   session.reader.finish();
   if (node < 0) return E.ESTALE;
   if (handle <= 0) return E.EBADF;
-  const { locks } = session.attached;
+  const { handles, locks } = session.attached;
   if (wanted.type === Lock.UNLOCK && locks.get(key) === undefined) {
     finishSync(session, 0);
     return 0;
   }
+  const opened = handles.fd[handle] as number;
+  if (opened < 0 && wanted.type !== Lock.UNLOCK) return -opened;
   const file = lockFile(session, key, node, handle);
   if (typeof file === "number") return file;
+  // What frees everything takes no room, and must never fail.
+  const freesAll = wanted.type === Lock.UNLOCK && wanted.end === END_OF_FILE && wanted.start === 0n;
+  if (!freesAll && !locks.hasRoom(file)) {
+    if (file.ranges.length === 0 && file.waits === 0) locks.drop(key);
+    return E.ENOLCK;
+  }
   const finish = (result: number) => {
-    if (result === 0) {
-      const start = Number(wanted.start);
-      file.ranges = withRange(file.ranges, {
-        start,
-        end: Number(wanted.end),
-        type: wanted.type,
-        pid,
-      });
-    }
+    const kept = result !== 0 || locks.note(file, { ...wanted, pid, row: NO_ROW });
+    if (!kept) freeRange(file, wanted);
     const idle = file.ranges.length === 0 && file.waits === 0;
     if (idle && locks.get(key) === file) locks.drop(key);
-    finishSync(session, result);
+    finishSync(session, kept ? result : -E.ENOLCK);
   };
   putFlock(scratch, wanted);
   const result = fcntlLock(file.fd, F_OFD_SETLK, scratch.address);
@@ -160,17 +147,23 @@ export function setlk(session: Session): number {
   return waitForRange(session, file, wanted, finish);
 }
 
+/** Frees a range that the record had no room for after all. */
+function freeRange(file: LockFile, range: Range): void {
+  putFlock(scratch, { ...range, type: Lock.UNLOCK });
+  fcntlLock(file.fd, F_OFD_SETLK, scratch.address);
+}
+
 function waitForRange(
   session: Session,
   file: LockFile,
-  wanted: Wanted,
+  wanted: Range,
   finish: (result: number) => void,
 ): number {
   const { locks } = session.attached;
   const wish = {
     node: file.node,
-    start: Number(wanted.start),
-    end: Number(wanted.end),
+    start: wanted.start,
+    end: wanted.end,
     type: wanted.type,
   };
   if (locks.wouldDeadlock(file.owner, wish)) return E.EDEADLK;
@@ -202,16 +195,24 @@ export function flockOp(session: Session): number {
   if (handle <= 0) return E.EBADF;
   if (type > Lock.UNLOCK) throw new ProtocolError(`unknown lock type ${type}`);
   const op = type === Lock.READ ? LOCK_SH : type === Lock.WRITE ? LOCK_EX : LOCK_UN;
-  const fd = session.attached.handles.fd[handle] as number;
-  const result = flock(fd, op | LOCK_NB);
+  const { handles } = session.attached;
+  const fd = handles.fd[handle] as number;
+  if (fd < 0 && type !== Lock.UNLOCK) return -fd;
+  const finish = (outcome: number) => {
+    // One that has to wait for another type has lost what it had (flock(2)).
+    handles.flock[handle] = outcome === 0 && type !== Lock.UNLOCK ? type + 1 : 0;
+    finishSync(session, outcome);
+  };
+  const result = fd < 0 ? 0 : flock(fd, op | LOCK_NB);
   if (!wait || result !== -E.EAGAIN) {
-    finishSync(session, result);
+    finish(result);
     return 0;
   }
+  handles.flock[handle] = 0;
   const started = session.services.calls.startWait(session, SYS.flock, [fd, op], {
     attempt: () => flock(fd, op | LOCK_NB),
     handle,
-    done: (outcome) => finishSync(session, outcome),
+    done: finish,
   });
   return started ? LATER : E.ENOLCK;
 }

@@ -5,25 +5,18 @@ import { dropFsetid, raiseFsetid } from "../../sys/identity.ts";
 import { ftruncate, pread } from "../../sys/io.ts";
 import {
   close,
-  O_APPEND,
-  O_CLOEXEC,
   O_CREAT,
   O_EXCL,
-  O_NOATIME,
-  O_NOCTTY,
   O_NOFOLLOW,
   O_NONBLOCK,
-  O_RDONLY,
-  O_RDWR,
   O_TMPFILE,
-  O_WRONLY,
   openat,
 } from "../../sys/open.ts";
-import { FileType, OPEN_FLAGS_ALL, OpenFlag, OpenResult, Policy } from "../../wire/constants.ts";
-import { ProtocolError } from "../../wire/error.ts";
+import { FileType, OpenFlag, OpenResult, Policy } from "../../wire/constants.ts";
 import { asServer } from "../caller.ts";
 import { cacheResult, remember, wasSeen } from "../coherence.ts";
 import { HandleFlag } from "../handles.ts";
+import { hostFlags } from "../hostflags.ts";
 import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";
 import { identify, mode, size, statFd } from "../status.ts";
@@ -42,20 +35,6 @@ const PERMISSIONS = 0o7777;
 /** A whole file of at most this size travels with the answer to OPEN. */
 export const INLINE_DATA_MAX = 16 * 1024;
 const OPEN_RESULTS = 2;
-
-/**
- * The HOST's open flags for the wire's. O_DIRECT is the client's affair (its
- * buffers are aligned, ours are not), O_SYNC is done by calls after the write.
- */
-function hostFlags(flags: number): number {
-  if ((flags & ~OPEN_FLAGS_ALL) !== 0) throw new ProtocolError(`unknown open flags ${flags}`);
-  const writes = (flags & OpenFlag.WRITE) !== 0;
-  const reads = (flags & OpenFlag.READ) !== 0;
-  let host = writes ? (reads ? O_RDWR : O_WRONLY) : O_RDONLY;
-  if (flags & OpenFlag.APPEND) host |= O_APPEND;
-  if (flags & OpenFlag.NOATIME) host |= O_NOATIME;
-  return host | O_CLOEXEC | O_NOCTTY;
-}
 
 function handleFlags(tree: Tree, row: number, flags: number): number {
   let result = flags & OpenFlag.WRITE ? HandleFlag.WRITABLE : 0;
@@ -109,7 +88,7 @@ export function open(session: Session): number {
   const result = cacheResult(tree, row);
   remember(tree, row);
   const bytes = size();
-  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags));
+  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags), flags);
   if (handle < 0) {
     close(fd);
     return E.ENFILE;
@@ -138,7 +117,7 @@ function replyCreated(
   parent: number,
 ): number {
   const tree = session.attached;
-  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags));
+  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags), flags);
   if (handle < 0) {
     close(fd);
     return E.ENFILE;

@@ -46,6 +46,7 @@ export function poll(session: Session): number {
   session.reader.finish();
   if (handle <= 0) return E.EBADF;
   const fd = session.attached.handles.fd[handle] as number;
+  if (fd < 0) return -fd;
   const { polls } = session.services;
   const ready = polls.now(fd, events | ALWAYS);
   if (ready < 0) return -ready;
@@ -77,7 +78,10 @@ export function ioctl(session: Session): number {
   if (size > ((command >>> SIZE_SHIFT) & SIZE_MASK)) throw new ProtocolError("ioctl size is wrong");
   if (CHANGES.has(command) && session.attached.readOnly) return E.EROFS;
   const { handles, reach } = session.attached;
-  if (handle > 0) return run(session, handles.fd[handle] as number, command, size);
+  if (handle > 0) {
+    const opened = handles.fd[handle] as number;
+    return opened < 0 ? -opened : run(session, opened, command, size);
+  }
   const found = reach.stat(node);
   if (found < 0) return -found;
   // Opening a device may do who knows what.
