@@ -12,7 +12,7 @@ const UNIT_SHIFT = 8;
 const NS_PER_US = 1000;
 /** Numbers of one operation: count, errors, bytes, nanoseconds. */
 const FIELDS = 4;
-const GLOBALS = 16;
+const GLOBALS = 32;
 
 /** Numbers that are not about one operation, by place. */
 const Global = {
@@ -29,6 +29,12 @@ const Global = {
   WAITING: 10,
   /** Answers that the kernel would not take. */
   REFUSED: 11,
+  /** Sessions without a connection at the moment, and how often one was continued. */
+  DETACHED: 12,
+  RESUMES: 13,
+  CANCELS: 14,
+  /** Lookups taken back because their answer was lost. */
+  LOOKUPS_UNDONE: 15,
 } as const;
 
 /** One operation's figures, for people and programs. */
@@ -110,6 +116,12 @@ export class Counters {
 
   set replays(value: number) {
     this.#globals[Global.REPLAYS] = value;
+  }
+
+  /** One more of what is only ever counted up. */
+  count(name: "RESUMES" | "CANCELS" | "LOOKUPS_UNDONE"): void {
+    const at = Global[name];
+    this.#globals[at] = (this.#globals[at] as number) + 1;
   }
 
   /** Sets what a reactor has at the moment. */

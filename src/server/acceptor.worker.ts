@@ -6,7 +6,7 @@ import { E } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
 import { drainEventfd, POLLIN, PollSet } from "../sys/poll.ts";
 import { accept, peerCredentials, setBuffers, tuneTcp } from "../sys/socket.ts";
-import { SESSIONS_MAX } from "../wire/limits.ts";
+import { GREETERS_MAX, SESSIONS_MAX } from "../wire/limits.ts";
 import { LogBudget } from "./logbudget.ts";
 import { Mailbox } from "./mailbox.ts";
 
@@ -34,6 +34,9 @@ declare const self: {
 /** Socket buffers large enough for several bulk frames. */
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
 
+/** One for each session, and those that may be about to take one's place. */
+const CONNECTIONS_MAX = SESSIONS_MAX + GREETERS_MAX;
+
 /** How long to wait when there is no descriptor or memory for a connection. */
 const ACCEPT_PAUSE_MS = 50;
 
@@ -52,10 +55,10 @@ function refusal(fd: number, listener: Listener): string | undefined {
 
 function admit(fd: number, listener: Listener, mailboxes: Mailbox[]): void {
   const reason = refusal(fd, listener);
-  const loads = mailboxes.map((mailbox) => mailbox.sessions);
+  const loads = mailboxes.map((mailbox) => mailbox.connections);
   const total = loads.reduce((sum, n) => sum + n, 0);
-  if (reason !== undefined || total >= SESSIONS_MAX) {
-    const text = budget.admit(`Refused a client: ${reason ?? "too many sessions"}`);
+  if (reason !== undefined || total >= CONNECTIONS_MAX) {
+    const text = budget.admit(`Refused a client: ${reason ?? "too many connections"}`);
     if (text !== undefined) self.postMessage({ kind: "log", text });
     close(fd);
     return;
@@ -66,7 +69,7 @@ function admit(fd: number, listener: Listener, mailboxes: Mailbox[]): void {
   const reactor = loads.indexOf(least);
   if (!wanted.has(reactor)) self.postMessage({ kind: "wanted", reactor });
   wanted.add(reactor);
-  (mailboxes[reactor] as Mailbox).put(fd);
+  if (!(mailboxes[reactor] as Mailbox).put(fd)) close(fd);
 }
 
 function serve(data: AcceptorData): void {

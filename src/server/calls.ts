@@ -80,6 +80,8 @@ export class Calls {
   readonly #addThread: () => void;
   #taken = 0;
   #waiting = 0;
+  /** Calls that end by themselves and are not answered yet. */
+  underWay = 0;
   /** Jobs cancelled that have not ended yet. */
   #cancelling = 0;
   threads = 0;
@@ -91,6 +93,7 @@ export class Calls {
 
   /** Starts call `nr` for the request `session` is serving. */
   start(session: Session, nr: number, args: readonly number[], options: CallOptions): void {
+    this.underWay++;
     this.#submit(this.#job(session, [nr, ...args], options, undefined));
   }
 
@@ -251,7 +254,7 @@ export class Calls {
   /** Answers a job's request, later if its connection is congested. */
   #answer(job: Job): void {
     const { options, session } = job;
-    if (session.transport.congested && !session.transport.closed) {
+    if (session.transport.congested) {
       this.#unanswered.push(job);
       return;
     }
@@ -260,8 +263,10 @@ export class Calls {
     const handles = session.tree?.handles;
     if (options.handle !== undefined) handles?.unhold(options.handle);
     if (options.alsoHandle !== undefined) handles?.unhold(options.alsoHandle);
+    if (job.attempt === undefined) this.underWay--;
     job.resume();
-    if (!session.transport.closed) options.done(job.result);
+    // Without a connection the answer is kept, if it is one of those.
+    options.done(job.result);
   }
 
   #letGo(options: CallOptions): void {

@@ -11,10 +11,12 @@ import { eventfd, signalEventfd } from "../sys/poll.ts";
 import { raiseNoFileLimit } from "../sys/process.ts";
 import { listenTcp, listenUnix } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
+import { LEASE_MS } from "../wire/limits.ts";
 import type { AcceptorMessage, Listener } from "./acceptor.worker.ts";
 import { checkExports, type Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
-import type { ReactorMessage } from "./reactor.worker.ts";
+import type { ReactorData, ReactorMessage } from "./reactor.worker.ts";
+import { Registry } from "./registry.ts";
 
 /** Reactor threads at most; each serves the sessions that the others have no room for. */
 const REACTORS_MAX = 4;
@@ -31,6 +33,8 @@ export interface ServerOptions {
   /** User ids that may connect to unix sockets. */
   uids: number[];
   log: (level: "info" | "warn" | "error", text: string) => void;
+  /** How long a session outlives its connection; LEASE_MS unless given. */
+  leaseMs?: number;
 }
 
 /** What `qtfs info` shows of a server. */
@@ -53,7 +57,7 @@ interface ReactorThread {
 
 export interface ServerDaemon {
   snapshot(): ServerSnapshot;
-  /** Ends every connection and thread. */
+  /** Lets calls under way end, if they do so soon, then ends every connection and thread. */
   stop(): Promise<void>;
 }
 
@@ -91,6 +95,7 @@ class Daemon implements ServerDaemon {
   readonly #reactors: ReactorThread[];
   readonly #acceptor: Worker;
   readonly #stopFd = eventfd();
+  readonly #registry = new Registry();
 
   constructor(options: ServerOptions, listeners: Listener[]) {
     this.#options = options;
@@ -109,10 +114,7 @@ class Daemon implements ServerDaemon {
     this.#acceptor.onerror = (event) => this.#fault("acceptor", event);
     this.#acceptor.postMessage({
       listeners,
-      mailboxes: this.#reactors.map(({ mailbox }) => ({
-        shared: mailbox.shared,
-        wakeFd: mailbox.wakeFd,
-      })),
+      mailboxes: this.#mailboxes(),
       stopFd: this.#stopFd,
     });
   }
@@ -143,6 +145,10 @@ class Daemon implements ServerDaemon {
     }
   }
 
+  #mailboxes(): { shared: SharedArrayBuffer; wakeFd: number }[] {
+    return this.#reactors.map(({ mailbox: { shared, wakeFd } }) => ({ shared, wakeFd }));
+  }
+
   #wanted(index: number): void {
     const reactor = this.#reactors[index];
     if (reactor === undefined || reactor.worker !== undefined) return;
@@ -157,13 +163,16 @@ class Daemon implements ServerDaemon {
       };
     });
     worker.onerror = (event) => this.#fault(`reactor ${index}`, event);
-    worker.postMessage({
-      mailbox: reactor.mailbox.shared,
-      wakeFd: reactor.mailbox.wakeFd,
+    const data: ReactorData = {
+      index,
+      mailboxes: this.#mailboxes(),
+      registry: this.#registry.shared,
+      leaseMs: this.#options.leaseMs ?? LEASE_MS,
       counters: reactor.counters.shared,
       exports: this.#options.exports,
       facts: machineFacts(),
-    });
+    };
+    worker.postMessage(data);
   }
 
   #queues = new Map<ReactorThread, SharedArrayBuffer>();

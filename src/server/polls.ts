@@ -1,8 +1,6 @@
 /** Files that clients wait for: kept in the reactor's own poll set until ready. */
 import { PollSet } from "../sys/poll.ts";
-import { Kind } from "../wire/frame.ts";
 import { WAITS_MAX } from "../wire/limits.ts";
-import { Event } from "../wire/ops.ts";
 import type { Session } from "./session.ts";
 
 interface Watch {
@@ -56,7 +54,11 @@ export class Polls {
 
   /** Adds every watched file to the reactor's poll set. */
   addTo(set: PollSet): void {
-    for (const watch of this.#watches) watch.index = set.add(watch.fd, watch.events);
+    for (const watch of this.#watches) {
+      // Whoever has no connection is told when there is one again.
+      const away = watch.session.transport.closed;
+      watch.index = away ? -1 : set.add(watch.fd, watch.events);
+    }
   }
 
   /** Tells the clients what the reactor's poll has found ready. */
@@ -64,14 +66,10 @@ export class Polls {
     if (this.#watches.length === 0) return;
     this.#watches = this.#watches.filter((watch) => {
       const { session, handle } = watch;
-      if (session.transport.closed || !session.tree?.handles.has(handle)) return false;
+      if (!session.tree?.handles.has(handle)) return false;
       if (watch.index < 0 || set.revents(watch.index) === 0) return true;
-      if (session.transport.congested) return true;
-      const w = session.transport.begin(Kind.EVENT);
-      w.array(2);
-      w.uint(Event.POLL_READY);
-      w.uint64(watch.high, watch.low);
-      session.transport.end();
+      if (session.transport.closed || session.transport.congested) return true;
+      session.sendWakeup(watch.high, watch.low);
       session.transport.flush();
       return false;
     });

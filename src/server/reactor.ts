@@ -3,90 +3,87 @@
  * for more a while, then sleeps until there are any. It never waits for anything
  * else; what may take long is in its call threads.
  */
-import type { Counters } from "../info/counters.ts";
 import { Spin } from "../session/spin.ts";
-import { close } from "../sys/open.ts";
 import { drainEventfd, POLLIN, POLLOUT, PollSet } from "../sys/poll.ts";
-import { peerCredentials } from "../sys/socket.ts";
-import { SocketTransport } from "../transport/socket.ts";
+import type { SocketTransport } from "../transport/socket.ts";
 import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
-import { GREETERS_MAX, GREETING_TIMEOUT_MS, SESSIONS_MAX } from "../wire/limits.ts";
+import { GREETERS_MAX, SESSIONS_MAX } from "../wire/limits.ts";
 import { POLL_WAITS_MS } from "./calls.ts";
+import { refreshGauges } from "./gauges.ts";
+import { sayGoodbye } from "./greeting.ts";
 import { LogBudget } from "./logbudget.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { WATCHES_MAX } from "./polls.ts";
+import type { Registry } from "./registry.ts";
 import type { ReactorServices } from "./services.ts";
-import { Session } from "./session.ts";
+import { serve } from "./serving.ts";
+import { type Connected, Sessions } from "./sessions.ts";
+import { Strangers } from "./strangers.ts";
 
 /** How often gauges are refreshed and greetings checked while there is traffic. */
 const TIDY_MS = 500;
-/** Sessions that end before their memory is collected: the thread is never idle in JavaScript. */
-const COLLECT_AFTER = 64;
 /** How soon a cancelled call is interrupted again. */
 const INTERRUPT_MS = 10;
 /** How often changes are looked for while there is traffic; at once when there is none. */
 const TELL_MS = 1;
 /** How long changes gather after some were told. */
 const GATHER_MS = 5;
+/** How long calls under way may take to end when the server stops. */
+const STOP_MS = 5_000;
 const NS_PER_MS = 1e6;
-
-interface Seat {
-  readonly session: Session;
-  readonly transport: SocketTransport;
-  readonly sinceNs: number;
-  index: number;
-}
 
 export class Reactor {
   readonly #mailbox: Mailbox;
   readonly #services: ReactorServices;
-  readonly #counters: Counters;
-  readonly #polls = new PollSet(3 + SESSIONS_MAX + WATCHES_MAX);
+  readonly #sessions: Sessions;
+  readonly #strangers: Strangers;
+  readonly #polls = new PollSet(3 + SESSIONS_MAX + 2 * GREETERS_MAX + WATCHES_MAX);
   readonly #spin = new Spin();
   readonly #log: (budget: LogBudget, text: string) => void;
   /** What peers do wrong must not hide what this thread does. */
   readonly #ofPeers = new LogBudget();
   readonly #ofFaults = new LogBudget();
-  #seats: Seat[] = [];
-  #disposed = 0;
   #tidiedNs = 0;
-  /** Bytes of connections that have ended. */
-  #endedIn = 0;
-  #endedOut = 0;
   /** When changes were looked for last, and when there were any. */
   #lookedNs = 0;
   #toldNs = 0;
   #polledNs = 0;
   /** Whether anything has happened since the gauges were refreshed. */
   #gaugesOld = false;
-  /** Sessions whose calls had not ended when their connection did. */
-  #leaving: Session[] = [];
 
+  /** `index`: which of `mailboxes`, those of all reactors, is its own. */
   constructor(
-    mailbox: Mailbox,
+    index: number,
+    mailboxes: readonly Mailbox[],
+    registry: Registry,
     services: ReactorServices,
     log: (level: "info" | "warn", text: string) => void,
   ) {
-    this.#mailbox = mailbox;
+    this.#mailbox = mailboxes[index] as Mailbox;
     this.#services = services;
-    this.#counters = services.counters;
     this.#log = (budget, text) => {
       const line = budget.admit(text);
       if (line !== undefined) log("warn", line);
     };
+    const wake = (reactor: number) => mailboxes[reactor]?.wake();
+    this.#sessions = new Sessions(index, registry, services, wake);
+    this.#strangers = new Strangers(index, mailboxes, this.#sessions, (peer, error) =>
+      this.#report(peer, error),
+    );
   }
 
   /** Serves until told to stop. */
   run(): void {
     while (!this.#mailbox.stopping) {
-      let worked = this.#takeConnections();
-      for (let i = 0; i < this.#seats.length; i++) {
-        if (this.#serve(this.#seats[i] as Seat)) worked = true;
+      let worked = this.#strangers.take();
+      for (const seat of this.#sessions.connected) {
+        if (this.#serve(seat)) worked = true;
       }
       if (this.#services.calls.finish()) {
         worked = true;
-        for (const seat of this.#seats) this.#flush(seat);
+        for (const { connection } of this.#sessions.connected) flush(connection);
+        this.#sessions.disposeEnded();
       }
       if (worked) {
         this.#spin.worked();
@@ -94,68 +91,34 @@ export class Reactor {
       } else if (!this.#spin.again()) this.#look(this.#timeoutMs());
       this.#tidy();
     }
-    for (const seat of this.#seats) seat.session.end(Goodbye.SHUTDOWN, "server is stopping");
-    this.#reap();
-    this.#services.calls.stop();
-  }
-
-  #takeConnections(): boolean {
-    let any = false;
-    for (let fd = this.#mailbox.take(); fd >= 0; fd = this.#mailbox.take()) {
-      const who = peerCredentials(fd);
-      const known = typeof who !== "number" && who.pid > 0;
-      const peer = known
-        ? { description: `uid ${who.uid}, pid ${who.pid}`, uid: who.uid }
-        : { description: "a TCP client" };
-      if (this.#seats.filter((seat) => !seat.session.greeted).length >= GREETERS_MAX) {
-        this.#log(this.#ofPeers, `Refused ${peer.description}: too many clients that say nothing`);
-        close(fd);
-        this.#mailbox.ended();
-        continue;
-      }
-      const transport = new SocketTransport(fd, peer);
-      const session = new Session(transport, this.#services);
-      this.#seats.push({ session, transport, sinceNs: Bun.nanoseconds(), index: -1 });
-      any = true;
-    }
-    return any;
+    this.#finish();
   }
 
   /** Serves what one connection has; true if there was anything. */
-  #serve(seat: Seat): boolean {
-    const { session, transport } = seat;
-    if (transport.congested) return this.#flush(seat);
-    const got = transport.receive();
+  #serve({ session, connection }: Connected): boolean {
+    if (connection.congested) return flush(connection);
+    const got = connection.receive();
     try {
-      if (got > 0 || transport.hasMore) session.serve();
+      if (got > 0 || connection.hasMore) serve(session);
     } catch (error) {
-      this.#fault(seat, error);
+      this.#report(connection.peer.description, error);
+      const known = error instanceof ProtocolError;
+      const reason = known ? error.message : "the server had an internal error: see its log";
+      sayGoodbye(connection, Goodbye.PROTOCOL, reason);
     }
-    if (transport.pending) transport.flush();
+    if (connection.pending) connection.flush();
     return got !== 0;
   }
 
-  #flush(seat: Seat): boolean {
-    if (!seat.transport.pending) return false;
-    const before = seat.transport.bytesSent;
-    seat.transport.flush();
-    return seat.transport.bytesSent !== before || seat.transport.closed;
-  }
-
-  #fault(seat: Seat, error: unknown): void {
-    const { session, transport } = seat;
+  /** Logs why a connection is being closed. */
+  #report(peer: string, error: unknown): void {
+    this.#services.counters.protocolErrors++;
     if (error instanceof ProtocolError) {
-      const text = `Closed the connection of ${transport.peer.description}: ${error.message}`;
-      this.#log(this.#ofPeers, text);
-      session.end(Goodbye.PROTOCOL, error.message);
+      this.#log(this.#ofPeers, `Closed the connection of ${peer}: ${error.message}`);
       return;
     }
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#log(
-      this.#ofFaults,
-      `Closed the connection of ${transport.peer.description} after a fault: ${text}`,
-    );
-    session.end(Goodbye.PROTOCOL, "the server had an internal error: see its log");
+    this.#log(this.#ofFaults, `Closed the connection of ${peer} after a fault: ${text}`);
   }
 
   /** Waits at most `timeoutMs` for anything to do, and sees to polls and cancelled calls. */
@@ -163,15 +126,20 @@ export class Reactor {
     const polls = this.#polls;
     polls.clear();
     polls.add(this.#mailbox.wakeFd, POLLIN);
-    for (const seat of this.#seats) {
-      seat.index = polls.add(seat.transport.fd, seat.transport.pending ? POLLOUT : POLLIN);
+    for (const { connection } of this.#sessions.connected) {
+      polls.add(connection.fd, connection.pending ? POLLOUT : POLLIN);
     }
+    this.#strangers.addTo(polls);
     // After changes were told, more of them gather a while: the kernel merges the same ones.
     const gatherMs = GATHER_MS - (Bun.nanoseconds() - this.#toldNs) / NS_PER_MS;
     polls.add(gatherMs > 0 ? -1 : this.#services.watcher.fd, POLLIN);
     this.#services.polls.addTo(polls);
     polls.wait(gatherMs > 0 ? boundedBy(timeoutMs, Math.ceil(gatherMs)) : timeoutMs);
-    if (polls.revents(0) !== 0) drainEventfd(this.#mailbox.wakeFd);
+    if (polls.revents(0) !== 0) {
+      drainEventfd(this.#mailbox.wakeFd);
+      this.#sessions.dropEvicted();
+      this.#gaugesOld = true;
+    }
     this.#services.polls.deliver(polls);
     this.#tellChanges();
     if (this.#services.calls.cancelling) this.#services.calls.interruptAgain();
@@ -182,36 +150,43 @@ export class Reactor {
     const now = Bun.nanoseconds();
     this.#lookedNs = now;
     if (this.#services.watcher.deliver()) this.#toldNs = now;
-    for (const { session, transport } of this.#seats) {
+    for (const { session, connection } of this.#sessions.connected) {
       const watched = session.tree?.watched;
       if (watched?.waits) watched.flush();
-      if (transport.pending) transport.flush();
+      if (connection.pending) connection.flush();
     }
   }
 
   #timeoutMs(): number {
     if (this.#services.calls.polling) return POLL_WAITS_MS;
     if (this.#services.calls.cancelling) return INTERRUPT_MS;
-    const greeting = this.#seats.some((seat) => !seat.session.greeted);
-    return greeting || this.#gaugesOld || this.#leaving.length > 0 ? TIDY_MS : -1;
+    const { dueNs, leaving } = this.#sessions;
+    const idle = !this.#strangers.any && !this.#gaugesOld && !leaving;
+    const timeoutMs = idle ? -1 : TIDY_MS;
+    const dueMs = Math.max(0, Math.ceil((dueNs - Bun.nanoseconds()) / NS_PER_MS));
+    return dueMs === Number.POSITIVE_INFINITY ? timeoutMs : boundedBy(timeoutMs, dueMs);
   }
 
   #tidy(): void {
-    if (this.#seats.some((seat) => seat.transport.closed)) this.#reap();
+    if (this.#sessions.connected.some(({ connection }) => connection.closed)) this.#reap();
     const now = Bun.nanoseconds();
     if (now - this.#lookedNs > TELL_MS * NS_PER_MS) this.#tellChanges();
     this.#pollWaits(now);
+    if (now >= this.#sessions.dueNs) {
+      this.#sessions.expire(now);
+      this.#gaugesOld = true;
+    }
     if (now - this.#tidiedNs < TIDY_MS * NS_PER_MS) return;
     this.#tidiedNs = now;
-    if (this.#leaving.length > 0) this.#reap();
+    this.#sessions.disposeEnded();
     // A thread that never sleeps has to look after these all the same.
     if (this.#services.polls.size > 0 || this.#services.calls.cancelling) this.#look(0);
-    for (const seat of this.#seats) {
-      const age = now - seat.sinceNs;
-      if (!seat.session.greeted && age > GREETING_TIMEOUT_MS * NS_PER_MS) {
-        seat.session.end(Goodbye.PROTOCOL, "no HELLO in time");
-      }
-    }
+    this.#strangers.tidy(now);
+    this.#refreshGauges();
+  }
+
+  #reap(): void {
+    for (let ended = this.#sessions.reap(); ended > 0; ended--) this.#mailbox.ended();
     this.#refreshGauges();
   }
 
@@ -220,59 +195,47 @@ export class Reactor {
     const { calls } = this.#services;
     if (!calls.polling || now - this.#polledNs < POLL_WAITS_MS * NS_PER_MS) return;
     this.#polledNs = now;
-    if (calls.pollWaits()) for (const seat of this.#seats) this.#flush(seat);
-  }
-
-  /** Lets go of sessions whose connection is closed, once none of their calls runs. */
-  #reap(): void {
-    for (const seat of this.#seats) {
-      if (!seat.transport.closed) continue;
-      seat.session.cancelAll();
-      this.#endedIn += seat.transport.bytesReceived;
-      this.#endedOut += seat.transport.bytesSent;
-      this.#leaving.push(seat.session);
-      this.#mailbox.ended();
-    }
-    this.#seats = this.#seats.filter((seat) => !seat.transport.closed);
-    this.#leaving = this.#leaving.filter((session) => {
-      if (session.waiting > 0) return true;
-      session.dispose();
-      (session.transport as SocketTransport).release();
-      this.#disposed++;
-      return false;
-    });
-    this.#refreshGauges();
-    if (this.#disposed < COLLECT_AFTER) return;
-    this.#disposed = 0;
-    Bun.gc(true);
+    if (!calls.pollWaits()) return;
+    for (const { connection } of this.#sessions.connected) flush(connection);
   }
 
   #refreshGauges(): void {
     this.#gaugesOld = false;
-    const sum = (of: (seat: Seat) => number) => this.#seats.reduce((n, seat) => n + of(seat), 0);
-    const c = this.#counters;
-    c.gauge("SESSIONS", this.#seats.length);
-    c.gauge(
-      "NODES",
-      sum((s) => s.session.tree?.nodes.count ?? 0),
-    );
-    c.gauge(
-      "HANDLES",
-      sum((s) => s.session.tree?.handles.count ?? 0),
-    );
-    c.gauge(
-      "LOCKS",
-      sum((s) => s.session.tree?.locks.size ?? 0),
-    );
-    c.gauge(
-      "WAITING",
-      sum((s) => s.session.waiting),
-    );
-    c.gauge("BYTES_IN", this.#endedIn + sum((s) => s.transport.bytesReceived));
-    c.gauge("BYTES_OUT", this.#endedOut + sum((s) => s.transport.bytesSent));
-    c.gauge("WATCHES", this.#services.polls.size);
-    c.gauge("THREADS", this.#services.calls.threads);
+    refreshGauges(this.#services, this.#sessions);
   }
+
+  /** Lets calls that end by themselves come to their end, sends all answers, and says goodbye. */
+  #finish(): void {
+    const { calls } = this.#services;
+    const deadlineNs = Bun.nanoseconds() + STOP_MS * NS_PER_MS;
+    const polls = this.#polls;
+    while (true) {
+      calls.finish();
+      polls.clear();
+      polls.add(this.#mailbox.wakeFd, POLLIN);
+      for (const { connection } of this.#sessions.connected) {
+        if (connection.pending && !connection.flush()) polls.add(connection.fd, POLLOUT);
+      }
+      const pending = this.#sessions.connected.some(({ connection }) => connection.pending);
+      const leftMs = Math.ceil((deadlineNs - Bun.nanoseconds()) / NS_PER_MS);
+      if ((calls.underWay === 0 && !pending) || leftMs <= 0) break;
+      polls.wait(leftMs);
+      drainEventfd(this.#mailbox.wakeFd);
+    }
+    for (const { session, connection } of this.#sessions.connected) {
+      sayGoodbye(connection, Goodbye.SHUTDOWN, "server is stopping");
+      session.cancelAll();
+    }
+    calls.stop();
+  }
+}
+
+/** Sends what is pending; true if any of it left, or the connection turned out to be gone. */
+function flush(connection: SocketTransport): boolean {
+  if (!connection.pending) return false;
+  const before = connection.bytesSent;
+  connection.flush();
+  return connection.bytesSent !== before || connection.closed;
 }
 
 /** A poll timeout (-1: none) of at most `boundMs`. */

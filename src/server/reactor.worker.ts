@@ -6,13 +6,17 @@ import type { Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Polls } from "./polls.ts";
 import { Reactor } from "./reactor.ts";
+import { Registry } from "./registry.ts";
 import { enterOwnUmask } from "./umask.ts";
 import { Watcher } from "./watcher.ts";
 
 /** What main gives a reactor. */
 export interface ReactorData {
-  mailbox: SharedArrayBuffer;
-  wakeFd: number;
+  /** Its number among the reactors, whose mailboxes these are. */
+  index: number;
+  mailboxes: { shared: SharedArrayBuffer; wakeFd: number }[];
+  registry: SharedArrayBuffer;
+  leaseMs: number;
   counters: SharedArrayBuffer;
   exports: Export[];
   facts: Facts;
@@ -42,9 +46,12 @@ self.onmessage = (event) => {
     watcher: new Watcher(),
     exports: data.exports,
     facts: data.facts,
+    leaseMs: data.leaseMs,
   };
   const log = (level: "info" | "warn", text: string) =>
     self.postMessage({ kind: "log", level, text });
-  new Reactor(new Mailbox(data.wakeFd, data.mailbox), services, log).run();
+  const mailboxes = data.mailboxes.map(({ shared, wakeFd }) => new Mailbox(wakeFd, shared));
+  const registry = new Registry(data.registry);
+  new Reactor(data.index, mailboxes, registry, services, log).run();
   self.postMessage({ kind: "done" });
 };

@@ -13,4 +13,6 @@ export interface ReactorServices {
   readonly watcher: Watcher;
   readonly exports: readonly Export[];
   readonly facts: Facts;
+  /** How long a session outlives its connection. */
+  readonly leaseMs: number;
 }

@@ -1,46 +1,53 @@
 /**
  * One client's session: what it attached to, knows and has open, and the slots
- * its requests come in. Frames come in through `serve`, answers leave through
- * the transport; both belong to one thread, which never blocks here.
+ * its requests come in; what an operation reads its arguments from and answers
+ * through. It belongs to one thread, which never blocks here.
+ *
+ * A session outlives its connection: while it has none, its transport is a closed
+ * one, calls under way go on, and what they answer is kept for a repetition.
  */
 import type { Counters } from "../info/counters.ts";
 import { PathBuffer } from "../sys/cstring.ts";
+import { allocate, free, type Region } from "../sys/memory.ts";
 import type { Transport } from "../transport/transport.ts";
-import { Goodbye } from "../wire/constants.ts";
+import { ROOT_NODE } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
-import { NAME_MAX, REPLAY_MAX, SLOTS_MAX } from "../wire/limits.ts";
-import { ARGUMENTS, changesSomething, OP_COUNT } from "../wire/ops.ts";
+import { NAME_MAX } from "../wire/limits.ts";
+import { changesSomething, Event, OP_COUNT } from "../wire/ops.ts";
 import type { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
-import { greet } from "./greeting.ts";
-import { oneway } from "./oneway.ts";
-import { operations } from "./operations.ts";
 import type { ReactorServices } from "./services.ts";
+import { NEVER_CAME, SLOTS_BYTES, Slots } from "./slots.ts";
 import type { Tree } from "./tree.ts";
+import { Wakeups } from "./wakeups.ts";
 
 const SLASH = 0x2f;
 const DOT = 0x2e;
 const NONE = -1;
 
-const changing = Uint8Array.from({ length: OP_COUNT }, (_, op) => (changesSomething(op) ? 1 : 0));
-const expected = Int32Array.from({ length: OP_COUNT }, (_, op) => ARGUMENTS[op] ?? NONE);
+/** Operations whose answer is kept (1); also that of a request cancelled before it came. */
+export const KEPT = Uint8Array.from({ length: OP_COUNT }, (_, op) =>
+  changesSomething(op) || op === NEVER_CAME ? 1 : 0,
+);
 const names = new PathBuffer(4);
 
 /** Answer of an operation that will be given later. */
 export const LATER = -1;
 
 export class Session {
-  readonly transport: Transport;
+  /** The connection; a closed transport while there is none. */
+  transport: Transport;
+  reader: Reader;
   readonly services: ReactorServices;
-  readonly reader: Reader;
   readonly counters: Counters;
+  readonly slots: Slots;
+  /** Server processes that have had the session. */
+  readonly lives: number;
   /** What the session attached to; undefined until it did. */
   tree: Tree | undefined;
-  /** Set by the handshake. */
-  greeted = false;
-  name = "";
-  role = "";
+  /** Set by the client's GOODBYE: the session ends with its connection. */
+  ended = false;
 
   /** The request being served. */
   slot = 0;
@@ -49,48 +56,54 @@ export class Session {
   /** Text of the name read last by `nameAt`, a byte a character. */
   nameText = "";
 
-  readonly #sequences = new Float64Array(SLOTS_MAX);
-  /** Slots whose request is under way in another thread. */
-  readonly #busy = new Uint8Array(SLOTS_MAX);
-  /** The last answer of each slot that changed something, and its request's sequence. */
-  readonly #kept: (Buffer | undefined)[] = [];
-  readonly #keptSequences = new Float64Array(SLOTS_MAX);
+  /** Realtime in ns since when the request being served may have run before; 0: it has not. */
+  doubtSinceNs = 0;
+
+  readonly #wakeups = new Wakeups();
   /** What to call when a slot's request is cancelled. */
   readonly #cancels = new Map<number, () => void>();
+  /** The slots' memory, where it is the session's own. */
+  readonly #memory: Region | undefined;
   #headerStart = 0;
   #writer: Writer | undefined;
+  readonly #undo = (high: number, low: number) => this.#forgetLookup(high, low);
 
-  constructor(transport: Transport, services: ReactorServices) {
+  /** `survivor`: what another process has left of the session, the caller's to free. */
+  constructor(
+    transport: Transport,
+    services: ReactorServices,
+    survivor?: { slots: Region; lives: number },
+  ) {
     this.transport = transport;
-    this.services = services;
     this.reader = transport.reader;
+    this.services = services;
     this.counters = services.counters;
+    const memory = survivor?.slots ?? allocate(SLOTS_BYTES);
+    this.#memory = survivor === undefined ? memory : undefined;
+    this.slots = new Slots(memory);
+    this.lives = survivor?.lives ?? 1;
+    this.slots.connectionChanged();
   }
 
-  /** Serves every frame that has arrived, until answers no longer leave. */
-  serve(): void {
-    const transport = this.transport;
-    while (!transport.congested && transport.next()) {
-      switch (transport.kind) {
-        case Kind.REQUEST:
-          this.#request();
-          break;
-        case Kind.ONEWAY:
-          oneway(this);
-          break;
-        case Kind.CANCEL:
-          this.#cancel();
-          break;
-        case Kind.HELLO:
-          greet(this);
-          break;
-        case Kind.GOODBYE:
-          transport.close();
-          return;
-        default:
-          throw new ProtocolError(`frame of kind ${transport.kind} is not for a server`);
-      }
+  /** Answers and events go to `transport` from now on; a closed one takes them nowhere. */
+  connect(transport: Transport): void {
+    this.transport = transport;
+    this.reader = transport.reader;
+    this.slots.connectionChanged();
+    if (transport.closed) this.tree?.watched.detached();
+  }
+
+  /** Tells a client that is back, and has taken in `events` EVENT frames, of what it missed. */
+  catchUp(events: number): void {
+    const { slots, tree } = this;
+    const sent = slots.events;
+    slots.events = events;
+    if (events !== sent) {
+      // A count that was never reached is no count: all are told again.
+      const lost = this.#wakeups.takeAfter(events < sent ? events : 0);
+      for (const [high, low] of lost) this.sendWakeup(high, low);
     }
+    tree?.watched.resumed(events !== sent);
   }
 
   /** The tree, for an operation that needs one. */
@@ -145,6 +158,7 @@ export class Session {
     const w = this.transport.begin(Kind.REPLY);
     this.#writer = w;
     this.#headerStart = w.at;
+    this.slots.answered(this.slot);
     w.array(3 + results);
     w.uint(this.slot);
     w.uint(this.sequence);
@@ -154,7 +168,7 @@ export class Session {
 
   /** Sends the answer started by `reply`, which has no payload. */
   send(): void {
-    if (changing[this.op] === 1) this.#keep();
+    if (KEPT[this.op] === 1) this.#keep();
     this.transport.end();
   }
 
@@ -168,6 +182,7 @@ export class Session {
     const w = this.transport.begin(Kind.REPLY);
     this.#writer = w;
     this.#headerStart = w.at;
+    this.slots.answered(this.slot);
     w.array(3);
     w.uint(this.slot);
     w.uint(this.sequence);
@@ -183,10 +198,10 @@ export class Session {
   defer(cancel: () => void): () => void {
     const { slot, sequence, op } = this;
     const since = Bun.nanoseconds();
-    this.#busy[slot] = 1;
+    this.slots.setBusy(slot, true);
     this.#cancels.set(slot, cancel);
     return () => {
-      this.#busy[slot] = 0;
+      this.slots.setBusy(slot, false);
       this.#cancels.delete(slot);
       this.slot = slot;
       this.sequence = sequence;
@@ -195,19 +210,35 @@ export class Session {
     };
   }
 
-  /** Says why, and closes the connection. */
-  end(code: number, reason: string): void {
-    if (this.transport.closed) return;
-    if (!this.transport.congested) {
-      const w = this.transport.begin(Kind.GOODBYE);
-      w.array(2);
-      w.uint(code);
-      w.latin1(reason.slice(0, NAME_MAX));
-      this.transport.end();
-      this.transport.flush();
-    }
-    this.transport.close();
-    if (code === Goodbye.PROTOCOL) this.counters.protocolErrors++;
+  /** Starts an EVENT frame, which is counted. */
+  beginEvent(): Writer {
+    this.slots.countEvent();
+    return this.transport.begin(Kind.EVENT);
+  }
+
+  /** Sends POLL_READY with `high:low`. */
+  sendWakeup(high: number, low: number): void {
+    const w = this.beginEvent();
+    w.array(2);
+    w.uint(Event.POLL_READY);
+    w.uint64(high, low);
+    this.transport.end();
+    this.#wakeups.sent(this.slots.events, high, low);
+  }
+
+  /** The request being served has counted a lookup of `row`, and is run again if repeated. */
+  countLookup(row: number): void {
+    this.slots.countLookup(this.slot, this.attached.nodes.high(row), row);
+  }
+
+  /** Notes the size of the file that the request being served is about to change. */
+  noteSize(bytes: number): void {
+    this.slots.noteSize(this.slot, bytes);
+  }
+
+  /** Interrupts the call that works for the slot's request. */
+  cancelCall(slot: number): void {
+    this.#cancels.get(slot)?.();
   }
 
   /** Interrupts every call that works for the session. */
@@ -219,6 +250,7 @@ export class Session {
   dispose(): void {
     this.tree?.close();
     this.tree = undefined;
+    if (this.#memory !== undefined) free(this.#memory);
   }
 
   /** Requests that another thread is working on. */
@@ -226,81 +258,31 @@ export class Session {
     return this.#cancels.size;
   }
 
-  #request(): void {
-    const reader = this.reader;
-    const items = reader.array();
-    const slot = reader.uint();
-    const sequence = reader.uint();
-    const op = reader.uint();
-    if (!this.greeted) throw new ProtocolError("request before HELLO");
-    if (slot >= SLOTS_MAX || op >= OP_COUNT || items !== (expected[op] as number) + 3) {
-      throw new ProtocolError(`request of unknown form (operation ${op}, ${items} items)`);
-    }
-    this.slot = slot;
-    this.sequence = sequence;
-    this.op = op;
-    if (sequence === 0) throw new ProtocolError("sequences begin at 1");
-    const last = this.#sequences[slot] as number;
-    if (sequence !== last + 1) {
-      this.#repeated(sequence, last);
-      return;
-    }
-    if (this.#busy[slot] === 1) throw new ProtocolError(`slot ${slot} is still in use`);
-    this.#sequences[slot] = sequence;
-    this.#run(op);
-  }
-
-  #run(op: number): void {
-    const started = Bun.nanoseconds();
-    const operation = operations[op];
-    if (operation === undefined) throw new ProtocolError(`operation ${op} is not served here`);
-    const errno = operation(this);
-    if (errno > 0) this.fail(errno);
-    if (errno !== LATER) this.counters.served(op, Bun.nanoseconds() - started);
-  }
-
-  /** A request seen before: the kept answer, or the run again of what changes nothing. */
-  #repeated(sequence: number, last: number): void {
-    if (sequence !== last) {
-      throw new ProtocolError(`slot ${this.slot} skipped from ${last} to ${sequence}`);
-    }
-    if (this.#busy[this.slot] === 1) return;
-    this.counters.replays++;
-    const kept = this.#kept[this.slot];
-    if (changing[this.op] === 0) {
-      this.#run(this.op);
-    } else if (kept !== undefined && this.#keptSequences[this.slot] === sequence) {
-      const w = this.transport.begin(Kind.REPLY);
-      w.bytes.set(kept, w.at);
-      w.at += kept.length;
-      this.transport.end();
-    } else {
-      throw new ProtocolError(`slot ${this.slot} repeats ${sequence} as another operation`);
-    }
+  /** Answers the request being served with what is kept of its first run. */
+  sendKept(): void {
+    const kept = this.slots.kept(this.slot);
+    const w = this.transport.begin(Kind.REPLY);
+    w.bytes.set(kept, w.at);
+    w.at += kept.length;
+    this.slots.answered(this.slot);
+    this.transport.end();
   }
 
   #keep(): void {
     const w = this.#writer as Writer;
-    const length = w.at - this.#headerStart;
-    if (length > REPLAY_MAX) throw new Error(`Answer of operation ${this.op} exceeds REPLAY_MAX`);
-    let kept = this.#kept[this.slot];
-    if (kept === undefined || kept.buffer.byteLength < length) {
-      kept = Buffer.from(new ArrayBuffer(length < 192 ? 192 : REPLAY_MAX));
-    }
-    const whole = Buffer.from(kept.buffer, 0, length);
-    whole.set(w.bytes.subarray(this.#headerStart, w.at));
-    this.#kept[this.slot] = whole;
-    this.#keptSequences[this.slot] = this.sequence;
+    this.slots.keep(this.slot, w.bytes, this.#headerStart, w.at);
   }
 
-  #cancel(): void {
-    const reader = this.reader;
-    reader.array();
-    const slot = reader.uint();
-    const sequence = reader.uint();
-    reader.finish();
-    if (slot >= SLOTS_MAX) throw new ProtocolError("CANCEL of an unknown slot");
-    if (this.#sequences[slot] === sequence) this.#cancels.get(slot)?.();
+  /** Takes back the lookups that the request being served has counted in vain. */
+  undoLookups(): void {
+    this.slots.takeLookups(this.slot, this.#undo);
+  }
+
+  #forgetLookup(high: number, low: number): void {
+    const row = this.tree?.nodes.row(high, low) ?? NONE;
+    if (row <= ROOT_NODE) return;
+    this.tree?.forget(row, 1);
+    this.counters.count("LOOKUPS_UNDONE");
   }
 }
 

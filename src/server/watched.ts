@@ -1,8 +1,8 @@
 /** A session's side of the watcher: which directories its client knows, and what it is told. */
 import { PathBuffer } from "../sys/cstring.ts";
 import type { Transport } from "../transport/transport.ts";
-import { Kind } from "../wire/frame.ts";
 import { Event } from "../wire/ops.ts";
+import type { Writer } from "../wire/writer.ts";
 import { distrust } from "./coherence.ts";
 import { identify, statName } from "./status.ts";
 import type { Tree } from "./tree.ts";
@@ -16,6 +16,8 @@ const names = new PathBuffer(1);
 /** What has a connection to its client, another one after the client came back. */
 export interface Connected {
   readonly transport: Transport;
+  /** Starts an EVENT frame on it. */
+  beginEvent(): Writer;
 }
 
 export class Watched implements Watching {
@@ -27,6 +29,8 @@ export class Watched implements Watching {
   #backlog: (() => void)[] = [];
   /** Next row to be declared changed after events were lost, or 0. */
   #resyncRow = 0;
+  /** Whether the client has missed anything while it had no connection. */
+  #missed = false;
 
   constructor(tree: Tree, session: Connected) {
     this.#tree = tree;
@@ -84,9 +88,26 @@ export class Watched implements Watching {
   }
 
   everythingChanged(): void {
+    if (this.#transport.closed) {
+      this.#missed = true;
+      return;
+    }
     this.#backlog = [];
     this.#resyncRow = 1;
     this.flush();
+  }
+
+  /** The connection has ended: what changes until there is another is told as a whole then. */
+  detached(): void {
+    if (this.waits) this.#missed = true;
+    this.#backlog = [];
+    this.#resyncRow = 0;
+  }
+
+  /** There is a connection again; `lost`: events that were sent have not arrived. */
+  resumed(lost: boolean): void {
+    if (lost || this.#missed) this.everythingChanged();
+    this.#missed = false;
   }
 
   /** Sends what waited, as far as the connection takes it. */
@@ -118,6 +139,7 @@ export class Watched implements Watching {
   }
 
   #send(message: () => void): void {
+    if (this.#transport.closed) this.#missed = true;
     if (this.#transport.closed || this.#resyncRow > 0) return;
     if (!this.#transport.congested && this.#backlog.length === 0) message();
     else if (this.#backlog.length < BACKLOG_MAX) this.#backlog.push(message);
@@ -125,7 +147,7 @@ export class Watched implements Watching {
   }
 
   #sendChanged(row: number, data: boolean): void {
-    const w = this.#transport.begin(Kind.EVENT);
+    const w = this.#session.beginEvent();
     w.array(3);
     w.uint(Event.CHANGED);
     this.#putNode(w, row);
@@ -134,7 +156,7 @@ export class Watched implements Watching {
   }
 
   #sendName(directory: number, name: string): void {
-    const w = this.#transport.begin(Kind.EVENT);
+    const w = this.#session.beginEvent();
     w.array(3);
     w.uint(Event.RENAMED);
     this.#putNode(w, directory);

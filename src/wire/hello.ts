@@ -5,13 +5,11 @@
  */
 import { encode } from "cbor-x/encode";
 import { ProtocolError } from "./error.ts";
-import { ITEMS_MAX, SLOTS_MAX, VERSION_MAX, VERSION_MIN } from "./limits.ts";
+import { HELLO_MAX, ITEMS_MAX, SLOTS_MAX, VERSION_MAX, VERSION_MIN } from "./limits.ts";
 import { decodePlain } from "./plain.ts";
 
 export const MAGIC = "qtfs";
 
-/** The longest HELLO accepted. */
-const HELLO_BYTES_MAX = 4096;
 const TEXT_MAX = 256;
 
 /** What a machine says of itself. */
@@ -65,7 +63,7 @@ export function encodeHello(hello: ClientHello | ServerHello): Uint8Array {
 }
 
 function map(bytes: Uint8Array): Record<string, unknown> {
-  if (bytes.length > HELLO_BYTES_MAX) throw new ProtocolError("HELLO is too long");
+  if (bytes.length > HELLO_MAX) throw new ProtocolError("HELLO is too long");
   const value = decodePlain(bytes);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new ProtocolError("HELLO is not a map");

@@ -55,8 +55,12 @@ export const STREAM_MESSAGES_MAX = 64;
 export const STREAM_WINDOW = 256 * 1024;
 export const STREAM_CHUNK_MAX = 64 * 1024;
 
+/** Bytes of a HELLO's header. */
+export const HELLO_MAX = 4096;
 /** Connections a server holds that have not said HELLO yet, and how long they may take. */
 export const GREETERS_MAX = 64;
 export const GREETING_TIMEOUT_MS = 5_000;
-/** Sessions one server serves at once. */
+/** Sessions one server has at once, those without a connection too. */
 export const SESSIONS_MAX = 256;
+/** How long a session outlives its connection. */
+export const LEASE_MS = 60_000;

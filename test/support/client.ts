@@ -8,6 +8,7 @@ import { POLLIN, POLLOUT, PollSet } from "../../src/sys/poll.ts";
 import { connectTcp, connectUnix } from "../../src/sys/socket.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { SocketTransport } from "../../src/transport/socket.ts";
+import { Goodbye } from "../../src/wire/constants.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { type ClientHello, encodeHello, MAGIC } from "../../src/wire/hello.ts";
 import { SLOTS_MAX, VERSION_MAX, VERSION_MIN } from "../../src/wire/limits.ts";
@@ -177,6 +178,15 @@ export class RawClient {
   event(): unknown[] {
     this.pump(() => this.events.length > 0 || this.closed);
     return this.events.shift() as unknown[];
+  }
+
+  /** Says GOODBYE, which ends the session, and closes. */
+  leave(): void {
+    if (this.hello !== undefined && !this.closed && !this.transport.congested) {
+      this.frame(Kind.GOODBYE, [Goodbye.DONE, ""]);
+      this.transport.flush();
+    }
+    this.close();
   }
 
   close(): void {

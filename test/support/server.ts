@@ -25,6 +25,9 @@ import { RawClient } from "./client.ts";
 /** The built program, which `scripts/build` makes. */
 export const COMPILED = new URL("../../dist/qtfs", import.meta.url).pathname;
 
+/** Sessions of clients that end without a GOODBYE are gone before a test gives up waiting. */
+const TEST_LEASE_MS = 2_000;
+
 export interface Options {
   /** What is exported beside `share` and `readonly`. */
   exports?: Export[];
@@ -34,6 +37,8 @@ export interface Options {
   below?: string;
   /** Called before the server starts. */
   prepare?: (server: TestServer) => void;
+  /** How long sessions outlive their connections; LEASE_MS with `compiled`. */
+  leaseMs?: number;
   /** Runs dist/qtfs rather than the sources; without `snapshot`. */
   compiled?: boolean;
 }
@@ -72,7 +77,11 @@ export class TestServer {
     this.#ended = new Promise((resolve) => this.#child.on("exit", (code) => resolve(code)));
   }
 
-  #command({ exports: more = [], listen: listenToo = [] }: Options): string[] {
+  #command({
+    exports: more = [],
+    listen: listenToo = [],
+    leaseMs = TEST_LEASE_MS,
+  }: Options): string[] {
     const listen = [`unix://${this.address}`, ...listenToo];
     const exports = [
       { path: this.share, readOnly: false },
@@ -81,7 +90,7 @@ export class TestServer {
     ];
     if (!this.#compiled) {
       const script = join(import.meta.dir, "serve.ts");
-      return [process.execPath, script, JSON.stringify({ listen, exports })];
+      return [process.execPath, script, JSON.stringify({ listen, exports, leaseMs })];
     }
     const wanted = exports.flatMap((e) => ["--export", e.readOnly ? `${e.path}:ro` : e.path]);
     const addresses = listen.flatMap((address) => ["--listen", address]);
@@ -167,14 +176,11 @@ export class TestServer {
     return JSON.parse(await this.#line());
   }
 
-  /** Closes `client`, or all that were made here. */
+  /** Ends the session of `client`, or of all that were made here. */
   hangUp(client?: RawClient): void {
     const from = client === undefined ? 0 : this.#clients.indexOf(client);
     const count = client === undefined ? this.#clients.length : 1;
-    for (const { transport } of this.#clients.splice(from, count)) {
-      transport.close();
-      transport.release();
-    }
+    for (const client of this.#clients.splice(from, count)) client.leave();
   }
 
   /** Ends the server as its owner would; its exit code. */

@@ -19,13 +19,7 @@ export function attach(session: Session): number {
   if (session.tree !== undefined) throw new ProtocolError("session is attached already");
   const root = openRoot(session.services.exports, path);
   if (typeof root === "number") return root;
-  session.tree = new Tree(
-    root.fd,
-    root.path,
-    root.readOnly,
-    session.services.watcher,
-    session,
-  );
+  session.tree = new Tree(root.fd, root.path, root.readOnly, session.services.watcher, session);
   session.tree.reach.stat(ROOT_NODE);
   const w = session.reply(1 + ENTRY_RESULTS);
   w.uint(root.readOnly ? 1 : 0);

@@ -178,6 +178,7 @@ function describeEntry(
   const { bytes, view } = entries;
   const row = nodes.intern(identify(), node, bytes.latin1Slice(nameAt, end));
   if (row < 0) return false;
+  session.countLookup(row);
   encoded.array(4 + ATTRIBUTE_FIELDS);
   encoded.uint64(view.getUint32(at + DIRENT.off + 4, true), view.getUint32(at + DIRENT.off, true));
   encoded.uint(bytes[at + DIRENT.type] as number);

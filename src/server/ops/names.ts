@@ -61,6 +61,7 @@ function replyEntry(
   const row = nodes.intern(identify(), parent, session.nameText);
   watched.register(parent, dirfd);
   if (row < 0) return E.ENOMEM;
+  if (!isNew) session.countLookup(row);
   const w = session.reply(isNew ? MADE_RESULTS : ENTRY_RESULTS);
   writeEntry(session, w, row);
   if (isNew) writeDirectory(session, w, parent);

@@ -1,0 +1,222 @@
+/**
+ * The sessions of one reactor, with and without a connection. A session whose
+ * connection ends is kept for the lease; the client that comes back within it, to
+ * whichever reactor, goes on where it was.
+ */
+import { SocketTransport } from "../transport/socket.ts";
+import { Goodbye } from "../wire/constants.ts";
+import { ProtocolError } from "../wire/error.ts";
+import type { ClientHello } from "../wire/hello.ts";
+import { answerHello, Refusal } from "./greeting.ts";
+import type { Place, Registry } from "./registry.ts";
+import type { ReactorServices } from "./services.ts";
+import { Session } from "./session.ts";
+
+/** Sessions that end before their memory is collected: the thread is never idle in JavaScript. */
+const COLLECT_AFTER = 64;
+const NS_PER_MS = 1e6;
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** A session and the connection it has at the moment. */
+export interface Lease {
+  readonly session: Session;
+  readonly key: string;
+  readonly place: Place;
+  connection: SocketTransport | undefined;
+  /** When the session ends unless its client comes back; NEVER while it is connected. */
+  untilNs: number;
+}
+
+/** A lease with a connection. */
+export interface Connected extends Lease {
+  connection: SocketTransport;
+}
+
+/** What a HELLO asks for: a session that is here, one at another reactor, or a new one. */
+export type Found =
+  | { kind: "here"; lease: Lease }
+  | { kind: "elsewhere"; reactor: number }
+  | { kind: "new"; key: string; place: Place };
+
+export class Sessions {
+  /** Those with a connection. */
+  connected: Connected[] = [];
+  readonly #leases = new Map<string, Lease>();
+  readonly #registry: Registry;
+  readonly #services: ReactorServices;
+  readonly #self: number;
+  readonly #wake: (reactor: number) => void;
+  /** Stands for the connection of those that have none. */
+  readonly #nowhere = new SocketTransport(-1, { description: "nobody" });
+  /** Sessions that have ended before their calls. */
+  #leaving: Session[] = [];
+  #disposed = 0;
+  /** When the next lease ends. */
+  dueNs = NEVER;
+  /** Bytes of connections that have ended. */
+  endedIn = 0;
+  endedOut = 0;
+
+  /** `self`: the reactor's number; `wake` has another reactor look after its sessions. */
+  constructor(
+    self: number,
+    registry: Registry,
+    services: ReactorServices,
+    wake: (reactor: number) => void,
+  ) {
+    this.#self = self;
+    this.#registry = registry;
+    this.#services = services;
+    this.#wake = wake;
+    this.#nowhere.close();
+  }
+
+  /** All sessions that have not ended. */
+  get all(): IterableIterator<Lease> {
+    return this.#leases.values();
+  }
+
+  get count(): number {
+    return this.#leases.size;
+  }
+
+  /** Whether sessions that have ended wait for their calls. */
+  get leaving(): boolean {
+    return this.#leaving.length > 0;
+  }
+
+  /**
+   * The session that `hello`, of a peer with user id `uid`, asks for. `forwarded`:
+   * another reactor has sent the client here. Throws ProtocolError or Refusal.
+   */
+  find(hello: ClientHello, uid: number, forwarded: boolean): Found {
+    const key = `${uid}:${hello.session}`;
+    const lease = this.#leases.get(key);
+    if (lease !== undefined && !hello.resumes) throw new ProtocolError("session exists already");
+    if (lease !== undefined) {
+      if (this.#registry.attach(lease.place)) return { kind: "here", lease };
+      this.#end(lease);
+    }
+    const entered = this.#registry.enter(hello.session, uid, this.#self);
+    if (entered.kind === "full") throw new Refusal(Goodbye.BUSY, "too many sessions");
+    if (entered.kind === "known") {
+      if (!hello.resumes) throw new ProtocolError("session exists already");
+      // It went and came back while the client was on its way: that has an end.
+      if (forwarded) throw new Refusal(Goodbye.BUSY, "session is moving, try again");
+      return { kind: "elsewhere", reactor: entered.owner };
+    }
+    if (entered.evictedFrom === this.#self) this.dropEvicted();
+    else if (entered.evictedFrom !== undefined) this.#wake(entered.evictedFrom);
+    return { kind: "new", key, place: entered.place };
+  }
+
+  /** Begins or continues the session found, over `connection`, and answers `hello`. */
+  connect(
+    found: Exclude<Found, { kind: "elsewhere" }>,
+    connection: SocketTransport,
+    hello: ClientHello,
+  ): void {
+    if (found.kind === "here") {
+      this.#resume(found.lease, connection, hello);
+      return;
+    }
+    const { key, place } = found;
+    const session = new Session(connection, this.#services);
+    const lease: Connected = { session, key, place, connection, untilNs: NEVER };
+    this.#leases.set(key, lease);
+    this.connected.push(lease);
+    answerHello(connection, this.#services, hello, this.#standing(session, false));
+  }
+
+  #resume(lease: Lease, connection: SocketTransport, hello: ClientHello): void {
+    const { session } = lease;
+    // The client knows better than we do that its old connection is dead.
+    if (lease.connection !== undefined) this.#disconnect(lease);
+    lease.connection = connection;
+    lease.untilNs = NEVER;
+    this.#reckon();
+    this.connected.push(lease as Connected);
+    session.connect(connection);
+    this.#services.counters.count("RESUMES");
+    answerHello(connection, this.#services, hello, this.#standing(session, true));
+    session.catchUp(hello.events);
+  }
+
+  #standing(session: Session, resumed: boolean) {
+    return { resumed, oneways: session.slots.oneways, lives: session.lives };
+  }
+
+  /** Sees to sessions whose connection has ended; how many connections those were. */
+  reap(): number {
+    const lost = this.connected.filter(({ connection }) => connection.closed);
+    for (const lease of lost) {
+      this.#disconnect(lease);
+      const { session } = lease;
+      if (session.ended || session.tree === undefined) {
+        this.#end(lease);
+        continue;
+      }
+      this.#registry.detach(lease.place);
+      lease.untilNs = Bun.nanoseconds() + this.#services.leaseMs * NS_PER_MS;
+    }
+    this.#reckon();
+    this.disposeEnded();
+    return lost.length;
+  }
+
+  /** Ends the sessions whose lease is over at `nowNs`. */
+  expire(nowNs: number): void {
+    for (const lease of this.#leases.values()) {
+      if (lease.untilNs <= nowNs) this.#end(lease);
+    }
+    this.#reckon();
+    this.disposeEnded();
+  }
+
+  /** Ends the sessions that had to make room for new ones. */
+  dropEvicted(): void {
+    for (const lease of this.#leases.values()) {
+      if (lease.connection === undefined && !this.#registry.holds(lease.place)) this.#end(lease);
+    }
+    this.#reckon();
+    this.disposeEnded();
+  }
+
+  /** Lets go of what ended sessions had, once none of their calls runs. */
+  disposeEnded(): void {
+    if (this.#leaving.length === 0) return;
+    this.#leaving = this.#leaving.filter((session) => {
+      if (session.waiting > 0) return true;
+      session.dispose();
+      this.#disposed++;
+      return false;
+    });
+    if (this.#disposed < COLLECT_AFTER) return;
+    this.#disposed = 0;
+    Bun.gc(true);
+  }
+
+  #disconnect(lease: Lease): void {
+    const { connection, session } = lease;
+    if (connection === undefined) return;
+    lease.connection = undefined;
+    this.connected = this.connected.filter((other) => other !== lease);
+    this.endedIn += connection.bytesReceived;
+    this.endedOut += connection.bytesSent;
+    session.connect(this.#nowhere);
+    connection.close();
+    connection.release();
+  }
+
+  #end(lease: Lease): void {
+    this.#leases.delete(lease.key);
+    this.#registry.leave(lease.place);
+    lease.session.cancelAll();
+    this.#leaving.push(lease.session);
+  }
+
+  #reckon(): void {
+    this.dueNs = NEVER;
+    for (const { untilNs } of this.#leases.values()) this.dueNs = Math.min(this.dueNs, untilNs);
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * Connections whose client has not said HELLO yet. Once one has, it goes to its
+ * session, which may be another reactor's: then the connection goes there, with
+ * the HELLO, of which alone anything was read.
+ */
+import { close } from "../sys/open.ts";
+import { POLLIN, type PollSet } from "../sys/poll.ts";
+import { peerCredentials } from "../sys/socket.ts";
+import { SocketTransport } from "../transport/socket.ts";
+import type { PeerIdentity } from "../transport/transport.ts";
+import { Goodbye } from "../wire/constants.ts";
+import { ProtocolError } from "../wire/error.ts";
+import { decodeClientHello } from "../wire/hello.ts";
+import { GREETERS_MAX, GREETING_TIMEOUT_MS } from "../wire/limits.ts";
+import { checkVersion, Greeter, Refusal, sayGoodbye } from "./greeting.ts";
+import type { Mailbox } from "./mailbox.ts";
+import type { Sessions } from "./sessions.ts";
+
+const NS_PER_MS = 1e6;
+/** What SO_PEERCRED says of who cannot be told: (uid_t)-1. */
+const NO_UID = 0xffff_ffff;
+
+export class Strangers {
+  readonly #mailboxes: readonly Mailbox[];
+  readonly #mailbox: Mailbox;
+  readonly #sessions: Sessions;
+  readonly #report: (peer: string, error: unknown) => void;
+  #greeters: Greeter[] = [];
+
+  /** `report` is told why a connection is being closed. */
+  constructor(
+    self: number,
+    mailboxes: readonly Mailbox[],
+    sessions: Sessions,
+    report: (peer: string, error: unknown) => void,
+  ) {
+    this.#mailboxes = mailboxes;
+    this.#mailbox = mailboxes[self] as Mailbox;
+    this.#sessions = sessions;
+    this.#report = report;
+  }
+
+  get any(): boolean {
+    return this.#greeters.length > 0;
+  }
+
+  /** Takes in new connections and what the known ones have said; true if there was anything. */
+  take(): boolean {
+    let any = false;
+    for (let next = this.#mailbox.take(); next !== undefined; next = this.#mailbox.take()) {
+      any = true;
+      const { fd, hello } = next;
+      const peer = identify(fd);
+      if (hello !== undefined) this.#greeted(fd, peer, hello, true);
+      else if (this.#greeters.length < GREETERS_MAX) this.#greeters.push(new Greeter(fd, peer));
+      else this.#refuse(fd, peer, new Refusal(Goodbye.BUSY, "too many clients that say nothing"));
+    }
+    if (this.#greeters.length > 0 && this.#listen()) any = true;
+    return any;
+  }
+
+  addTo(polls: PollSet): void {
+    for (const greeter of this.#greeters) polls.add(greeter.fd, POLLIN);
+  }
+
+  /** Ends those that have had long enough. */
+  tidy(nowNs: number): void {
+    const late = this.#greeters.filter((g) => nowNs - g.sinceNs > GREETING_TIMEOUT_MS * NS_PER_MS);
+    if (late.length === 0) return;
+    this.#greeters = this.#greeters.filter((greeter) => !late.includes(greeter));
+    for (const { fd, peer } of late) this.#refuse(fd, peer, new ProtocolError("no HELLO in time"));
+  }
+
+  /** Hears what has been said; whether anybody has finished. */
+  #listen(): boolean {
+    const before = this.#greeters.length;
+    this.#greeters = this.#greeters.filter((greeter) => !this.#finished(greeter));
+    return this.#greeters.length < before;
+  }
+
+  #finished(greeter: Greeter): boolean {
+    const { fd, peer } = greeter;
+    try {
+      const hello = greeter.receive();
+      if (hello !== undefined) this.#greeted(fd, peer, hello, false);
+      else if (greeter.gone) this.#drop(fd);
+      return hello !== undefined || greeter.gone;
+    } catch (error) {
+      this.#refuse(fd, peer, error);
+      return true;
+    }
+  }
+
+  /** Gives a connection to the session that its HELLO asks for. */
+  #greeted(fd: number, peer: PeerIdentity, bytes: Uint8Array, forwarded: boolean): void {
+    try {
+      const hello = decodeClientHello(bytes);
+      checkVersion(hello);
+      const found = this.#sessions.find(hello, peer.uid ?? NO_UID, forwarded);
+      if (found.kind === "elsewhere") {
+        if (!this.#mailboxes[found.reactor]?.put(fd, bytes)) close(fd);
+        this.#mailbox.ended();
+        return;
+      }
+      const replaces = found.kind === "here" && found.lease.connection !== undefined;
+      this.#sessions.connect(found, new SocketTransport(fd, peer), hello);
+      if (replaces) this.#mailbox.ended();
+    } catch (error) {
+      this.#refuse(fd, peer, error);
+    }
+  }
+
+  /** Says why a connection cannot be served, and closes it. */
+  #refuse(fd: number, peer: PeerIdentity, error: unknown): void {
+    const known = error instanceof ProtocolError || error instanceof Refusal;
+    const reason = known ? error.message : "the server had an internal error: see its log";
+    const code = error instanceof Refusal ? error.code : Goodbye.PROTOCOL;
+    this.#report(peer.description, error);
+    const transport = new SocketTransport(fd, peer);
+    sayGoodbye(transport, code, reason);
+    transport.release();
+    this.#mailbox.ended();
+  }
+
+  #drop(fd: number): void {
+    close(fd);
+    this.#mailbox.ended();
+  }
+}
+
+/** Who is at the other end of `fd`. */
+function identify(fd: number): PeerIdentity {
+  const who = peerCredentials(fd);
+  if (typeof who === "number" || who.uid === NO_UID) return { description: "a TCP client" };
+  return { description: `uid ${who.uid}, pid ${who.pid}`, uid: who.uid };
+}
