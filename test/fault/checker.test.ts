@@ -215,9 +215,10 @@ test("a worker sees what changes behind its back, and a crew sees a worker that 
   await crew.working();
   const [stopped = 0] = crew.pids;
   process.kill(stopped, "SIGSTOP");
-  writeFileSync(`${second}/shared/slots`, "x".repeat(4096));
-  await crew.failed;
+  const scribble = () => writeFileSync(`${second}/shared/slots`, "x".repeat(4096));
+  const scribbling = setInterval(scribble, 20);
   await Bun.sleep(2 * stuckMs);
+  clearInterval(scribbling);
   await crew.finish();
   expect(crew.problems.join()).toContain("w0 is stuck for 1000 ms");
   expect(checkErrors(crew.steps()).join()).toContain("which is locked, has");
