@@ -40,7 +40,10 @@ export class LockRows {
   #used = 0;
   #rows = 0;
 
-  /** Pages are taken with the first lock: most sessions have none. */
+  /**
+   * Pages are taken with the first lock: most sessions have none. Throws
+   * DamagedRecord where the record has rows that cannot be.
+   */
   constructor(record: SessionRecord) {
     this.#record = record;
     this.#bind(record.rows(HEADER.lockRows));
@@ -49,6 +52,7 @@ export class LockRows {
       if (this.#word(row, LOCK.type) === 0) this.#free.push(row);
     }
     this.#used = this.#rows;
+    if (record.reopened) this.all();
   }
 
   /** Whether there is, or could be made, room for `count` more rows. */
@@ -89,8 +93,8 @@ export class LockRows {
   }
 
   /**
-   * Every range that is in the record now. Throws DamagedRecord for one that
-   * cannot be: bounds reversed or beyond the end of files, of an unknown type.
+   * Every range that is in the record now. Throws DamagedRecord for one with
+   * bounds reversed or beyond the end of files, or of an unknown type.
    */
   all(): { owner: RangeOwner; range: HeldRange }[] {
     const found: { owner: RangeOwner; range: HeldRange }[] = [];

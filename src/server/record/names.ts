@@ -97,9 +97,11 @@ export class NameHeap {
   restore(used: Iterable<number>): void {
     const taken = new Uint8Array(this.#units);
     for (const at of used) {
-      const units = this.#checked(at);
-      if (taken.subarray(at, at + units).includes(1)) throw new DamagedRecord("names overlap");
-      taken.fill(1, at, at + units);
+      const end = at + this.#checked(at);
+      for (let unit = at; unit < end; unit++) {
+        if (taken[unit] === 1) throw new DamagedRecord("names overlap");
+        taken[unit] = 1;
+      }
     }
     this.#end = Math.max(taken.lastIndexOf(1) + 1, 1);
     for (let at = 1; at < this.#end; ) {
