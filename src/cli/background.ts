@@ -12,7 +12,7 @@ import { dupOver } from "../sys/process.ts";
 export type Outcome = { ready: true; warnings: string[] } | { error: string };
 
 /** How this program is started: an executable of `bun build --compile`, or bun with a script. */
-function ownCommand(): string[] {
+export function ownCommand(): string[] {
   return Bun.main.startsWith("/$bunfs/") ? [process.execPath] : [process.execPath, Bun.main];
 }
 

@@ -1,5 +1,7 @@
 /** The process behind a mount. */
-import { type MountDaemon, type MountOptions, startMount } from "../client/daemon.ts";
+import type { MountDaemon } from "../client/daemon.ts";
+import { RECORD_MAGIC } from "../client/record.ts";
+import { BUILD } from "../info/facts.ts";
 import type { Log } from "../info/log.ts";
 import { mounts } from "../info/mountinfo.ts";
 import { FILE_SYSTEM_TYPE } from "../info/select.ts";
@@ -13,29 +15,41 @@ export interface Listener {
   failed(error: unknown): void;
 }
 
+/** What is to be served: a mount still to be made, or one to be taken over. */
+export interface Subject {
+  source: string;
+  target: string;
+  start(): Promise<MountDaemon>;
+  /** The arguments with which this program takes the mount over from a process that died. */
+  successor: readonly string[];
+}
+
 /**
  * Mounts, and serves until the mount is taken away or a signal asks it to; then
  * ends the process, as it does when it cannot mount. Never returns: threads
  * that are left would keep a process alive that has nothing to do.
  */
-export async function serveMount(
-  options: Omit<MountOptions, "log">,
-  log: Log,
-  listener: Listener,
-): Promise<never> {
+export async function serveMount(subject: Subject, log: Log, listener: Listener): Promise<never> {
   const { promise: asked, resolve: ask } = Promise.withResolvers<StopSignal>();
+  const { source, target } = subject;
   let isReady = false;
   onStopSignal((signal) => {
     // Nothing to take away yet, and the server may be silent for long.
-    if (!isReady && !isMounted(options.target)) process.exit(1);
+    if (!isReady && !isMounted(target)) process.exit(1);
     ask(signal);
   });
   process.umask(0);
   // Its working directory would keep another file system from being unmounted.
   process.chdir("/");
-  const mount = await start(options, log, listener);
-  const control = serveInfo({ kind: "mount", log, snapshot: () => mount.snapshot() });
-  const { source, target } = options;
+  const mount = await start(subject, listener);
+  // Whoever ends the process in good order wants the mount to end; only a death is made good.
+  process.on("exit", () => mount.letGo());
+  const control = serveInfo({
+    kind: "mount",
+    log,
+    snapshot: () => mount.snapshot(),
+    handOver: (program, layout) => handOver(mount, subject, program, layout),
+  });
   const warnings = versionWarnings(mount);
   for (const warning of warnings) log.write("warn", warning);
   log.write("info", `Mounted ${source} at ${target}`);
@@ -54,13 +68,24 @@ export async function serveMount(
   return process.exit(failure === undefined ? 0 : 1);
 }
 
-async function start(
-  options: Omit<MountOptions, "log">,
-  log: Log,
-  listener: Listener,
-): Promise<MountDaemon> {
+/** Lets `program`, perhaps of another release, take over; its pid. */
+function handOver(
+  mount: MountDaemon,
+  subject: Subject,
+  program: readonly string[],
+  layout: number,
+): number {
+  if (layout !== RECORD_MAGIC) {
+    throw new Error(
+      `release ${BUILD} keeps its records in another way: umount ${subject.target} and mount anew`,
+    );
+  }
+  return mount.handOver([...program, ...subject.successor]);
+}
+
+async function start(subject: Subject, listener: Listener): Promise<MountDaemon> {
   try {
-    return await startMount({ ...options, log: log.write });
+    return await subject.start();
   } catch (error) {
     listener.failed(error);
     return process.exit(1);

@@ -1,19 +1,22 @@
 /** The options of `-o`: ours, those of mount(8) that mean something here, and those to pass over. */
-import type { MountOptions } from "../client/daemon.ts";
+import type { MountOptions } from "../client/options.ts";
 import { suggestion } from "../config/suggest.ts";
 import { DEFAULT_SERVER, formatAddress, parseAddress } from "../transport/address.ts";
 import { UsageError } from "./errors.ts";
 
 /** What `-o` settles; the rest of MountOptions comes from the other arguments. */
-export type MountSettings = Omit<MountOptions, "source" | "target" | "log" | "fsname"> & {
-  fsname?: string;
-};
+export type MountSettings = Omit<
+  MountOptions,
+  "source" | "target" | "log" | "fsname" | "successor"
+> & { fsname?: string };
 
 interface Option {
   /** With a value: its name in the help. */
   value?: string;
   /** Absent for the opposite of an option that is explained. */
   text?: string;
+  /** Whether it may be given several times, each time with another value. */
+  isList?: boolean;
   apply(settings: MountSettings, value: string): void;
 }
 
@@ -30,9 +33,12 @@ function set(patch: Partial<MountSettings>): Option["apply"] {
 const OPTIONS: Readonly<Record<string, Option>> = {
   server: {
     value: "ADDR",
-    text: `Where the server listens. Default: ${formatAddress(DEFAULT_SERVER)}`,
+    text:
+      "Where the server listens; given several times, addresses of the same server that are " +
+      `tried in turn. Default: ${formatAddress(DEFAULT_SERVER)}`,
+    isList: true,
     apply: (settings, value) => {
-      settings.server = parseAddress(value);
+      settings.servers.push(parseAddress(value));
     },
   },
   ro: {
@@ -149,7 +155,7 @@ export const OPTION_ROWS = Object.entries(OPTIONS).flatMap(([name, { value, text
  */
 export function parseMountOptions(words: readonly string[]): MountSettings {
   const settings: MountSettings = {
-    server: DEFAULT_SERVER,
+    servers: [],
     readOnly: false,
     cache: "auto",
     suid: false,
@@ -163,6 +169,7 @@ export function parseMountOptions(words: readonly string[]): MountSettings {
   };
   const seen = new Map<string, string>();
   for (const word of split(words)) applyWord(settings, word, seen);
+  if (settings.servers.length === 0) settings.servers.push(DEFAULT_SERVER);
   return settings;
 }
 
@@ -189,7 +196,8 @@ function applyWord(settings: MountSettings, word: string, seen: Map<string, stri
   if (needsValue !== (value !== undefined)) {
     throw new UsageError(`mount option ${name} ${needsValue ? "needs a value" : "takes no value"}`);
   }
-  if (value !== undefined && (seen.get(name) ?? value) !== value) {
+  const isAnother = value !== undefined && (seen.get(name) ?? value) !== value;
+  if (isAnother && option.isList !== true) {
     throw new UsageError(`mount option ${name} is given twice`);
   }
   seen.set(name, value ?? "");

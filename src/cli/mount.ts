@@ -3,11 +3,12 @@ import { openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { createLog, LOG_LEVELS, type LogLevel } from "../info/log.ts";
 import { printable } from "../info/printable.ts";
-import { reportOutcome, startInBackground } from "./background.ts";
+import { ownCommand, reportOutcome, startInBackground } from "./background.ts";
 import { sentenceOf, UsageError } from "./errors.ts";
 import type { Listener } from "./mount-daemon.ts";
 import { OPTION_ROWS, parseMountOptions } from "./mount-options.ts";
 import { program } from "./program.ts";
+import { type TakeOver, takesOver } from "./takeover.ts";
 import { checkTarget } from "./target.ts";
 
 /** What starting, connecting and mounting take beside the wait for a silent server. */
@@ -62,17 +63,27 @@ export const mount = program({
       valueHint: "LEVEL",
       description: `${LOG_LEVELS.join(", ")}. Default: info`,
     },
+    takeover: {
+      type: "boolean",
+      description:
+        "Replaces the process of the mount that is there by this program, such as a newer " +
+        "release; callers wait a moment. The same command again does so, too.",
+    },
     report: { type: "boolean", description: "The process in the background has it." },
+    adopt: { type: "boolean", description: "The process that takes over has it." },
   },
   repeatable: ["options"],
-  hidden: ["report"],
+  hidden: ["report", "adopt"],
   sections: [{ title: "MOUNT OPTIONS (-o)", rows: OPTION_ROWS }],
   run: async (args, lists) => {
     const words = lists.options ?? [];
     const level = (args["log-level"] as LogLevel) ?? "info";
+    if (args.adopt) return await adoptHere(args.src, args.target, level);
     if (args.report) return await mountHere(args.src, args.target, words, level, TO_PARENT);
     if (!args.foreground) {
-      return await mountInBackground(args.src, args.target, words, level, args["log-file"]);
+      const mayTakeOver = args.takeover ? "must" : "may";
+      const logFile = args["log-file"];
+      return await mountInBackground(args.src, args.target, words, level, logFile, mayTakeOver);
     }
     if (args["log-file"] !== undefined) throw new UsageError("-f logs to stderr, not to a file");
     return await mountHere(args.src, args.target, words, level, TO_USER);
@@ -102,9 +113,11 @@ export async function mountInBackground(
   words: readonly string[],
   level: LogLevel = "info",
   logFile?: string,
+  mayTakeOver: TakeOver = "never",
 ): Promise<number> {
   checkSource(source);
-  const { timeoutMs } = parseMountOptions(words);
+  const { servers, timeoutMs } = parseMountOptions(words);
+  if (await takesOver(source, servers, target, mayTakeOver)) return 0;
   const real = checkTarget(target);
   const options = words.flatMap((word) => ["-o", word]);
   const args = ["mount", "--report", ...options, "--log-level", level, "--", source, real];
@@ -132,8 +145,36 @@ async function mountHere(
 ): Promise<number> {
   checkSource(source);
   const settings = parseMountOptions(words);
+  await takesOver(source, settings.servers, target, "never");
   const real = checkTarget(target);
   const { serveMount } = await import("./mount-daemon.ts");
-  const options = { fsname: source, ...settings, source, target: real };
-  return await serveMount(options, createLog(level), listener);
+  const { startMount } = await import("../client/daemon.ts");
+  const log = createLog(level);
+  const successor = successorWords(source, real, level);
+  // In the foreground somebody else looks after the process.
+  const command = listener === TO_PARENT ? [...ownCommand(), ...successor] : [];
+  const options = { fsname: source, ...settings, source, target: real, successor: command };
+  const start = () => startMount({ ...options, log: log.write });
+  return await serveMount({ source, target: real, start, successor }, log, listener);
+}
+
+/** Serves a mount whose process has died, or wants to be replaced. */
+async function adoptHere(source: string, target: string, level: LogLevel): Promise<number> {
+  const { serveMount } = await import("./mount-daemon.ts");
+  const { takeOverMount } = await import("../client/daemon.ts");
+  const { KEPT } = await import("../client/keeper.ts");
+  const log = createLog(level);
+  const successor = successorWords(source, target, level);
+  const rest = { log: log.write, successor: [...ownCommand(), ...successor] };
+  const start = () => takeOverMount(KEPT, rest);
+  const listener: Listener = {
+    ready: () => {},
+    failed: (error) => log.write("error", sentenceOf(error)),
+  };
+  return await serveMount({ source, target, start, successor }, log, listener);
+}
+
+/** Arguments of the process that takes over; it reads all but the level from the record. */
+function successorWords(source: string, target: string, level: LogLevel): string[] {
+  return ["mount", "--adopt", "--log-level", level, "--", source, target];
 }

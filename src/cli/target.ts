@@ -6,7 +6,7 @@ import { FILE_SYSTEM_TYPE } from "../info/select.ts";
 
 /**
  * The absolute path of `target` without symlinks; throws a sentence if nothing
- * can be mounted there.
+ * can be mounted there: a mount of ours, too, has to go first (takeover.ts).
  */
 export function checkTarget(target: string): string {
   const path = resolve(target);

@@ -18,6 +18,8 @@ import {
 } from "./greeting.ts";
 
 const SESSION_BYTES = 16;
+/** Number of a mount's first session. */
+export const FIRST_EPOCH = 1;
 
 /** A connection that a session has begun on. */
 export interface Attached {
@@ -29,7 +31,7 @@ export interface Attached {
 }
 
 /** A session's id that nobody can guess. */
-export function newSession(): string {
+function newSession(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(SESSION_BYTES))).toString("hex");
 }
 
@@ -64,16 +66,28 @@ function expectFrame(transport: Transport, kind: number, deadlineMs: number): vo
 }
 
 /**
- * Connects, greets and attaches to `source`, all within `timeoutMs`; throws a
- * sentence for people. Slot 0 has then been used once.
+ * Connects, greets and attaches to `source` at the first of `addresses` that
+ * takes us, each within `timeoutMs`; throws a sentence for people. Slot 0 has
+ * then been used once.
  */
 export function attachTo(
-  address: Address,
+  addresses: readonly Address[],
   source: string,
   facts: Facts,
   timeoutMs: number,
 ): Attached {
-  const deadlineMs = Date.now() + timeoutMs;
+  let reason: unknown;
+  for (const address of addresses) {
+    try {
+      return attachAt(address, source, facts, Date.now() + timeoutMs);
+    } catch (error) {
+      reason ??= error;
+    }
+  }
+  throw reason;
+}
+
+function attachAt(address: Address, source: string, facts: Facts, deadlineMs: number): Attached {
   const transport = connect(address);
   const session = newSession();
   try {

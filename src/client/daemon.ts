@@ -1,40 +1,35 @@
 /** A mount as main sees it: its thread, libfuse's mount, and how it ends. */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
-import { type FuseMount, mountFuse } from "../fuse/libfuse.ts";
+import { adoptFuse, type FuseMount, mountFuse } from "../fuse/libfuse.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
 import { cstring } from "../sys/cstring.ts";
 import { UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
-import { type Address, formatAddress } from "../transport/address.ts";
+import { formatAddress } from "../transport/address.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
 import { BULK_MAX } from "./bulk.ts";
 import type { CacheMode } from "./client.ts";
+import { Keeper } from "./keeper.ts";
+import type { LinkNews } from "./link.ts";
 import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
 import { NoticeQueue } from "./noticequeue.ts";
+import type { MountOptions } from "./options.ts";
+import { createRecord } from "./record.ts";
+import { readSettings, type Settings } from "./settings.ts";
 
-export interface MountOptions {
-  server: Address;
-  /** Path on the HOST. */
-  source: string;
-  /** Absolute path of the mountpoint here. */
-  target: string;
-  readOnly: boolean;
-  cache: CacheMode;
-  suid: boolean;
-  dev: boolean;
-  noexec: boolean;
-  noatime: boolean;
-  /** Allows TCP, where nobody can tell who answers. */
-  insecure: boolean;
-  /** Bound on waiting for a server that is silent. */
-  timeoutMs: number;
-  /** Wait for ever instead. */
-  hard: boolean;
-  /** Shown in /proc/mounts. */
-  fsname: string;
-  allowOther: boolean;
-  log(level: "debug" | "info" | "warn" | "error", text: string): void;
+/** How often a mount may be taken over in a short time: one that dies at once each time is given up. */
+const TAKEOVERS_MAX = 5;
+const TAKEOVERS_WITHIN_MS = 30_000;
+/** How long a process lives on that has handed over, to say so. */
+const HAND_OVER_MS = 100;
+
+/** Descriptors that a daemon left. */
+export interface Kept {
+  /** Of /dev/fuse. */
+  fuse: number;
+  /** Of the record. */
+  record: number;
 }
 
 /** What `qtfs info` shows of a mount. */
@@ -54,7 +49,11 @@ export interface MountSnapshot {
     sessionsLost: number;
     /** How long the last loss took to mend. */
     lastAwayMs: number;
+    /** Times, of late, that a process took over from one that had died. */
+    takeovers: number;
   };
+  /** Process that takes over should this one die. */
+  keeper: number | undefined;
   serverFacts: Facts;
   clientFacts: Facts;
   totals: Record<string, number>;
@@ -65,6 +64,10 @@ export interface MountDaemon {
   snapshot(): MountSnapshot;
   /** Takes the mount away, lazily where it is busy. */
   unmount(): Promise<void>;
+  /** Has `command` take the mount over and ends this process soon; the pid it will have. */
+  handOver(command: readonly string[]): number;
+  /** The process is about to end for good: nobody is to take over. */
+  letGo(): void;
   /** Resolves when the mount has ended, with the reason if it failed. */
   finished: Promise<string | undefined>;
 }
@@ -115,9 +118,10 @@ function setReadahead(target: string): void {
 
 /** Mounts; resolves when the mount is usable, rejects with a sentence for people. */
 export function startMount(options: MountOptions): Promise<MountDaemon> {
-  if (options.server.kind === "tcp" && !options.insecure) {
+  const tcp = options.servers.find(({ kind }) => kind === "tcp");
+  if (tcp !== undefined && !options.insecure) {
     throw new Error(
-      `Cannot use ${formatAddress(options.server)} without authentication: ` +
+      `Cannot use ${formatAddress(tcp)} without authentication: ` +
         "add the option insecure to allow it on a network you trust",
     );
   }
@@ -125,6 +129,27 @@ export function startMount(options: MountOptions): Promise<MountDaemon> {
     throw new Error(`Cannot mount at ${options.target}: it is not a directory`);
   }
   return new Mount(options).start();
+}
+
+/**
+ * Takes over the mount whose descriptors a daemon left that has died; resolves
+ * when its requests are being served again.
+ */
+export function takeOverMount(
+  kept: Kept,
+  rest: Pick<MountOptions, "log" | "successor">,
+): Promise<MountDaemon> {
+  const settings = readSettings(kept.record);
+  const since = Date.now() - TAKEOVERS_WITHIN_MS;
+  const takeoversMs = [...settings.takeoversMs.filter((ms) => ms > since), Date.now()];
+  if (takeoversMs.length > TAKEOVERS_MAX) {
+    throw new Error(
+      `Gave up the mount at ${settings.options.target}: its process has died ${TAKEOVERS_MAX} ` +
+        `times in ${TAKEOVERS_WITHIN_MS / 1000} s (umount ${settings.options.target})`,
+    );
+  }
+  const mount = new Mount({ ...settings.options, ...rest });
+  return mount.takeOver(kept, { ...settings, takeoversMs });
 }
 
 class Mount {
@@ -135,89 +160,135 @@ class Mount {
   readonly #counters = new Counters();
   readonly #facts = machineFacts();
   readonly #done = Promise.withResolvers<string | undefined>();
+  readonly #usable = Promise.withResolvers<MountDaemon>();
+  readonly #recovery = { losses: 0, serverRestarts: 0, sessionsLost: 0, lastAwayMs: 0 };
   #serverFacts: Facts | undefined;
   #readOnly = false;
   #connected = true;
-  #losses = 0;
-  #serverRestarts = 0;
-  #sessionsLost = 0;
-  #lastAwayMs = 0;
+  #takeovers = 0;
   #mount: FuseMount | undefined;
+  #recordFd = -1;
+  #keeper: Keeper | undefined;
 
   constructor(options: MountOptions) {
     this.#options = options;
+    this.#worker.onmessage = (event: MessageEvent<MountMessage>) => {
+      try {
+        this.#message(event.data);
+      } catch (error) {
+        this.#worker.terminate();
+        this.#usable.reject(error);
+      }
+    };
+    this.#worker.onerror = (event) => this.#failed(event.message);
   }
 
   start(): Promise<MountDaemon> {
-    const usable = Promise.withResolvers<MountDaemon>();
-    this.#worker.onmessage = (event: MessageEvent<MountMessage>) => {
-      try {
-        this.#message(event.data, usable);
-      } catch (error) {
-        this.#worker.terminate();
-        usable.reject(error);
-      }
-    };
-    this.#worker.onerror = (event) => {
-      // The kernel must not wait for a thread that is gone.
-      this.#mount?.unmount();
-      this.#done.resolve(`The mount's thread has failed: ${event.message}`);
-      usable.reject(new Error(`The mount's thread has failed: ${event.message}`));
-    };
-    const { server, source, timeoutMs } = this.#options;
-    this.#post({ kind: "attach", server, source, facts: this.#facts, timeoutMs });
-    return usable.promise;
+    const { servers, source, timeoutMs } = this.#options;
+    this.#post({ kind: "attach", servers, source, facts: this.#facts, timeoutMs });
+    return this.#usable.promise;
+  }
+
+  takeOver(kept: Kept, settings: Settings): Promise<MountDaemon> {
+    this.#takeovers = settings.takeoversMs.length;
+    this.#readOnly = settings.readOnly;
+    this.#serverFacts = settings.serverFacts;
+    this.#recordFd = kept.record;
+    this.#mount = adoptFuse(kept.fuse, this.#options.target);
+    // At once: should this process die as well, there is another.
+    this.#keep();
+    this.#serve(settings, true);
+    return this.#usable.promise;
   }
 
   #post(message: AttachData | ServeData): void {
     this.#worker.postMessage(message);
   }
 
-  #message(message: MountMessage, usable: PromiseWithResolvers<MountDaemon>): void {
+  #message(message: MountMessage): void {
     switch (message.kind) {
       case "attached":
-        this.#serverFacts = message.serverFacts;
-        this.#readOnly = message.readOnly || this.#options.readOnly;
-        this.#serve();
+        this.#attached(message);
         break;
       case "failed":
         this.#worker.terminate();
-        usable.reject(new Error(message.reason));
+        this.#usable.reject(new Error(message.reason));
         break;
       case "ready":
         setReadahead(this.#options.target);
-        usable.resolve({
-          snapshot: () => this.#snapshot(),
-          unmount: () => this.#unmount(),
-          finished: this.#done.promise,
-        });
+        if (this.#keeper === undefined) this.#keep();
+        this.#usable.resolve(this.#daemon());
         break;
       case "log":
         this.#options.log(message.level, message.text);
         break;
       case "away":
         this.#connected = false;
-        this.#losses++;
+        this.#recovery.losses++;
         break;
       case "back":
-        this.#connected = true;
-        if (message.restarted) this.#serverRestarts++;
-        if (message.anew) this.#sessionsLost++;
-        this.#lastAwayMs = message.awayMs;
+        this.#back(message);
         break;
       case "done":
+        this.#keeper?.dismiss();
         this.#mount?.unmount();
         this.#done.resolve(undefined);
     }
   }
 
-  #serve(): void {
-    const { cache, hard, timeoutMs } = this.#options;
-    this.#mount = mountFuse(this.#options.target, mountFlags(this.#options, this.#readOnly));
-    this.#noticeWorker.postMessage({ queue: this.#notices.shared, fuseFd: this.#mount.fd });
+  #back(news: Extract<LinkNews, { kind: "back" }>): void {
+    this.#connected = true;
+    if (news.restarted) this.#recovery.serverRestarts++;
+    if (news.anew) this.#recovery.sessionsLost++;
+    this.#recovery.lastAwayMs = news.awayMs;
+  }
+
+  #daemon(): MountDaemon {
+    return {
+      snapshot: () => this.#snapshot(),
+      unmount: () => this.#unmount(),
+      handOver: (command) => this.#handOver(command),
+      letGo: () => this.#keeper?.dismiss(),
+      finished: this.#done.promise,
+    };
+  }
+
+  /** The thread has ended with an error: another process may do better. */
+  #failed(message: string): void {
+    const reason = `The mount's thread has failed: ${message}`;
+    this.#options.log("error", reason);
+    if (this.#keeper !== undefined) process.kill(process.pid, "SIGKILL");
+    // The kernel must not wait for a thread that is gone.
+    this.#mount?.unmount();
+    this.#done.resolve(reason);
+    this.#usable.reject(new Error(reason));
+  }
+
+  #attached({ readOnly, serverFacts, session }: Extract<MountMessage, { kind: "attached" }>): void {
+    const { log: _log, successor: _successor, ...options } = this.#options;
+    this.#serverFacts = serverFacts;
+    this.#readOnly = readOnly || this.#options.readOnly;
+    this.#recordFd = createRecord();
+    this.#mount = mountFuse(options.target, mountFlags(this.#options, this.#readOnly));
+    const common = { options, session, serverFacts };
+    const settings = { ...common, readOnly: this.#readOnly, mountedAtMs: Date.now() };
+    this.#serve({ ...settings, takeoversMs: [] }, false);
+  }
+
+  #serve(settings: Settings, takesOver: boolean): void {
+    const { cache, hard, timeoutMs, servers, source } = this.#options;
+    const fuseFd = (this.#mount as FuseMount).fd;
+    this.#noticeWorker.postMessage({ queue: this.#notices.shared, fuseFd });
     this.#post({
       kind: "serve",
-      fuseFd: this.#mount.fd,
+      takesOver,
+      fuseFd,
+      recordFd: this.#recordFd,
+      settings: JSON.stringify(settings),
+      session: settings.session,
+      servers,
+      source,
+      facts: this.#facts,
       cache,
       validity: VALIDITY[cache],
       counters: this.#counters.shared,
@@ -226,9 +297,37 @@ class Mount {
     });
   }
 
+  /** Has a keeper hold the mount, if there is a command that may take it over. */
+  #keep(command = this.#options.successor): void {
+    if (command.length === 0 || this.#recordFd < 0) return;
+    const before = this.#keeper;
+    const fuseFd = (this.#mount as FuseMount).fd;
+    try {
+      this.#keeper = new Keeper(command, fuseFd, this.#recordFd, () => {
+        this.#options.log("warn", "The mount's keeper was killed, starting another");
+        this.#keep();
+      });
+    } catch (error) {
+      const why = (error as Error).message;
+      this.#options.log("warn", `The mount has no keeper, it ends with this process: ${why}`);
+      return;
+    }
+    before?.dismiss();
+  }
+
+  /** Lets `command` take over, and ends this process: its callers wait meanwhile. */
+  #handOver(command: readonly string[]): number {
+    this.#keep(command);
+    const successor = this.#keeper?.pid;
+    if (successor === undefined) throw new Error("This mount has no keeper to hand over to");
+    setTimeout(() => process.kill(process.pid, "SIGKILL"), HAND_OVER_MS);
+    return successor;
+  }
+
   async #unmount(): Promise<void> {
     // With the thread still serving, so that an orderly unmount can end orderly.
     const busy = umount2(cstring(this.#options.target), UMOUNT_NOFOLLOW) !== 0;
+    this.#keeper?.dismiss();
     if (busy) this.#mount?.unmount();
     await this.#done.promise;
   }
@@ -237,16 +336,12 @@ class Mount {
     return {
       source: this.#options.source,
       target: this.#options.target,
-      server: formatAddress(this.#options.server),
+      server: this.#options.servers.map(formatAddress).join(", "),
       readOnly: this.#readOnly,
       cache: this.#options.cache,
       connected: this.#connected,
-      recovery: {
-        losses: this.#losses,
-        serverRestarts: this.#serverRestarts,
-        sessionsLost: this.#sessionsLost,
-        lastAwayMs: this.#lastAwayMs,
-      },
+      recovery: { ...this.#recovery, takeovers: this.#takeovers },
+      keeper: this.#keeper?.pid,
       serverFacts: this.#serverFacts ?? this.#facts,
       clientFacts: this.#facts,
       totals: this.#counters.gauges(),

@@ -3,19 +3,20 @@ import { FuseDevice } from "../fuse/device.ts";
 import { Counters } from "../info/counters.ts";
 import { setNonBlocking } from "../sys/open.ts";
 import type { Address } from "../transport/address.ts";
+import { SocketTransport } from "../transport/socket.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
 import { type CacheMode, Client } from "./client.ts";
-import { type Attached, attachTo } from "./connect.ts";
+import { type Attached, attachTo, FIRST_EPOCH } from "./connect.ts";
 import type { LinkNews } from "./link.ts";
 import { NoticeQueue } from "./noticequeue.ts";
 import { Reactor } from "./reactor.ts";
-import { ClientRecord, Head } from "./record.ts";
+import { type ClientRecord, Head, mapRecord } from "./record.ts";
 
-/** What main sends first. */
+/** What main sends first, unless it takes over. */
 export interface AttachData {
   kind: "attach";
-  server: Address;
+  servers: Address[];
   source: string;
   facts: Facts;
   timeoutMs: number;
@@ -24,7 +25,17 @@ export interface AttachData {
 /** What main sends once it has mounted. */
 export interface ServeData {
   kind: "serve";
+  /** Whether another process has served the mount before. */
+  takesOver: boolean;
   fuseFd: number;
+  /** The record, or -errno. */
+  recordFd: number;
+  /** For whoever takes over from us, as JSON (settings.ts). */
+  settings: string;
+  session: string;
+  servers: Address[];
+  source: string;
+  facts: Facts;
   cache: CacheMode;
   validity: Validity;
   counters: SharedArrayBuffer;
@@ -35,7 +46,7 @@ export interface ServeData {
 
 /** What the thread tells main. */
 export type MountMessage =
-  | { kind: "attached"; readOnly: boolean; serverFacts: Facts }
+  | { kind: "attached"; readOnly: boolean; serverFacts: Facts; session: string }
   | { kind: "failed"; reason: string }
   | { kind: "ready" }
   | { kind: "log"; level: "info" | "warn" | "error"; text: string }
@@ -48,57 +59,74 @@ declare const self: {
   postMessage(message: MountMessage): void;
 };
 
-let attached: (Attached & { attach: AttachData }) | undefined;
+let attached: Attached | undefined;
 
-function attach(data: AttachData): void {
+function attach({ servers, source, facts, timeoutMs }: AttachData): void {
   try {
-    const made = attachTo(data.server, data.source, data.facts, data.timeoutMs);
-    attached = { ...made, attach: data };
+    attached = attachTo(servers, source, facts, timeoutMs);
     self.postMessage({
       kind: "attached",
       readOnly: attached.root.readOnly,
       serverFacts: attached.hello.facts,
+      session: attached.session,
     });
   } catch (error) {
     self.postMessage({ kind: "failed", reason: (error as Error).message });
   }
 }
 
-function serve(data: ServeData, session: Attached & { attach: AttachData }): void {
+/** The record of a session that has just begun. */
+function beginRecord(data: ServeData, { hello, root }: Attached): ClientRecord {
+  const record = mapRecord(data.recordFd);
+  record.begin(data.settings);
+  record.set(Head.SLOTS, hello.slots);
+  record.set(Head.LIVES, hello.lives);
+  record.set(Head.EPOCH, FIRST_EPOCH);
+  record.set(Head.ROOT_POLICY, root.attributes.policy);
+  return record;
+}
+
+/** The record that another process has left. */
+function goOnWithRecord(data: ServeData): ClientRecord {
+  const record = mapRecord(data.recordFd);
+  record.begin(data.settings);
+  record.set(Head.RESTARTS, record.get(Head.RESTARTS) + 1);
+  return record;
+}
+
+function serve(data: ServeData): void {
   setNonBlocking(data.fuseFd, true);
-  const record = new ClientRecord();
-  const { attach } = session;
-  record.set(Head.SLOTS, session.hello.slots);
-  record.set(Head.LIVES, session.hello.lives);
-  record.set(Head.ROOT_POLICY, session.root.attributes.policy);
+  const record = attached === undefined ? goOnWithRecord(data) : beginRecord(data, attached);
   const client = new Client(
     new FuseDevice(data.fuseFd),
-    session.transport,
-    session.hello.slots,
+    attached?.transport ?? SocketTransport.closed(),
+    record.get(Head.SLOTS),
     data.cache,
     data.validity,
     new Counters(data.counters),
     record,
   );
   // ATTACH was the first request of slot 0.
-  client.pending.sequence[0] = 1;
-  new Reactor(client, {
+  if (attached !== undefined) client.pending.sequence[0] = 1;
+  const reactor = new Reactor(client, {
     timeoutMs: data.timeoutMs,
     notices: new NoticeQueue(data.notices),
     log: (level, text) => self.postMessage({ kind: "log", level, text }),
     ready: () => self.postMessage({ kind: "ready" }),
     link: {
-      addresses: [attach.server],
-      source: attach.source,
-      facts: attach.facts,
-      session: session.session,
+      addresses: data.servers,
+      source: data.source,
+      facts: data.facts,
+      session: data.session,
       tell: (news) => self.postMessage(news),
     },
-  }).run();
+  });
+  if (data.takesOver) reactor.takeOver();
+  reactor.run();
   self.postMessage({ kind: "done" });
 }
 
 self.onmessage = (event) => {
   if (event.data.kind === "attach") attach(event.data);
-  else if (attached !== undefined) serve(event.data, attached);
+  else serve(event.data);
 };

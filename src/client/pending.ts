@@ -136,6 +136,21 @@ export class Pending {
     return -1;
   }
 
+  /** Slot of the kernel's request `unique`, also of one that was to be answered early, or -1. */
+  findAny(uniqueLow: number, uniqueHigh: number): number {
+    const asked = this.find(uniqueLow, uniqueHigh);
+    if (asked >= 0) return asked;
+    const high = (uniqueHigh & ~RESENT_BIT) >>> 0;
+    return (
+      this.inOrder().findLast(
+        (slot) =>
+          this.state[slot] === State.ABANDONED &&
+          this.uniqueLow[slot] === uniqueLow &&
+          ((this.uniqueHigh[slot] as number) & ~RESENT_BIT) >>> 0 === high,
+      ) ?? -1
+    );
+  }
+
   /** Calls `visit` for every slot that the kernel waits for. */
   forEachAsked(visit: (slot: number) => void): void {
     for (let slot = 0; slot < this.#slots; slot++) {

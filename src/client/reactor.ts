@@ -26,6 +26,7 @@ import type { NoticeQueue } from "./noticequeue.ts";
 import { State } from "./pending.ts";
 import { Silence, Verdict } from "./silence.ts";
 import { Stall } from "./stall.ts";
+import { takeOver } from "./takeover.ts";
 
 /** Requests taken in a row before answers are looked at again. */
 const TAKE_MAX = 32;
@@ -91,6 +92,14 @@ export class Reactor {
 
   get #transport(): Transport {
     return this.#client.transport;
+  }
+
+  /** Goes on where another process has died, before `run`; the kernel has been greeted already. */
+  takeOver(): void {
+    this.#unmounted = takeOver(this.#client, this.#stall, () => this.#request());
+    this.#client.transport.close();
+    this.#link.lost("another process had the connection");
+    this.#options.ready();
   }
 
   /** Serves until the file system is unmounted. */

@@ -6,7 +6,11 @@
  * the next one goes on: each writer says in which order it stores what.
  */
 import { TRANSFER_MAX } from "../fuse/device.ts";
-import { allocate, type Region } from "../sys/memory.ts";
+import { cstring } from "../sys/cstring.ts";
+import { ftruncate } from "../sys/io.ts";
+import { allocate, type Region, regionAt } from "../sys/memory.ts";
+import { close } from "../sys/open.ts";
+import { mapShared, memfdCreate } from "../sys/sharedmemory.ts";
 import { SLOTS_MAX } from "../wire/limits.ts";
 
 /** Kernel requests up to this size are copied to their slot's place; larger ones stay in a buffer. */
@@ -70,7 +74,7 @@ function pages(bytes: number): number {
 }
 
 const HEAD_AT = 0;
-const SETTINGS_AT = PAGE;
+export const SETTINGS_AT = PAGE;
 const COLUMNS_AT = SETTINGS_AT + SETTINGS_BYTES;
 /** Bytes of one slot in all its columns. */
 const COLUMNS_BYTES = pages(SLOTS_MAX * 128);
@@ -81,6 +85,22 @@ const BUFFERS_AT = REQUESTS_AT + SLOTS_MAX * SLOT_BYTES;
 
 /** Size of a record. */
 export const RECORD_BYTES = BUFFERS_AT + BUFFERS * BUFFER_BYTES;
+
+/** A record's memory, as a descriptor that others can be given; -errno where there is none to be had. */
+export function createRecord(): number {
+  const fd = memfdCreate(cstring("qtfs-mount"));
+  if (fd < 0) return fd;
+  const result = ftruncate(fd, RECORD_BYTES);
+  if (result === 0) return fd;
+  close(fd);
+  return result;
+}
+
+/** The record that `fd` is, or one of this process alone where there is none. */
+export function mapRecord(fd: number): ClientRecord {
+  const address = fd < 0 ? fd : mapShared(fd, RECORD_BYTES);
+  return address < 0 ? new ClientRecord() : new ClientRecord(regionAt(address, RECORD_BYTES));
+}
 
 /** A part of a region as a region. */
 function part(region: Region, at: number, size: number): Region {
@@ -115,6 +135,13 @@ export class ClientRecord {
     this.buffers = Array.from({ length: BUFFERS }, (_, i) =>
       part(region, BUFFERS_AT + i * BUFFER_BYTES, BUFFER_BYTES),
     );
+  }
+
+  /** Makes zeros a record, with what a successor needs. */
+  begin(settings: string): void {
+    const length = this.settings.bytes.write(settings, 0);
+    this.set(Head.SETTINGS_LENGTH, length);
+    this.set(Head.MAGIC, RECORD_MAGIC);
   }
 
   get(field: number): number {

@@ -4,8 +4,12 @@
  * on the descriptor (DESIGN §4), so libfuse's session has no operations.
  */
 import { dlopen, type Pointer } from "bun:ffi";
+import { cstring } from "../sys/cstring.ts";
+import { E } from "../sys/errno.ts";
 import { addr, i32, u64 } from "../sys/libc.ts";
 import { allocate } from "../sys/memory.ts";
+import { MNT_DETACH, UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
+import { close } from "../sys/open.ts";
 
 /** struct fuse_args { int argc; char **argv; int allocated; } (fuse_opt.h) */
 const FUSE_ARGS = { argc: 0, argv: 8, allocated: 16 } as const;
@@ -42,6 +46,24 @@ function strings(list: readonly string[]): { array: number; addresses: number[] 
     return address;
   });
   return { array: region.address, addresses };
+}
+
+/**
+ * A mount that another process made and whose descriptor this one was given:
+ * libfuse knows nothing of it, so what it would do to unmount is done here.
+ */
+export function adoptFuse(fd: number, target: string): FuseMount {
+  let isMounted = true;
+  return {
+    fd,
+    unmount: () => {
+      if (!isMounted) return;
+      isMounted = false;
+      close(fd);
+      if (umount2(cstring(target), MNT_DETACH | UMOUNT_NOFOLLOW) !== -E.EPERM) return;
+      Bun.spawnSync(["fusermount3", "-u", "-z", "--", target]);
+    },
+  };
 }
 
 /** A file system mounted by libfuse. */

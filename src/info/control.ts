@@ -23,6 +23,11 @@ export interface Daemon {
   log: Log;
   /** What beside `Process` it reports: a ServerSnapshot or MountSnapshot. */
   snapshot(): object;
+  /**
+   * Lets another process take over, which `program` starts and whose records are
+   * of `layout`; its pid. Throws a sentence if that cannot be.
+   */
+  handOver?(program: readonly string[], layout: number): number;
 }
 
 export interface Control {
@@ -93,7 +98,10 @@ function flush(socket: Socket<Connection>): void {
   else socket.data.unsent = unsent.subarray(sent);
 }
 
-function answer({ kind, log, snapshot }: Daemon, { want, level }: Partial<Request>): object {
+function answer(daemon: Daemon, request: Partial<Request>): object {
+  const { kind, log, snapshot } = daemon;
+  const { want, level } = request;
+  if (want === "handOver") return handOver(daemon, request);
   if (want === "snapshot") return { kind, ...describeProcess(log), ...snapshot() };
   if (want === "log") return { lines: log.lines() };
   if (want !== "logLevel") throw new ProtocolError("unknown request");
@@ -102,6 +110,21 @@ function answer({ kind, log, snapshot }: Daemon, { want, level }: Partial<Reques
     log.level = level;
   }
   return { level: log.level };
+}
+
+function handOver(daemon: Daemon, { program, layout }: Partial<Request>): object {
+  const isProgram = Array.isArray(program) && program.every((word) => typeof word === "string");
+  if (!isProgram || program.length === 0 || typeof layout !== "number") {
+    throw new ProtocolError("hands over to nobody");
+  }
+  try {
+    const successor = daemon.handOver?.(program, layout);
+    if (successor === undefined) throw new Error(`a ${daemon.kind} is not handed over`);
+    daemon.log.write("info", `Process ${successor} takes over`);
+    return { successor };
+  } catch (error) {
+    return { refused: (error as Error).message };
+  }
 }
 
 function describeProcess(log: Log): Process {

@@ -73,9 +73,31 @@ function mountFields(report: MountReport): Field[] {
   return [
     ["source", `${report.source} of ${report.server}`],
     ["mounted at", `${report.target} (${access}, cache ${report.cache})`],
-    ["state", report.connected ? "connected" : "NOT connected to the server"],
+    ["state", report.connected ? "connected" : "NOT connected: looking for the server"],
+    ...recovery(report),
     ["client", formatFacts(report.clientFacts)],
     ["server", formatFacts(report.serverFacts)],
+  ];
+}
+
+/** What went wrong and was made good, as far as anything did. */
+function recovery({ recovery: r, keeper }: MountReport): Field[] {
+  const lasted = `the last took ${r.lastAwayMs} ms to mend`;
+  return [
+    [
+      "keeper",
+      keeper === undefined ? "none: the mount ends with its process" : `process ${keeper}`,
+    ],
+    ...(r.losses > 0 ? [["losses", `${r.losses} of the connection, ${lasted}`] as const] : []),
+    ...(r.serverRestarts > 0
+      ? [["resumed", `${r.serverRestarts} after a server's death`] as const]
+      : []),
+    ...(r.sessionsLost > 0
+      ? [["sessions lost", `${r.sessionsLost}: open files are stale`] as const]
+      : []),
+    ...(r.takeovers > 0
+      ? [["takeovers", `${r.takeovers} from a process that had died`] as const]
+      : []),
   ];
 }
 

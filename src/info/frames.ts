@@ -8,14 +8,17 @@ import { ProtocolError } from "../wire/error.ts";
 import { headerBytes, Kind, kindOf, payloadBytes, putPrefix } from "../wire/frame.ts";
 import { PAYLOAD_MAX, PREFIX_BYTES } from "../wire/limits.ts";
 
-/** Bytes of a request's CBOR at most; the longest sets a log level. */
-export const REQUEST_MAX = 256;
+/** Bytes of a request's CBOR at most; the longest names a program. */
+export const REQUEST_MAX = 8192;
 
 /** What a process asks of a daemon. */
 export interface Request {
-  want: "snapshot" | "log" | "logLevel";
+  want: "snapshot" | "log" | "logLevel" | "handOver";
   /** With logLevel: the level to set; without it the answer only tells the level. */
   level?: string;
+  /** With handOver: what starts the process that takes over, and how its records are laid out. */
+  program?: string[];
+  layout?: number;
 }
 
 /** `value` as a frame: a request's header or an answer's payload. */

@@ -82,6 +82,13 @@ export class SocketTransport implements Transport {
     this.reader = new Reader(this.#in.bytes, this.#in.view);
   }
 
+  /** One that is closed from the beginning: there is no connection yet. */
+  static closed(): SocketTransport {
+    const transport = new SocketTransport(-1, { description: "nobody" });
+    transport.close();
+    return transport;
+  }
+
   get payloadAddress(): number {
     return this.#in.address + this.payloadStart;
   }

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { parseMountOptions } from "../../src/cli/mount-options.ts";
+import { type MountSettings, parseMountOptions } from "../../src/cli/mount-options.ts";
 
-const DEFAULTS = {
-  server: { kind: "unix", path: "/run/qtfs/server.sock" },
+const DEFAULTS: MountSettings = {
+  servers: [{ kind: "unix", path: "/run/qtfs/server.sock" }],
   readOnly: false,
   cache: "auto",
   suid: false,
@@ -13,7 +13,7 @@ const DEFAULTS = {
   timeoutMs: 30_000,
   hard: false,
   allowOther: true,
-} as const;
+};
 
 test("without options nothing dangerous is allowed", () => {
   expect(parseMountOptions([])).toEqual(DEFAULTS);
@@ -23,7 +23,7 @@ test("every option arrives, also from several -o", () => {
   const first = "server=tcp://10.0.0.1:7000,ro,cache=never,suid,dev,noexec,noatime";
   const second = "insecure,timeout=2.5,hard,fsname=x y,noallow_other";
   expect(parseMountOptions([first, second])).toEqual({
-    server: { kind: "tcp", host: "10.0.0.1", port: 7000 },
+    servers: [{ kind: "tcp", host: "10.0.0.1", port: 7000 }],
     readOnly: true,
     cache: "never",
     suid: true,
@@ -36,6 +36,14 @@ test("every option arrives, also from several -o", () => {
     fsname: "x y",
     allowOther: false,
   });
+});
+
+test("several servers are addresses of the same one", () => {
+  const { servers } = parseMountOptions(["server=tcp://10.0.0.1:7000,server=unix:///run/s"]);
+  expect(servers).toEqual([
+    { kind: "tcp", host: "10.0.0.1", port: 7000 },
+    { kind: "unix", path: "/run/s" },
+  ]);
 });
 
 test("of contrary options the last counts, as in mount(8)", () => {

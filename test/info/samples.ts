@@ -47,6 +47,8 @@ export function mountReport(own: Partial<MountReport> = {}): MountReport {
     readOnly: false,
     cache: "auto",
     connected: true,
+    recovery: { losses: 0, serverRestarts: 0, sessionsLost: 0, lastAwayMs: 0, takeovers: 0 },
+    keeper: 44,
     serverFacts: machineFacts(),
     clientFacts: machineFacts(),
     ...figures(),

@@ -1,0 +1,30 @@
+/** How a directory of the HOST is mounted. */
+import type { Address } from "../transport/address.ts";
+import type { CacheMode } from "./client.ts";
+
+export interface MountOptions {
+  /** Where the server is: addresses that lead to the same one, tried in turn. */
+  servers: Address[];
+  /** Path on the HOST. */
+  source: string;
+  /** Absolute path of the mountpoint here. */
+  target: string;
+  readOnly: boolean;
+  cache: CacheMode;
+  suid: boolean;
+  dev: boolean;
+  noexec: boolean;
+  noatime: boolean;
+  /** Allows TCP, where nobody can tell who answers. */
+  insecure: boolean;
+  /** Bound on waiting for a server that is silent. */
+  timeoutMs: number;
+  /** Wait for ever instead. */
+  hard: boolean;
+  /** Shown in /proc/mounts. */
+  fsname: string;
+  allowOther: boolean;
+  /** The command that takes the mount over should this process die; none if empty. */
+  successor: readonly string[];
+  log(level: "debug" | "info" | "warn" | "error", text: string): void;
+}
