@@ -74,16 +74,15 @@ export class Reach {
     this.#handles = handles;
     this.#watcher = watcher;
     statFd(rootFd);
-    nodes.policies.set(identify().device, this.#choosePolicy(rootFd));
-    statFd(rootFd);
     const id = identify();
     this.device = id.device;
     if (nodes.count === 0) nodes.intern(id, NONE, "");
     if (nodes.find(id) !== ROOT_NODE) throw new Error("the directory exported there is another");
+    nodes.policies.set(this.device, this.#choosePolicy(rootFd));
     // The root's number is fixed; its policy goes with the answer to ATTACH.
     nodes.madeWith[ROOT_NODE] = 0;
     nodes.fd[ROOT_NODE] = rootFd;
-    this.#mounts.remember(rootFd, id.device);
+    this.#mounts.remember(rootFd, this.device);
   }
 
   /**

@@ -10,6 +10,11 @@ import { cstring } from "../../src/sys/cstring.ts";
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH, openat } from "../../src/sys/open.ts";
 import { OpenFlag, ROOT_NODE } from "../../src/wire/constants.ts";
 
+/** Files of test/server/recordchild.ts, named by number at first, later with more letters. */
+export const FILES = 1500;
+/** Those of them that are opened and locked. */
+export const OPENED = 40;
+
 /** A session that has nobody to tell anything. */
 class Silent {
   get transport(): never {
