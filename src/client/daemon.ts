@@ -19,8 +19,8 @@ import { createRecord } from "./record.ts";
 import { readSettings, type Settings } from "./settings.ts";
 
 /** How often a mount may be taken over in a short time: one that dies at once each time is given up. */
-const TAKEOVERS_MAX = 5;
-const TAKEOVERS_WITHIN_MS = 30_000;
+const TAKEOVERS_MAX = 10;
+const TAKEOVERS_WITHIN_MS = 10_000;
 /** How long a process lives on that has handed over, to say so. */
 const HAND_OVER_MS = 100;
 
