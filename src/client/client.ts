@@ -343,9 +343,10 @@ export class Client {
     return this.#forgetCount > 0 || this.oneways.waiting;
   }
 
-  /** Gives the connection what has gathered, as far as it takes it. */
-  sendOwed(): void {
-    if (this.holds) return;
+  /** Gives the connection what has gathered, as far as it takes it; whether it took anything. */
+  sendOwed(): boolean {
+    if (this.holds) return false;
+    const { sent } = this.oneways;
     this.#sendOneways();
     while (this.#forgetCount > 0 && !this.transport.congested && this.oneways.hasRoomForForgets) {
       this.#tellForgets();
@@ -355,6 +356,7 @@ export class Client {
       this.askForOurselves(Op.PING);
       this.send();
     }
+    return this.oneways.sent !== sent;
   }
 
   /** Whether a request of our own can be sent. */

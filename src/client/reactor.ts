@@ -333,14 +333,14 @@ export class Reactor {
 
   /** Gives the connection what others need not wait for. */
   #sendOwed(): void {
-    const c = this.#client;
-    do {
-      c.sendOwed();
+    let gave = true;
+    while (gave) {
+      gave = this.#client.sendOwed();
       if (this.#transport.pending && !this.#transport.flush()) {
         this.#noteClosed();
         return;
       }
-    } while (c.owes && !this.#transport.congested);
+    }
   }
 
   #sleep(): void {
