@@ -11,7 +11,7 @@ import { ProtocolError } from "../wire/error.ts";
 import { GREETERS_MAX, SESSIONS_MAX } from "../wire/limits.ts";
 import { POLL_WAITS_MS } from "./calls.ts";
 import { refreshGauges } from "./gauges.ts";
-import { sayGoodbye } from "./greeting.ts";
+import { Refusal, sayGoodbye } from "./greeting.ts";
 import { LogBudget } from "./logbudget.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { WATCHES_MAX } from "./polls.ts";
@@ -77,6 +77,7 @@ export class Reactor {
   run(): void {
     while (!this.#mailbox.stopping) {
       let worked = this.#strangers.take();
+      if (worked) this.#refreshGauges();
       for (const seat of this.#sessions.connected) {
         if (this.#serve(seat)) worked = true;
       }
@@ -112,8 +113,8 @@ export class Reactor {
 
   /** Logs why a connection is being closed. */
   #report(peer: string, error: unknown): void {
-    this.#services.counters.protocolErrors++;
-    if (error instanceof ProtocolError) {
+    if (!(error instanceof Refusal)) this.#services.counters.protocolErrors++;
+    if (error instanceof ProtocolError || error instanceof Refusal) {
       this.#log(this.#ofPeers, `Closed the connection of ${peer}: ${error.message}`);
       return;
     }

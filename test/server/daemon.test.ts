@@ -63,6 +63,27 @@ test("a server listens at all its addresses at once, root's alone and TCP", asyn
   }
 });
 
+test("a server that stops lets calls under way end, and leaves waits alone", async () => {
+  server = await TestServer.start();
+  writeFileSync(server.path("f"), Buffer.alloc(8 << 20, 1));
+  const client = RawClient.attached(server.address, server.share);
+  const { node } = entryOf(client.ok("LOOKUP", 1, "f"));
+  const [a] = client.ok("OPEN", node, 3, 0) as [number];
+  const [b] = client.ok("OPEN", node, 3, 0) as [number];
+  client.ok("FLOCK", a, 1, 0);
+  client.send(1, "FLOCK", [b, 1, 1]);
+  for (let slot = 2; slot < 40; slot++) client.send(slot, "FSYNC", [a, 0]);
+  client.send(40, "PING", []);
+  client.reply(40);
+  const code = server.end();
+  await Bun.sleep(0);
+  for (let slot = 2; slot < 40; slot++) expect(client.reply(slot).errno).toBe(0);
+  expect(client.ended()).toEqual([5, "server is stopping"]);
+  expect(client.answered(1)).toBe(false);
+  client.close();
+  expect(await code).toBe(0);
+});
+
 test("a server that stops says goodbye, ends with 0 and takes its socket away", async () => {
   server = await TestServer.start();
   const client = RawClient.attached(server.address, server.share);

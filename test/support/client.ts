@@ -67,6 +67,10 @@ export class RawClient {
   goodbye: unknown[] | undefined;
   hello: Record<string, unknown> | undefined;
   readonly sequences = new Array<number>(SLOTS_MAX).fill(0);
+  /** What its HELLO said, for another connection of the same session. */
+  said = helloOf();
+  /** EVENT frames taken in, by all connections of the session. */
+  eventCount = 0;
   readonly #replies: Reply[] = [];
   /** Answers that have come, taken by `reply` or not. */
   answers = 0;
@@ -88,17 +92,34 @@ export class RawClient {
     return client;
   }
 
+  /** Another connection for the session of `before`, whose own may be gone or not. */
+  static resumed(path: string, before: RawClient, changes: Partial<ClientHello> = {}): RawClient {
+    const client = new RawClient(path);
+    client.sequences.splice(0, SLOTS_MAX, ...before.sequences);
+    client.eventCount = before.eventCount;
+    client.root = before.root;
+    const { session } = before.said;
+    client.greet({ session, resumes: true, events: before.eventCount, ...changes });
+    return client;
+  }
+
   /** Number of the node attached to. */
   root = 0;
 
   greet(changes: Partial<ClientHello> = {}): void {
-    const bytes = encodeHello(helloOf(changes));
+    this.sayHello(changes);
+    this.pump(() => this.hello !== undefined || this.closed);
+    if (this.hello !== undefined && this.hello.magic !== MAGIC) throw new Error("no magic");
+  }
+
+  /** Puts a HELLO before what is sent next. */
+  sayHello(changes: Partial<ClientHello> = {}): void {
+    this.said = helloOf(changes);
+    const bytes = encodeHello(this.said);
     const w = this.transport.begin(Kind.HELLO);
     w.bytes.set(bytes, w.at);
     w.at += bytes.length;
     this.transport.end();
-    this.pump(() => this.hello !== undefined || this.closed);
-    if (this.hello !== undefined && this.hello.magic !== MAGIC) throw new Error("no magic");
   }
 
   get closed(): boolean {
@@ -230,6 +251,9 @@ export class RawClient {
       const payload = Buffer.from(reader.bytes.subarray(start, start + transport.payloadLength));
       this.answers++;
       this.#replies.push({ slot, sequence, errno, results, payload });
-    } else this.events.push(header);
+    } else {
+      if (transport.kind === Kind.EVENT) this.eventCount++;
+      this.events.push(header);
+    }
   }
 }

@@ -1,13 +1,13 @@
-/** A server in a process of its own: `bun serve.ts '<json of its listen, exports, leaseMs>'`. */
+/** A server in a process of its own: `bun serve.ts '<json of its listen, exports, leaseMs, uids>'`. */
 import { startServer } from "../../src/server/daemon.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 
-const { listen, exports, leaseMs } = JSON.parse(process.argv[2] ?? "{}");
+const { listen, exports, leaseMs, uids = [0] } = JSON.parse(process.argv[2] ?? "{}");
 const daemon = startServer({
   listen: listen.map(parseAddress),
   exports,
   insecure: true,
-  uids: [0],
+  uids,
   leaseMs,
   log: (level, text) => process.stderr.write(`${level}: ${text}\n`),
 });

@@ -19,6 +19,7 @@ import type { ServerSnapshot } from "../../src/server/daemon.ts";
 import type { Export } from "../../src/server/exports.ts";
 import { close } from "../../src/sys/open.ts";
 import { connectUnix } from "../../src/sys/socket.ts";
+import type { ClientHello } from "../../src/wire/hello.ts";
 import { Event } from "../../src/wire/ops.ts";
 import { RawClient } from "./client.ts";
 
@@ -37,6 +38,8 @@ export interface Options {
   below?: string;
   /** Called before the server starts. */
   prepare?: (server: TestServer) => void;
+  /** User ids that may connect; root alone unless given. */
+  uids?: number[];
   /** How long sessions outlive their connections; LEASE_MS with `compiled`. */
   leaseMs?: number;
   /** Runs dist/qtfs rather than the sources; without `snapshot`. */
@@ -81,6 +84,7 @@ export class TestServer {
     exports: more = [],
     listen: listenToo = [],
     leaseMs = TEST_LEASE_MS,
+    uids,
   }: Options): string[] {
     const listen = [`unix://${this.address}`, ...listenToo];
     const exports = [
@@ -90,7 +94,7 @@ export class TestServer {
     ];
     if (!this.#compiled) {
       const script = join(import.meta.dir, "serve.ts");
-      return [process.execPath, script, JSON.stringify({ listen, exports, leaseMs })];
+      return [process.execPath, script, JSON.stringify({ listen, exports, leaseMs, uids })];
     }
     const wanted = exports.flatMap((e) => ["--export", e.readOnly ? `${e.path}:ro` : e.path]);
     const addresses = listen.flatMap((address) => ["--listen", address]);
@@ -124,6 +128,13 @@ export class TestServer {
   /** A client that said HELLO and attached to the share, or to `root`. */
   client(root = this.share): RawClient {
     const client = RawClient.attached(this.address, root);
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** A new connection for the session of `before`. */
+  resumed(before: RawClient, changes: Partial<ClientHello> = {}): RawClient {
+    const client = RawClient.resumed(this.address, before, changes);
     this.#clients.push(client);
     return client;
   }
