@@ -3,7 +3,7 @@
  * the while, and is left with no more memory and descriptors than before.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { allocate } from "../../src/sys/memory.ts";
 import { close } from "../../src/sys/open.ts";
 import { POLLIN, POLLOUT, PollSet } from "../../src/sys/poll.ts";
@@ -15,7 +15,7 @@ import { Oneway } from "../../src/wire/ops.ts";
 import { entryOf } from "../support/attributes.ts";
 import { helloOf, type RawClient } from "../support/client.ts";
 import { type Random, random, seedFor } from "../support/random.ts";
-import { COMPILED, TestServer, until } from "../support/server.ts";
+import { TestServer, until } from "../support/server.ts";
 import { frameBytes, type Known, mutated, randomFrame } from "./fuzz-server-frames.ts";
 
 const SEED = seedFor("fuzz-server");
@@ -34,6 +34,12 @@ const TREE_MB = 64;
  * keeping one buffer of each connection would.
  */
 const MEMORY_KB = 64 * 1024;
+/** Strangers leave sessions behind, which are to be gone before the server is looked at. */
+const LEASE_MS = 300;
+/** How many of them come back. */
+const RETURNS = 0.2;
+/** A slot that no frame of theirs can have used. */
+const OWN_SLOT = 500;
 const RDWR = OpenFlag.READ | OpenFlag.WRITE;
 
 let server: TestServer;
@@ -49,7 +55,7 @@ beforeAll(async () => {
     const args = ["-t", "tmpfs", "-o", `size=${TREE_MB}m,nr_inodes=100k`, "qtfs-fuzz", share];
     expect(Bun.spawnSync(["mount", ...args]).exitCode).toBe(0);
   };
-  server = await TestServer.start({ prepare, compiled: existsSync(COMPILED) });
+  server = await TestServer.start({ prepare, leaseMs: LEASE_MS });
   writeFileSync(`${server.outside}/secret`, "secret");
 });
 afterAll(async () => {
@@ -150,8 +156,17 @@ function probe(rng: Random): number {
   shutdown(fd, SHUT_WR);
   client.pump(() => client.closed);
   const had = client.answers - before + (client.goodbye === undefined ? 0 : 1);
+  if (rng.chance(RETURNS)) comeBack(client);
   server.hangUp(client);
   return had;
+}
+
+/** Whatever was said to it, a session can be continued. */
+function comeBack(client: RawClient): void {
+  const next = server.resumed(client);
+  next.send(OWN_SLOT, "PING", []);
+  expect(next.reply(OWN_SLOT).errno).toBe(0);
+  server.hangUp(next);
 }
 
 /** The same as pushAll for a client whose answers count. */

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:te
 import { writeFileSync } from "node:fs";
 import { E } from "../../src/sys/errno.ts";
 import { Goodbye, Lock, OpenFlag } from "../../src/wire/constants.ts";
+import { Kind } from "../../src/wire/frame.ts";
 import { WAITS_MAX } from "../../src/wire/limits.ts";
 import { Oneway } from "../../src/wire/ops.ts";
 import { entryOf } from "../support/attributes.ts";
@@ -266,7 +267,8 @@ test("a session that ends gives its locks back, waited for or not", () => {
   c.client.transport.close();
   b.client.send(1, "SETLK", [...b.lockArguments(1, Lock.WRITE, 0, END), WAIT]);
   b.client.ok("PING");
-  a.client.transport.close();
+  a.client.frame(Kind.GOODBYE, [Goodbye.DONE, ""]);
+  a.client.ended();
   expect(b.client.reply(1).errno).toBe(0);
 });
 
