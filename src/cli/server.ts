@@ -6,6 +6,7 @@ import { reports } from "../info/query.ts";
 import { isServer } from "../info/report.ts";
 import { type ServerDaemon, type ServerOptions, startServer } from "../server/daemon.ts";
 import type { Export } from "../server/exports.ts";
+import { recordDirectory } from "../server/record/store.ts";
 import { type Address, DEFAULT_SERVER, formatAddress } from "../transport/address.ts";
 import { readAddress } from "./address.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
@@ -19,6 +20,7 @@ const CONFIG_SAMPLE = [
   "allow_uids = [0]",
   "insecure = false",
   'log_level = "info"',
+  'state_dir = "/run/qtfs/sessions"',
   "",
   "[[export]]            # as often as there are exports",
   'path = "/srv"',
@@ -72,6 +74,14 @@ export const server = program({
         "Allows tcp://, where nobody is authenticated and nothing is encrypted: everybody who " +
         "reaches the port is root in the exports.",
     },
+    "state-dir": {
+      type: "string",
+      valueHint: "DIR",
+      description:
+        "Where sessions outlive this process: one that is started again with the same addresses " +
+        "goes on with them. A directory of this user alone, on a tmpfs. Default: " +
+        "/run/qtfs/sessions, or one in /dev/shm where that is on a disk.",
+    },
     "log-level": {
       type: "enum",
       options: [...LOG_LEVELS],
@@ -85,9 +95,22 @@ export const server = program({
     const config = args.config === undefined ? { exports: [] } : await readConfig(args.config);
     const log = createLog((args["log-level"] as LogLevel) ?? config.logLevel ?? "info");
     const options = serverOptions(config, args.insecure === true, lists, log);
+    const records = keepRecords(args["state-dir"] ?? config.stateDir, log);
+    if (records !== undefined) options.records = records;
     return await serve(await start(options), options, log);
   },
 });
+
+/** The directory for records: one that was asked for must do, without the default we do without. */
+function keepRecords(wanted: string | undefined, log: Log): string | undefined {
+  try {
+    return recordDirectory(wanted);
+  } catch (error) {
+    if (wanted !== undefined) throw error;
+    log.write("warn", `${(error as Error).message}: sessions end with this process`);
+    return undefined;
+  }
+}
 
 async function readConfig(path: string): Promise<ServerConfig> {
   const { readServerConfig } = await import("../config/server.ts");

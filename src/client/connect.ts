@@ -94,7 +94,7 @@ function attachAt(address: Address, source: string, facts: Facts, deadlineMs: nu
     sayHello(transport, { id: session, resumes: false, events: 0 }, facts);
     expectFrame(transport, Kind.HELLO, deadlineMs);
     const hello = readHello(transport);
-    sayAttach(transport, source);
+    sayAttach(transport, source, FIRST_EPOCH);
     expectFrame(transport, Kind.REPLY, deadlineMs);
     return { transport, session, hello, root: readAttached(transport, source) };
   } catch (error) {

@@ -190,7 +190,7 @@ export class Dialer {
     const hello = readHello(transport);
     if (hello.resumed) return { transport, hello, root: undefined };
     attempt.hello = hello;
-    sayAttach(transport, this.#options.source);
+    sayAttach(transport, this.#options.source, this.#options.epoch());
     return undefined;
   }
 

@@ -5,6 +5,7 @@ import { type Address, formatAddress } from "../transport/address.ts";
 import { SocketTransport } from "../transport/socket.ts";
 import type { Transport } from "../transport/transport.ts";
 import { type Attributes, emptyAttributes, readAttributes } from "../wire/attributes.ts";
+import { EPOCH_MAX } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import {
@@ -82,15 +83,19 @@ export function readHello(transport: Transport): ServerHello {
   return hello;
 }
 
-/** Asks for the HOST's directory `source`: the first request of slot 0. */
-export function sayAttach(transport: Transport, source: string): void {
+/**
+ * Asks for the HOST's directory `source`: the first request of slot 0. `epoch`
+ * tells the mount's sessions apart.
+ */
+export function sayAttach(transport: Transport, source: string, epoch: number): void {
   const path = Buffer.from(source);
   const w = transport.begin(Kind.REQUEST);
-  w.array(4);
+  w.array(5);
   w.uint(0);
   w.uint(1);
   w.uint(Op.ATTACH);
   w.blob(path, 0, path.length);
+  w.uint(epoch % (EPOCH_MAX + 1));
   transport.end();
   transport.flush();
 }

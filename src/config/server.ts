@@ -7,6 +7,7 @@
  * allow_uids = [0]          # who may connect to unix sockets
  * insecure = false          # true allows tcp:// without authentication
  * log_level = "info"        # error, warn, info, debug, trace
+ * state_dir = "/run/qtfs/sessions"
  *
  * [[export]]
  * path = "/srv"
@@ -29,6 +30,8 @@ export interface ServerConfig {
   allowUids?: number[];
   insecure?: boolean;
   logLevel?: LogLevel;
+  /** Where sessions outlive the process. */
+  stateDir?: string;
   exports: Export[];
 }
 
@@ -58,6 +61,7 @@ const schema = z.strictObject({
   allow_uids: z.array(z.int().min(0).max(UID_MAX)).optional(),
   insecure: z.boolean().optional(),
   log_level: z.enum(LOG_LEVELS as [LogLevel, ...LogLevel[]]).optional(),
+  state_dir: z.string().startsWith("/", "it must be an absolute path").optional(),
   export: z.array(exportTable).max(EXPORTS_MAX).default([]),
 });
 
@@ -66,12 +70,13 @@ export function readServerConfig(path: string): ServerConfig {
   const file = readToml(path);
   const result = schema.safeParse(file.value);
   if (!result.success) throw new Error(explain(file, result.error.issues[0] as Issue));
-  const { listen, allow_uids, insecure, log_level } = result.data;
+  const { listen, allow_uids, insecure, log_level, state_dir } = result.data;
   return {
     ...(listen && { listen }),
     ...(allow_uids && { allowUids: allow_uids }),
     ...(insecure !== undefined && { insecure }),
     ...(log_level && { logLevel: log_level }),
+    ...(state_dir && { stateDir: state_dir }),
     exports: result.data.export.map((entry) => ({ path: entry.path, readOnly: entry.read_only })),
   };
 }

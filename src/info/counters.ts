@@ -35,6 +35,12 @@ const Global = {
   CANCELS: 14,
   /** Lookups taken back because their answer was lost. */
   LOOKUPS_UNDONE: 15,
+  /** Sessions of a process that had died, and what of theirs was had again or not. */
+  RECOVERED: 16,
+  REOPENED: 17,
+  STALE_HANDLES: 18,
+  LOCKS_RECLAIMED: 19,
+  LOCKS_LOST: 20,
 } as const;
 
 /** One operation's figures, for people and programs. */
@@ -119,9 +125,9 @@ export class Counters {
   }
 
   /** One more of what is only ever counted up. */
-  count(name: "RESUMES" | "CANCELS" | "LOOKUPS_UNDONE"): void {
+  count(name: keyof typeof Global, times = 1): void {
     const at = Global[name];
-    this.#globals[at] = (this.#globals[at] as number) + 1;
+    this.#globals[at] = (this.#globals[at] as number) + times;
   }
 
   /** Sets what a reactor has at the moment. */

@@ -16,6 +16,7 @@ import type { AcceptorMessage, Listener } from "./acceptor.worker.ts";
 import { checkExports, type Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { ReactorData, ReactorMessage } from "./reactor.worker.ts";
+import { RecordStore, type StorePlace } from "./record/store.ts";
 import { Registry } from "./registry.ts";
 
 /** Reactor threads at most; each serves the sessions that the others have no room for. */
@@ -35,6 +36,11 @@ export interface ServerOptions {
   log: (level: "info" | "warn" | "error", text: string) => void;
   /** How long a session outlives its connection; LEASE_MS unless given. */
   leaseMs?: number;
+  /**
+   * Directory, this user's alone, where sessions outlive the process; undefined
+   * where they need not (record/store.ts: recordDirectory).
+   */
+  records?: string;
 }
 
 /** What `qtfs info` shows of a server. */
@@ -96,9 +102,14 @@ class Daemon implements ServerDaemon {
   readonly #acceptor: Worker;
   readonly #stopFd = eventfd();
   readonly #registry = new Registry();
+  readonly #records: StorePlace;
 
   constructor(options: ServerOptions, listeners: Listener[]) {
     this.#options = options;
+    this.#records = {
+      directory: options.records,
+      server: options.listen.map(formatAddress).sort().join(" "),
+    };
     this.#reactors = Array.from({ length: REACTORS_MAX }, () => ({
       mailbox: new Mailbox(eventfd()),
       counters: new Counters(),
@@ -112,11 +123,22 @@ class Daemon implements ServerDaemon {
       else this.#wanted(event.data.reactor);
     };
     this.#acceptor.onerror = (event) => this.#fault("acceptor", event);
-    this.#acceptor.postMessage({
-      listeners,
-      mailboxes: this.#mailboxes(),
-      stopFd: this.#stopFd,
+    this.#adopt().then(() => {
+      this.#acceptor.postMessage({
+        listeners,
+        mailboxes: this.#mailboxes(),
+        stopFd: this.#stopFd,
+      });
     });
+  }
+
+  /** Has the reactors go on with sessions of an earlier process: before anything else is served. */
+  async #adopt(): Promise<void> {
+    const { directory } = this.#records;
+    const names = directory === undefined ? [] : RecordStore.names(directory);
+    const shares = this.#reactors.map((_, i) => names.filter((_, n) => n % REACTORS_MAX === i));
+    const started = shares.flatMap((share, i) => (share.length > 0 ? [this.#start(i, share)] : []));
+    await Promise.all(started);
   }
 
   snapshot(): ServerSnapshot {
@@ -150,15 +172,21 @@ class Daemon implements ServerDaemon {
   }
 
   #wanted(index: number): void {
-    const reactor = this.#reactors[index];
-    if (reactor === undefined || reactor.worker !== undefined) return;
+    if (this.#reactors[index]?.worker === undefined) this.#start(index, []);
+  }
+
+  /** Starts a reactor; resolves when it goes on with the sessions of the records `adopts`. */
+  #start(index: number, adopts: string[]): Promise<void> {
+    const reactor = this.#reactors[index] as ReactorThread;
     const worker = new Worker(new URL("./reactor.worker.ts", import.meta.url).href);
+    const { promise: adopted, resolve: resolveAdopted } = Promise.withResolvers<void>();
     reactor.worker = worker;
     reactor.done = new Promise((resolve) => {
       worker.onmessage = (event: MessageEvent<ReactorMessage>) => {
         const message = event.data;
         if (message.kind === "log") this.#options.log(message.level, message.text);
         else if (message.kind === "done") resolve();
+        else if (message.kind === "adopted") resolveAdopted();
         else this.#callThreads(reactor, message);
       };
     });
@@ -171,8 +199,11 @@ class Daemon implements ServerDaemon {
       counters: reactor.counters.shared,
       exports: this.#options.exports,
       facts: machineFacts(),
+      records: this.#records,
+      adopts,
     };
     worker.postMessage(data);
+    return adopted;
   }
 
   #queues = new Map<ReactorThread, SharedArrayBuffer>();

@@ -14,7 +14,7 @@
  * its record. A row is in use while it has lookups or a handle of the record is
  * open on it; so `lookups` is written last of a new row and first of a dropped one.
  */
-import { NODE_POLICY_SHIFT } from "../wire/constants.ts";
+import { NODE_EPOCH_SHIFT, NODE_POLICY_SHIFT, ROOT_NODE } from "../wire/constants.ts";
 import { NODES_MAX } from "../wire/limits.ts";
 import { HANDLE, HEADER, NODE } from "./record/layout.ts";
 import { NameHeap } from "./record/names.ts";
@@ -90,6 +90,8 @@ export class NodeTable {
 
   readonly record: SessionRecord;
   readonly #names: NameHeap;
+  /** The session's epoch, in its place in the high half of every number but the root's. */
+  readonly #epochBits: number;
   #used = 1;
   #free = NONE;
   /** Nodes alive. */
@@ -99,6 +101,7 @@ export class NodeTable {
   constructor(record = SessionRecord.anonymous()) {
     this.record = record;
     this.#names = new NameHeap(record);
+    this.#epochBits = (record.details?.epoch ?? 0) << NODE_EPOCH_SHIFT;
     const rows = record.rows(HEADER.nodeRows);
     if (rows === 0) {
       if (!this.#grow(ROWS_AT_FIRST)) throw new Error("Cannot make room for nodes");
@@ -115,9 +118,12 @@ export class NodeTable {
       : NONE;
   }
 
-  /** High half of the number of `row`: its use and the policy it was made with. */
+  /** High half of the number of `row`: its use, the policy it was made with, the epoch. */
   high(row: number): number {
-    return (this.reuse[row] as number) | ((this.madeWith[row] as number) << NODE_POLICY_SHIFT);
+    if (row === ROOT_NODE) return 0;
+    const used =
+      (this.reuse[row] as number) | ((this.madeWith[row] as number) << NODE_POLICY_SHIFT);
+    return (used | this.#epochBits) >>> 0;
   }
 
   /** Rows there ever were: one more than the highest. */

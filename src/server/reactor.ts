@@ -41,6 +41,7 @@ export class Reactor {
   readonly #polls = new PollSet(3 + SESSIONS_MAX + 2 * GREETERS_MAX + WATCHES_MAX);
   readonly #spin = new Spin();
   readonly #log: (budget: LogBudget, text: string) => void;
+  readonly #tell: (text: string) => void;
   /** What peers do wrong must not hide what this thread does. */
   readonly #ofPeers = new LogBudget();
   readonly #ofFaults = new LogBudget();
@@ -67,10 +68,28 @@ export class Reactor {
       if (line !== undefined) log("warn", line);
     };
     const wake = (reactor: number) => mailboxes[reactor]?.wake();
-    this.#sessions = new Sessions(index, registry, services, wake);
+    const tell = (text: string) => log("info", text);
+    this.#sessions = new Sessions(index, registry, services, wake, tell);
+    this.#tell = tell;
     this.#strangers = new Strangers(index, mailboxes, this.#sessions, (peer, error) =>
       this.#report(peer, error),
     );
+  }
+
+  /** Goes on with the sessions that an earlier process of this server has left, before `run`. */
+  adopt(names: readonly string[]): void {
+    const { records } = this.#services;
+    for (const name of names) {
+      const record = records.open(name);
+      if (typeof record === "string") {
+        this.#tell(`A record of a session is of no use: ${record}`);
+      } else if (record.details === undefined || record.details.server === records.server) {
+        this.#tell(this.#sessions.adopt(record));
+      } else {
+        record.close();
+      }
+    }
+    this.#refreshGauges();
   }
 
   /** Serves until told to stop. */

@@ -6,6 +6,7 @@ import type { Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Polls } from "./polls.ts";
 import { Reactor } from "./reactor.ts";
+import { RecordStore, type StorePlace } from "./record/store.ts";
 import { Registry } from "./registry.ts";
 import { enterOwnUmask } from "./umask.ts";
 import { Watcher } from "./watcher.ts";
@@ -20,12 +21,17 @@ export interface ReactorData {
   counters: SharedArrayBuffer;
   exports: Export[];
   facts: Facts;
+  records: StorePlace;
+  /** Names of the records to look at before anything is served. */
+  adopts: string[];
 }
 
 /** What a reactor tells main. */
 export type ReactorMessage =
   | { kind: "calls"; queue: SharedArrayBuffer }
   | { kind: "thread" }
+  /** It goes on with the sessions it was to adopt. */
+  | { kind: "adopted" }
   | { kind: "log"; level: "info" | "warn"; text: string }
   | { kind: "done" };
 
@@ -47,11 +53,15 @@ self.onmessage = (event) => {
     exports: data.exports,
     facts: data.facts,
     leaseMs: data.leaseMs,
+    records: new RecordStore(data.records),
   };
   const log = (level: "info" | "warn", text: string) =>
     self.postMessage({ kind: "log", level, text });
   const mailboxes = data.mailboxes.map(({ shared, wakeFd }) => new Mailbox(wakeFd, shared));
   const registry = new Registry(data.registry);
-  new Reactor(data.index, mailboxes, registry, services, log).run();
+  const reactor = new Reactor(data.index, mailboxes, registry, services, log);
+  reactor.adopt(data.adopts);
+  self.postMessage({ kind: "adopted" });
+  reactor.run();
   self.postMessage({ kind: "done" });
 };

@@ -3,6 +3,7 @@
  * it had open is opened again and what it had locked is locked again, before
  * anything else is served. Directories being read need nothing, READDIR opens them.
  */
+import type { Counters } from "../info/counters.ts";
 import { E } from "../sys/errno.ts";
 import {
   F_OFD_SETLK,
@@ -43,6 +44,25 @@ export interface Recovered {
 }
 
 const scratch = allocate(FLOCK_STRUCT_SIZE);
+
+/** A sentence for people on what became of a session of `path`. */
+export function describe(path: string, recovered: Recovered): string {
+  const { reopened, stale, lost, locksReclaimed, locksLost } = recovered;
+  const parts = [`${reopened} files open`];
+  if (stale > 0) parts.push(`${stale} gone (ESTALE)`);
+  if (locksReclaimed > 0) parts.push(`${locksReclaimed} locks`);
+  if (locksLost > 0) parts.push(`${locksLost} locks LOST to others`);
+  if (lost > 0) parts.push(`${lost} files not usable any more (EIO)`);
+  return `Goes on with a session of ${path} that an earlier process had: ${parts.join(", ")}`;
+}
+
+export function countRecovered(counters: Counters, recovered: Recovered): void {
+  counters.count("RECOVERED");
+  counters.count("REOPENED", recovered.reopened);
+  counters.count("STALE_HANDLES", recovered.stale + recovered.lost);
+  counters.count("LOCKS_RECLAIMED", recovered.locksReclaimed);
+  counters.count("LOCKS_LOST", recovered.locksLost);
+}
 
 /**
  * Takes over `record`, which `SessionRecord.open` gave and which is described;

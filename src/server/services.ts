@@ -4,6 +4,7 @@ import type { Facts } from "../wire/hello.ts";
 import type { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
 import type { Polls } from "./polls.ts";
+import type { RecordStore } from "./record/store.ts";
 import type { Watcher } from "./watcher.ts";
 
 export interface ReactorServices {
@@ -15,4 +16,6 @@ export interface ReactorServices {
   readonly facts: Facts;
   /** How long a session outlives its connection. */
   readonly leaseMs: number;
+  /** Where the tables of sessions are. */
+  readonly records: RecordStore;
 }

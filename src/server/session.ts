@@ -8,7 +8,6 @@
  */
 import type { Counters } from "../info/counters.ts";
 import { PathBuffer } from "../sys/cstring.ts";
-import { allocate, free, type Region } from "../sys/memory.ts";
 import type { Transport } from "../transport/transport.ts";
 import { ROOT_NODE } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
@@ -17,8 +16,9 @@ import { NAME_MAX } from "../wire/limits.ts";
 import { changesSomething, Event, OP_COUNT } from "../wire/ops.ts";
 import type { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
+import type { SessionRecord } from "./record/record.ts";
 import type { ReactorServices } from "./services.ts";
-import { NEVER_CAME, SLOTS_BYTES, Slots } from "./slots.ts";
+import { NEVER_CAME, Slots } from "./slots.ts";
 import type { Tree } from "./tree.ts";
 import { Wakeups } from "./wakeups.ts";
 
@@ -35,6 +35,15 @@ const names = new PathBuffer(4);
 /** Answer of an operation that will be given later. */
 export const LATER = -1;
 
+/** Who a session is of, as its HELLO and its connection say. */
+export interface SessionClient {
+  /** The session's id, a secret. */
+  readonly session: string;
+  /** User id of the connection's other end; NO_UID where none is known. */
+  readonly uid: number;
+  readonly role: string;
+}
+
 export class Session {
   /** The connection; a closed transport while there is none. */
   transport: Transport;
@@ -42,8 +51,10 @@ export class Session {
   readonly services: ReactorServices;
   readonly counters: Counters;
   readonly slots: Slots;
-  /** Server processes that have had the session. */
-  readonly lives: number;
+  /** Where its tables and slots are. */
+  readonly record: SessionRecord;
+  /** Whose it is. */
+  readonly client: SessionClient;
   /** What the session attached to; undefined until it did. */
   tree: Tree | undefined;
   /** Set by the client's GOODBYE: the session ends with its connection. */
@@ -62,27 +73,30 @@ export class Session {
   readonly #wakeups = new Wakeups();
   /** What to call when a slot's request is cancelled. */
   readonly #cancels = new Map<number, () => void>();
-  /** The slots' memory, where it is the session's own. */
-  readonly #memory: Region | undefined;
   #headerStart = 0;
   #writer: Writer | undefined;
   readonly #undo = (high: number, low: number) => this.#forgetLookup(high, low);
 
-  /** `survivor`: what another process has left of the session, the caller's to free. */
+  /** `record`: a new one, or what another process has left of the session; owned from now on. */
   constructor(
     transport: Transport,
     services: ReactorServices,
-    survivor?: { slots: Region; lives: number },
+    client: SessionClient,
+    record: SessionRecord,
   ) {
     this.transport = transport;
     this.reader = transport.reader;
     this.services = services;
     this.counters = services.counters;
-    const memory = survivor?.slots ?? allocate(SLOTS_BYTES);
-    this.#memory = survivor === undefined ? memory : undefined;
-    this.slots = new Slots(memory);
-    this.lives = survivor?.lives ?? 1;
+    this.client = client;
+    this.record = record;
+    this.slots = new Slots(record.slots);
     this.slots.connectionChanged();
+  }
+
+  /** Server processes that have had the session. */
+  get lives(): number {
+    return this.record.lives;
   }
 
   /** Answers and events go to `transport` from now on; a closed one takes them nowhere. */
@@ -248,9 +262,13 @@ export class Session {
 
   /** Lets go of everything the session had; its transport is closed and no call runs. */
   dispose(): void {
-    this.tree?.close();
-    this.tree = undefined;
-    if (this.#memory !== undefined) free(this.#memory);
+    if (this.tree !== undefined) {
+      this.tree.close();
+      this.tree = undefined;
+      return;
+    }
+    this.record.remove();
+    this.record.close();
   }
 
   /** Requests that another thread is working on. */

@@ -8,6 +8,8 @@ import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import type { ClientHello } from "../wire/hello.ts";
 import { answerHello, Refusal } from "./greeting.ts";
+import type { SessionRecord } from "./record/record.ts";
+import { countRecovered, describe, recover } from "./recovery.ts";
 import type { Place, Registry } from "./registry.ts";
 import type { ReactorServices } from "./services.ts";
 import { Session } from "./session.ts";
@@ -36,7 +38,7 @@ export interface Connected extends Lease {
 export type Found =
   | { kind: "here"; lease: Lease }
   | { kind: "elsewhere"; reactor: number }
-  | { kind: "new"; key: string; place: Place };
+  | { kind: "new"; key: string; place: Place; uid: number };
 
 export class Sessions {
   /** Those with a connection. */
@@ -46,6 +48,7 @@ export class Sessions {
   readonly #services: ReactorServices;
   readonly #self: number;
   readonly #wake: (reactor: number) => void;
+  readonly #log: (text: string) => void;
   /** Stands for the connection of those that have none. */
   readonly #nowhere = new SocketTransport(-1, { description: "nobody" });
   /** Sessions that have ended before their calls. */
@@ -63,11 +66,13 @@ export class Sessions {
     registry: Registry,
     services: ReactorServices,
     wake: (reactor: number) => void,
+    log: (text: string) => void,
   ) {
     this.#self = self;
     this.#registry = registry;
     this.#services = services;
     this.#wake = wake;
+    this.#log = log;
     this.#nowhere.close();
   }
 
@@ -86,12 +91,49 @@ export class Sessions {
   }
 
   /**
+   * Goes on with the session that another process has left in `record`, if nobody
+   * has it; a sentence for people of what came of it.
+   */
+  adopt(record: SessionRecord): string {
+    const { details } = record;
+    const refuse = (reason: string) => {
+      record.remove();
+      record.close();
+      return `A session of an earlier process is lost: ${reason}`;
+    };
+    if (details === undefined) return refuse("its client had attached to nothing");
+    const entered = this.#registry.enter(details.session, details.uid, this.#self);
+    if (entered.kind !== "new") {
+      record.close();
+      return "A session of an earlier process is served already";
+    }
+    const { place } = entered;
+    const { exports, watcher } = this.#services;
+    const session = new Session(this.#nowhere, this.#services, details, record);
+    const recovered = recover(record, exports, watcher, session);
+    if (typeof recovered === "string") {
+      this.#registry.leave(place);
+      return refuse(recovered);
+    }
+    session.tree = recovered.tree;
+    // Nobody has watched for its client meanwhile.
+    recovered.tree.watched.everythingChanged();
+    this.#registry.detach(place);
+    const untilNs = Bun.nanoseconds() + this.#services.leaseMs * NS_PER_MS;
+    const key = keyOf(details.uid, details.session);
+    this.#leases.set(key, { session, key, place, connection: undefined, untilNs });
+    this.#reckon();
+    countRecovered(this.#services.counters, recovered);
+    return describe(details.path, recovered);
+  }
+
+  /**
    * The session that `hello`, of a peer with user id `uid`, asks for. `forwarded`:
    * another reactor has sent the client here. Throws ProtocolError or Refusal.
    */
   find(hello: ClientHello, uid: number, forwarded: boolean): Found {
-    const key = `${uid}:${hello.session}`;
-    const lease = this.#leases.get(key);
+    const key = keyOf(uid, hello.session);
+    const lease = this.#leases.get(key) ?? this.#revive(key, hello);
     if (lease !== undefined && !hello.resumes) throw new ProtocolError("session exists already");
     if (lease !== undefined) {
       if (this.#registry.attach(lease.place)) return { kind: "here", lease };
@@ -107,7 +149,15 @@ export class Sessions {
     }
     if (entered.evictedFrom === this.#self) this.dropEvicted();
     else if (entered.evictedFrom !== undefined) this.#wake(entered.evictedFrom);
-    return { kind: "new", key, place: entered.place };
+    return { kind: "new", key, place: entered.place, uid };
+  }
+
+  /** The session of a process that is gone, perhaps one that served other addresses. */
+  #revive(key: string, hello: ClientHello): Lease | undefined {
+    const record = hello.resumes ? this.#services.records.find(key) : undefined;
+    if (record === undefined) return undefined;
+    this.#log(this.adopt(record));
+    return this.#leases.get(key);
   }
 
   /** Begins or continues the session found, over `connection`, and answers `hello`. */
@@ -120,12 +170,28 @@ export class Sessions {
       this.#resume(found.lease, connection, hello);
       return;
     }
-    const { key, place } = found;
-    const session = new Session(connection, this.#services);
+    const { key, place, uid } = found;
+    const session = this.#begin(key, place, connection, hello, uid);
     const lease: Connected = { session, key, place, connection, untilNs: NEVER };
     this.#leases.set(key, lease);
     this.connected.push(lease);
     answerHello(connection, this.#services, hello, this.#standing(session, false));
+  }
+
+  #begin(
+    key: string,
+    place: Place,
+    connection: SocketTransport,
+    hello: ClientHello,
+    uid: number,
+  ): Session {
+    const client = { session: hello.session, role: hello.role, uid };
+    try {
+      return new Session(connection, this.#services, client, this.#services.records.create(key));
+    } catch (error) {
+      this.#registry.leave(place);
+      throw new Refusal(Goodbye.BUSY, (error as Error).message);
+    }
   }
 
   #resume(lease: Lease, connection: SocketTransport, hello: ClientHello): void {
@@ -219,4 +285,8 @@ export class Sessions {
     this.dueNs = NEVER;
     for (const { untilNs } of this.#leases.values()) this.dueNs = Math.min(this.dueNs, untilNs);
   }
+}
+
+function keyOf(uid: number, session: string): string {
+  return `${uid}:${session}`;
 }

@@ -68,6 +68,11 @@ function uint64(offset: number): number {
   return Math.min(value, Number.MAX_SAFE_INTEGER);
 }
 
+/** User id of what was described last. */
+export function owner(): number {
+  return view.getUint32(STATX.uid, true);
+}
+
 /** Whether what was described last is a file with more than one name. */
 export function hasAliases(): boolean {
   return view.getUint32(STATX.nlink, true) > 1 && (mode() & 0o170000) !== 0o040000;

@@ -65,6 +65,11 @@ export const Policy = {
  */
 export const NODE_POLICY_SHIFT = 18;
 
+/** Number of the client's session in the number of a node, bits 52 to 63, and of a handle, from bit 18. */
+export const NODE_EPOCH_SHIFT = 20;
+export const HANDLE_EPOCH_SHIFT = 18;
+export const EPOCH_MAX = 0xfff;
+
 /** The policy in the high half of a node's number; the root's number has none. */
 export function nodePolicy(high: number): number {
   return (high >>> NODE_POLICY_SHIFT) & 0x3;

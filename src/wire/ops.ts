@@ -82,7 +82,7 @@ export function opName(op: number): string {
 
 /** Arguments after `[slot, sequence, op]`, by operation. */
 export const ARGUMENTS: Readonly<Record<number, number>> = {
-  [Op.ATTACH]: 1,
+  [Op.ATTACH]: 2,
   [Op.LOOKUP]: 2,
   [Op.GETATTR]: 2,
   [Op.SETATTR]: 11,

@@ -44,7 +44,7 @@ export function detailsOf(path: string, readOnly = false) {
     path,
     readOnly,
     server: "unix:///run/qtfs/server.sock",
-    name: "test",
+    epoch: 1,
     role: "mount",
   };
 }

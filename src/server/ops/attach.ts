@@ -1,6 +1,7 @@
 /** ATTACH, which directory of the HOST the session is about, and PING, whether it lives. */
 import { E } from "../../sys/errno.ts";
-import { ROOT_NODE } from "../../wire/constants.ts";
+import { close } from "../../sys/open.ts";
+import { EPOCH_MAX, ROOT_NODE } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
 import { openRoot } from "../exports.ts";
@@ -8,18 +9,32 @@ import type { Session } from "../session.ts";
 import { Tree } from "../tree.ts";
 import { ENTRY_RESULTS, writeEntry } from "./names.ts";
 
-/** `[path]` → readOnly (0|1), entry of the root */
+/**
+ * `[path, epoch]` → readOnly (0|1), entry of the root. The epoch is part of all
+ * numbers of nodes and handles: those of an earlier session of the same mount mean nothing.
+ */
 export function attach(session: Session): number {
   const { reader } = session;
   const length = reader.blob(PATH_MAX);
   const path = reader.bytes.toString("utf8", reader.start, reader.at);
+  const epoch = reader.uint();
   reader.finish();
+  if (epoch > EPOCH_MAX) throw new ProtocolError(`epoch ${epoch}`);
   // Bytes that are not UTF-8 would name another path.
   if (Buffer.byteLength(path) !== length) return E.EINVAL;
   if (session.tree !== undefined) throw new ProtocolError("session is attached already");
   const root = openRoot(session.services.exports, path);
   if (typeof root === "number") return root;
-  session.tree = new Tree(root.fd, root.path, root.readOnly, session.services.watcher, session);
+  const { client, record, services } = session;
+  const { path: where, readOnly } = root;
+  record.describe({ ...client, path: where, readOnly, server: services.records.server, epoch });
+  try {
+    session.tree = new Tree(root.fd, where, readOnly, services.watcher, session, record);
+  } catch {
+    // There is no room for its tables.
+    close(root.fd);
+    return E.ENOMEM;
+  }
   session.tree.reach.stat(ROOT_NODE);
   const w = session.reply(1 + ENTRY_RESULTS);
   w.uint(root.readOnly ? 1 : 0);

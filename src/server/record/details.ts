@@ -6,16 +6,17 @@ import { DETAILS_AT, DETAILS_BYTES, HEADER } from "./layout.ts";
 export interface RecordDetails {
   /** The client's name for the session: 32 hexadecimal digits. */
   session: string;
-  /** User id of the client's connection; -1 where none is known (TCP). */
+  /** User id of the client's connection; that of nobody where none is known (TCP). */
   uid: number;
   /** Directory of the HOST that is attached. */
   path: string;
   readOnly: boolean;
   /** Addresses of the server, by which it knows its own records. */
   server: string;
-  /** What the client said of itself in HELLO, for people. */
-  name: string;
+  /** What the client said of itself in HELLO. */
   role: string;
+  /** The client's number for the session, part of its nodes' and handles' numbers. */
+  epoch: number;
 }
 
 /** A length and a checksum. */
@@ -58,10 +59,11 @@ function parse(json: string): RecordDetails | undefined {
 
 function isDetails(value: unknown): value is RecordDetails {
   if (typeof value !== "object" || value === null) return false;
-  const { session, uid, path, readOnly, server, name, role } = value as Partial<RecordDetails>;
+  const { session, uid, path, readOnly, server, role, epoch } = value as Partial<RecordDetails>;
   return (
-    [session, path, server, name, role].every((text) => typeof text === "string") &&
+    [session, path, server, role].every((text) => typeof text === "string") &&
     Number.isInteger(uid) &&
+    Number.isInteger(epoch) &&
     typeof readOnly === "boolean"
   );
 }
