@@ -198,7 +198,7 @@ export class Reactor {
     }
     if (now - this.#tidiedNs < TIDY_MS * NS_PER_MS) return;
     this.#tidiedNs = now;
-    this.#sessions.disposeEnded();
+    this.#sessions.dropEvicted();
     // A thread that never sleeps has to look after these all the same.
     if (this.#services.polls.size > 0 || this.#services.calls.cancelling) this.#look(0);
     this.#strangers.tidy(now);

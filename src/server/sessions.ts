@@ -40,6 +40,9 @@ export type Found =
   | { kind: "elsewhere"; reactor: number }
   | { kind: "new"; key: string; place: Place; uid: number };
 
+/** Those that a connection can be given to here. */
+export type Here = Exclude<Found, { kind: "elsewhere" }>;
+
 export class Sessions {
   /** Those with a connection. */
   connected: Connected[] = [];
@@ -161,11 +164,7 @@ export class Sessions {
   }
 
   /** Begins or continues the session found, over `connection`, and answers `hello`. */
-  connect(
-    found: Exclude<Found, { kind: "elsewhere" }>,
-    connection: SocketTransport,
-    hello: ClientHello,
-  ): void {
+  connect(found: Here, connection: SocketTransport, hello: ClientHello): void {
     if (found.kind === "here") {
       this.#resume(found.lease, connection, hello);
       return;

@@ -10,11 +10,11 @@ import { SocketTransport } from "../transport/socket.ts";
 import type { PeerIdentity } from "../transport/transport.ts";
 import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
-import { decodeClientHello } from "../wire/hello.ts";
+import { type ClientHello, decodeClientHello } from "../wire/hello.ts";
 import { GREETERS_MAX, GREETING_TIMEOUT_MS } from "../wire/limits.ts";
 import { checkVersion, Greeter, Refusal, sayGoodbye } from "./greeting.ts";
 import type { Mailbox } from "./mailbox.ts";
-import type { Sessions } from "./sessions.ts";
+import type { Here, Sessions } from "./sessions.ts";
 
 const NS_PER_MS = 1e6;
 /** What SO_PEERCRED says of who cannot be told: (uid_t)-1. */
@@ -102,24 +102,42 @@ export class Strangers {
         this.#mailbox.ended();
         return;
       }
-      const replaces = found.kind === "here" && found.lease.connection !== undefined;
-      this.#sessions.connect(found, new SocketTransport(fd, peer), hello);
-      if (replaces) this.#mailbox.ended();
+      this.#connect(found, new SocketTransport(fd, peer), hello);
     } catch (error) {
       this.#refuse(fd, peer, error);
     }
   }
 
-  /** Says why a connection cannot be served, and closes it. */
+  #connect(found: Here, connection: SocketTransport, hello: ClientHello): void {
+    const replaces = found.kind === "here" && found.lease.connection !== undefined;
+    try {
+      this.#sessions.connect(found, connection, hello);
+    } catch (error) {
+      this.#sayWhy(connection, error);
+      // With a session it is cleared away as every connection that has ended.
+      if (!this.#sessions.connected.some((lease) => lease.connection === connection)) {
+        connection.release();
+        this.#mailbox.ended();
+      }
+    }
+    if (replaces) this.#mailbox.ended();
+  }
+
+  /** Closes a connection that has no session. */
   #refuse(fd: number, peer: PeerIdentity, error: unknown): void {
+    const transport = new SocketTransport(fd, peer);
+    this.#sayWhy(transport, error);
+    transport.release();
+    this.#mailbox.ended();
+  }
+
+  /** Says why a connection cannot be served, and closes it. */
+  #sayWhy(transport: SocketTransport, error: unknown): void {
     const known = error instanceof ProtocolError || error instanceof Refusal;
     const reason = known ? error.message : "the server had an internal error: see its log";
     const code = error instanceof Refusal ? error.code : Goodbye.PROTOCOL;
-    this.#report(peer.description, error);
-    const transport = new SocketTransport(fd, peer);
+    this.#report(transport.peer.description, error);
     sayGoodbye(transport, code, reason);
-    transport.release();
-    this.#mailbox.ended();
   }
 
   #drop(fd: number): void {
