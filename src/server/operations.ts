@@ -2,11 +2,12 @@
 import { OP_COUNT, Op } from "../wire/ops.ts";
 import { attach, ping } from "./ops/attach.ts";
 import { getattr, readlink, setattr, statfs, statxOp, syncfsOp } from "./ops/attributes.ts";
-import { copyRange, fallocateOp, fsyncOp, read, seek, write } from "./ops/data.ts";
+import { fsyncOp, read, seek, write } from "./ops/data.ts";
 import { fsyncdir, readdir } from "./ops/directories.ts";
 import { flockOp, getlk, setlk, unlock } from "./ops/locks.ts";
 import { link, lookup, mkdir, mknod, rename, rmdir, symlink, unlink } from "./ops/names.ts";
 import { create, open, tmpfile } from "./ops/open.ts";
+import { copyRange, fallocateOp } from "./ops/ranges.ts";
 import { ioctl, poll } from "./ops/special.ts";
 import { getxattrOp, listxattrOp, removexattrOp, setxattrOp } from "./ops/xattrs.ts";
 import type { Operation } from "./session.ts";

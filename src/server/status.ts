@@ -73,9 +73,25 @@ export function owner(): number {
   return view.getUint32(STATX.uid, true);
 }
 
+/** Group id of what was described last. */
+export function group(): number {
+  return view.getUint32(STATX.gid, true);
+}
+
+/** Names that what was described last has. */
+export function links(): number {
+  return view.getUint32(STATX.nlink, true);
+}
+
 /** Whether what was described last is a file with more than one name. */
 export function hasAliases(): boolean {
-  return view.getUint32(STATX.nlink, true) > 1 && (mode() & 0o170000) !== 0o040000;
+  return links() > 1 && (mode() & 0o170000) !== 0o040000;
+}
+
+/** The device that what was described last stands for, as on the wire: major, and 20 bits of minor. */
+export function rdev(): number {
+  const major = view.getUint32(STATX.rdevMajor, true);
+  return ((major << 20) | view.getUint32(STATX.rdevMinor, true)) >>> 0;
 }
 
 /** Size in bytes of what was described last. */
@@ -91,6 +107,19 @@ export function ctimeLow(): number {
 /** Nanoseconds of the change time. */
 export function ctimeNs(): number {
   return view.getUint32(STATX.ctimeNsec, true);
+}
+
+const NS_PER_S = 1e9;
+
+/** Change time of what was described last, in ns since 1970, to a quarter of a µs. */
+export function changeTimeNs(): number {
+  return seconds(STATX.ctimeSec) * NS_PER_S + ctimeNs();
+}
+
+/** When what was described last was made; its change time where its file system does not keep that. */
+export function birthTimeNs(): number {
+  if ((view.getUint32(STATX.mask, true) & STATX_BTIME) === 0) return changeTimeNs();
+  return seconds(STATX.btimeSec) * NS_PER_S + view.getUint32(STATX.btimeNsec, true);
 }
 
 function seconds(offset: number): number {
@@ -122,12 +151,10 @@ export function writeAttributes(w: Writer, apart: number, policy: number): void 
   w.int(seconds(STATX.ctimeSec));
   w.uint(view.getUint32(STATX.ctimeNsec, true));
   w.uint(mode());
-  w.uint(view.getUint32(STATX.nlink, true));
-  w.uint(view.getUint32(STATX.uid, true));
-  w.uint(view.getUint32(STATX.gid, true));
-  w.uint(
-    ((view.getUint32(STATX.rdevMajor, true) << 20) | view.getUint32(STATX.rdevMinor, true)) >>> 0,
-  );
+  w.uint(links());
+  w.uint(owner());
+  w.uint(group());
+  w.uint(rdev());
   w.uint(view.getUint32(STATX.blksize, true));
   w.uint(policy);
 }

@@ -7,7 +7,7 @@ import { PATH_MAX } from "../../wire/limits.ts";
 import { openRoot } from "../exports.ts";
 import type { Session } from "../session.ts";
 import { Tree } from "../tree.ts";
-import { ENTRY_RESULTS, writeEntry } from "./names.ts";
+import { ENTRY_RESULTS, writeEntry } from "./entries.ts";
 
 /**
  * `[path, epoch]` → readOnly (0|1), entry of the root. The epoch is part of all
@@ -22,7 +22,11 @@ export function attach(session: Session): number {
   if (epoch > EPOCH_MAX) throw new ProtocolError(`epoch ${epoch}`);
   // Bytes that are not UTF-8 would name another path.
   if (Buffer.byteLength(path) !== length) return E.EINVAL;
-  if (session.tree !== undefined) throw new ProtocolError("session is attached already");
+  if (session.tree !== undefined) {
+    // An earlier process has attached the session, and was killed before it could say so.
+    if (session.doubtSinceNs !== 0) return replyRoot(session, session.tree);
+    throw new ProtocolError("session is attached already");
+  }
   const root = openRoot(session.services.exports, path);
   if (typeof root === "number") return root;
   const { client, record, services } = session;
@@ -35,9 +39,13 @@ export function attach(session: Session): number {
     close(root.fd);
     return E.ENOMEM;
   }
-  session.tree.reach.stat(ROOT_NODE);
+  return replyRoot(session, session.tree);
+}
+
+function replyRoot(session: Session, tree: Tree): number {
+  tree.reach.stat(ROOT_NODE);
   const w = session.reply(1 + ENTRY_RESULTS);
-  w.uint(root.readOnly ? 1 : 0);
+  w.uint(tree.readOnly ? 1 : 0);
   writeEntry(session, w, ROOT_NODE);
   session.send();
   return 0;

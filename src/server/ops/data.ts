@@ -2,15 +2,15 @@
 import { SYS } from "../../sys/arch.ts";
 import { E } from "../../sys/errno.ts";
 import { lseek, pread, pwrite, SEEK_DATA, SEEK_HOLE } from "../../sys/io.ts";
-import { allocate } from "../../sys/memory.ts";
 import { filesCanBeSent } from "../../transport/socket.ts";
 import { WriteFlag } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PAYLOAD_MAX } from "../../wire/limits.ts";
-import { dropSetId, hasSetId, keepSetId, stripSetId } from "../caller.ts";
+import { dropSetId, hasSetId, keepSetId } from "../caller.ts";
 import { HandleFlag } from "../handles.ts";
 import { LATER, type Session } from "../session.ts";
 import { size as fileSize, statFd } from "../status.ts";
+import { placeAppend } from "./appends.ts";
 import { finishSync } from "./attributes.ts";
 
 /** From here on a READ leaves the file by sendfile(2), without a copy of ours. */
@@ -49,6 +49,9 @@ export function read(session: Session): number {
   return 0;
 }
 
+/** A write at an offset may run twice. */
+const NOT_APPENDED = { place: 0, there: 0 } as const;
+
 /** `[handle, offset, flags, gid]`, payload: the data → bytes written */
 export function write(session: Session): number {
   const handle = session.handle();
@@ -63,16 +66,19 @@ export function write(session: Session): number {
   const { payloadAddress, payloadLength } = session.transport;
   const kill = (flags & WriteFlag.KILL_SUIDGID) !== 0;
   const handleFlags = handles.flags[handle] as number;
-  const misplaced = (handleFlags & HandleFlag.APPEND) !== 0 && !endsAt(fd, offset);
+  const appends = (handleFlags & HandleFlag.APPEND) !== 0;
+  const { place, there } = appends ? placeAppend(session, fd) : NOT_APPENDED;
   const clears = kill && hasSetId(fd);
   if (kill) dropSetId(gid);
-  const wrote = pwrite(fd, payloadAddress, payloadLength, offset);
+  const left = payloadLength - there;
+  const more = there > 0 && left === 0 ? 0 : pwrite(fd, payloadAddress + there, left, offset);
   if (kill) keepSetId();
   const node = handles.node[handle] as number;
   if (clears) session.attached.watched.attributesChanged(node);
-  if (wrote < 0) return -wrote;
+  if (more < 0 && there === 0) return -more;
+  const wrote = there + Math.max(more, 0);
   // The client's page cache has the data where it thought the end was.
-  if (misplaced) session.attached.watched.dataChanged(node);
+  if (appends && place !== offset) session.attached.watched.dataChanged(node);
   handles.flags[handle] = handleFlags | HandleFlag.WROTE;
   session.counters.moved(session.op, wrote);
   if ((handleFlags & (HandleFlag.SYNC | HandleFlag.DSYNC)) !== 0) {
@@ -82,11 +88,6 @@ export function write(session: Session): number {
   w.uint(wrote);
   session.send();
   return 0;
-}
-
-/** Whether the file ends at `offset`. */
-function endsAt(fd: number, offset: number): boolean {
-  return statFd(fd) === 0 && fileSize() === offset;
 }
 
 function syncThenReply(session: Session, handle: number, dataOnly: boolean, wrote: number): number {
@@ -105,13 +106,6 @@ function syncThenReply(session: Session, handle: number, dataOnly: boolean, wrot
   return LATER;
 }
 
-/** Clears set-id bits before a call that writes, and tells the client, whose kernel does not know. */
-function strip(session: Session, handle: number): void {
-  const { handles, watched } = session.attached;
-  if (!stripSetId(handles.fd[handle] as number)) return;
-  watched.attributesChanged(handles.node[handle] as number);
-}
-
 /** `[handle, dataOnly (0|1)]` → nothing, once the data is on the disk */
 export function fsyncOp(session: Session): number {
   const handle = session.handle();
@@ -125,75 +119,6 @@ export function fsyncOp(session: Session): number {
     done: (result) => finishSync(session, result),
   });
   return LATER;
-}
-
-/** `[handle, mode (linux/falloc.h), offset, length, kill (0|1)]` → nothing */
-export function fallocateOp(session: Session): number {
-  const handle = session.handle();
-  const mode = session.reader.uint32();
-  const offset = session.reader.uint();
-  const length = session.reader.uint();
-  const kill = session.reader.uint() !== 0;
-  session.reader.finish();
-  if (handle <= 0) return E.EBADF;
-  const { handles } = session.attached;
-  const fd = handles.fd[handle] as number;
-  if (fd < 0) return -fd;
-  if (kill) strip(session, handle);
-  handles.flags[handle] = (handles.flags[handle] as number) | HandleFlag.WROTE;
-  session.services.calls.start(session, SYS.fallocate, [fd, mode, offset, length], {
-    handle,
-    done: (result) => finishSync(session, result),
-  });
-  return LATER;
-}
-
-/** `[handleIn, offsetIn, handleOut, offsetOut, length, kill (0|1)]` → bytes copied */
-export function copyRange(session: Session): number {
-  const from = session.handle();
-  const fromOffset = session.reader.uint();
-  const to = session.handle();
-  const toOffset = session.reader.uint();
-  const length = session.reader.uint();
-  const kill = session.reader.uint() !== 0;
-  session.reader.finish();
-  if (from <= 0 || to <= 0) return E.EBADF;
-  const { handles } = session.attached;
-  const fds = [handles.fd[from] as number, handles.fd[to] as number] as const;
-  if (fds[0] < 0 || fds[1] < 0) return -Math.min(...fds);
-  if (kill) strip(session, to);
-  handles.flags[to] = (handles.flags[to] as number) | HandleFlag.WROTE;
-  // The call reads both offsets from memory that must outlive this request.
-  const offsets = allocate(16);
-  put64(offsets.view, 0, fromOffset);
-  put64(offsets.view, 8, toOffset);
-  session.services.calls.start(
-    session,
-    SYS.copy_file_range,
-    [fds[0], offsets.address, fds[1], offsets.address + 8, Math.min(length, COPY_MAX), 0],
-    {
-      handle: to,
-      alsoHandle: from,
-      frees: offsets,
-      done: (result) => {
-        if (result < 0) {
-          session.fail(-result);
-          return;
-        }
-        session.reply(1).uint(result);
-        session.send();
-      },
-    },
-  );
-  return LATER;
-}
-
-/** Longest single copy: the largest count a system call takes (MAX_RW_COUNT). */
-const COPY_MAX = 0x7fff_f000;
-
-function put64(view: DataView, at: number, value: number): void {
-  view.setUint32(at, value >>> 0, true);
-  view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
 }
 
 /** `[handle, offset, whence (SEEK_DATA or SEEK_HOLE)]` → offset */

@@ -11,63 +11,16 @@ import {
   symlinkat,
   unlinkat,
 } from "../../sys/tree.ts";
-import { ATTRIBUTE_FIELDS, FileType, Policy, Rename } from "../../wire/constants.ts";
+import { ATTRIBUTE_FIELDS, FileType, Rename } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
-import { PATH_MAX } from "../../wire/limits.ts";
-import type { Writer } from "../../wire/writer.ts";
-import { asCaller, asServer } from "../caller.ts";
 import { isRemembered, remember } from "../coherence.ts";
+import { fingerprint, isChangedSince, isDone, NOTHING, note, noteDone, noted } from "../doubt.ts";
 import type { Session } from "../session.ts";
-import { EMPTY_PATH, identify, statName, writeAttributes } from "../status.ts";
+import { EMPTY_PATH, identify, statName } from "../status.ts";
+import { replyEntry, writeDirectory } from "./entries.ts";
+import { made, makes, place, readCaller, readMaking, readTarget, refuse } from "./making.ts";
 
 const PERMISSIONS = 0o7777;
-/** (uid_t)-1, which stands for no user. */
-const NO_ID = 0xffff_ffff;
-
-/** Results of an answer that describes an entry: node, then attributes. */
-export const ENTRY_RESULTS = 1 + ATTRIBUTE_FIELDS;
-
-/** Writes the node `row`, which was described last, as an entry: number and attributes. */
-export function writeEntry(session: Session, w: Writer, row: number): void {
-  const { nodes, reach } = session.attached;
-  w.uint64(nodes.high(row), row);
-  reach.writeAttributes(w, row);
-}
-
-/** Results of an answer that describes what was made, and the directory it was made in. */
-export const MADE_RESULTS = ENTRY_RESULTS + ATTRIBUTE_FIELDS;
-
-/**
- * Writes the attributes of a directory after a change of its entries: its
- * client's kernel has just dropped them and would ask for them next.
- */
-export function writeDirectory(session: Session, w: Writer, row: number): void {
-  const { reach } = session.attached;
-  if (reach.stat(row) === 0) reach.writeAttributes(w, row);
-  else writeAttributes(w, 0, Policy.UNKNOWN);
-}
-
-/** Answers with the entry `name` (address) of `parent` and, if it is new, the parent; 0 or an errno. */
-function replyEntry(
-  session: Session,
-  parent: number,
-  dirfd: number,
-  name: number,
-  isNew: boolean,
-): number {
-  const result = statName(dirfd, name);
-  if (result < 0) return -result;
-  const { nodes, watched } = session.attached;
-  const row = nodes.intern(identify(), parent, session.nameText);
-  watched.register(parent, dirfd);
-  if (row < 0) return E.ENOMEM;
-  if (!isNew) session.countLookup(row);
-  const w = session.reply(isNew ? MADE_RESULTS : ENTRY_RESULTS);
-  writeEntry(session, w, row);
-  if (isNew) writeDirectory(session, w, parent);
-  session.send();
-  return 0;
-}
 
 /** `[parent, name]` → entry */
 export function lookup(session: Session): number {
@@ -83,54 +36,6 @@ export function lookup(session: Session): number {
   return replyEntry(session, parent, dirfd, name, false);
 }
 
-/** Arguments that every operation that makes something begins with. */
-interface Making {
-  parent: number;
-  dirfd: number;
-  name: number;
-}
-
-const making: Making = { parent: 0, dirfd: 0, name: 0 };
-
-/** Reads `[parent, name]`; 0, or the errno that refuses to make anything there. */
-export function readMaking(session: Session): number {
-  making.parent = session.node();
-  making.name = session.nameAt(0);
-  if (making.parent < 0) return E.ESTALE;
-  making.dirfd = session.attached.reach.fd(making.parent);
-  if (making.dirfd < 0) return -making.dirfd;
-  return session.attached.readOnly ? E.EROFS : 0;
-}
-
-/** Where the operation whose `readMaking` returned 0 makes something. */
-export function place(): Readonly<Making> {
-  return making;
-}
-
-/** Reads `[…, umask, uid, gid, group]` and acts as that caller until `asServer`. */
-export function readCaller(session: Session): void {
-  actAs(session, session.reader.uint32());
-}
-
-function actAs(session: Session, umask: number): void {
-  const { reader } = session;
-  const uid = reader.uint32();
-  const gid = reader.uint32();
-  const group = reader.int();
-  reader.finish();
-  // setfsuid(2) ignores it, and what is made would belong to the server.
-  if (uid === NO_ID || gid === NO_ID || group >= NO_ID || group < -1) {
-    throw new ProtocolError("caller has no valid id");
-  }
-  asCaller(umask, uid, gid, group);
-}
-
-function made(session: Session, result: number): number {
-  asServer();
-  if (result < 0) return -result;
-  return replyEntry(session, making.parent, making.dirfd, making.name, true);
-}
-
 /** `[parent, name, mode, rdev, umask, uid, gid, group]` → entry, the parent's attributes */
 export function mknod(session: Session): number {
   const refused = readMaking(session);
@@ -140,60 +45,68 @@ export function mknod(session: Session): number {
   if (type === FileType.DIRECTORY || type === FileType.SYMLINK) {
     throw new ProtocolError("MKNOD of a directory or link");
   }
-  readCaller(session);
-  if (refused !== 0) return done(refused);
+  makes(type === 0 ? FileType.REGULAR : type, rdev);
+  readCaller(session, session.reader.uint32());
+  if (refused !== 0) return refuse(refused);
   const device = makedev(rdev >>> 20, rdev & 0xf_ffff);
-  return made(session, mknodat(making.dirfd, making.name, mode & 0o177777, device));
-}
-
-function done(errno: number): number {
-  asServer();
-  return errno;
+  const { dirfd, name } = place();
+  return made(session, isDone(session) ? 0 : mknodat(dirfd, name, mode & 0o177777, device));
 }
 
 /** `[parent, name, mode, umask, uid, gid, group]` → entry, the parent's attributes */
 export function mkdir(session: Session): number {
   const refused = readMaking(session);
   const mode = session.reader.uint32();
-  readCaller(session);
-  if (refused !== 0) return done(refused);
-  return made(session, mkdirat(making.dirfd, making.name, mode & PERMISSIONS));
+  makes(FileType.DIRECTORY, 0);
+  readCaller(session, session.reader.uint32());
+  if (refused !== 0) return refuse(refused);
+  const { dirfd, name } = place();
+  return made(session, isDone(session) ? 0 : mkdirat(dirfd, name, mode & PERMISSIONS));
 }
 
 /** `[parent, name, target, uid, gid, group]` → entry, the parent's attributes */
 export function symlink(session: Session): number {
   const refused = readMaking(session);
-  const target = session.textAt(1, PATH_MAX);
-  actAs(session, 0);
-  if (refused !== 0) return done(refused);
-  return made(session, symlinkat(target, making.dirfd, making.name));
+  const target = readTarget(session);
+  readCaller(session, 0);
+  if (refused !== 0) return refuse(refused);
+  const { dirfd, name } = place();
+  return made(session, isDone(session) ? 0 : symlinkat(target, dirfd, name));
 }
 
 /**
- * A known inode is about to lose the name `name`: a descriptor keeps it within
- * reach of those who still use it (a working directory, an open file).
+ * What was described last, a known inode perhaps, is about to lose a name in
+ * `parent`: a descriptor keeps it within reach of those who still use it (a
+ * working directory, an open file).
  */
-function holdOn(
-  session: Session,
-  dirfd: number,
-  name: number,
-  parent: number,
-  otherParent: number,
-): void {
-  if (statName(dirfd, name) !== 0) return;
+function holdOn(session: Session, parent: number, otherParent: number): void {
   const { nodes, reach } = session.attached;
   const row = nodes.find(identify());
   if (row >= 0) reach.fdBeside(row, parent, otherParent);
+}
+
+/** Whether an earlier run of the request has removed `name`: what is there by now is another's. */
+function wasRemoved(session: Session, dirfd: number, name: number): boolean {
+  const inode = session.doubtSinceNs === 0 ? NOTHING : noted(session);
+  if (inode === NOTHING) return false;
+  const result = statName(dirfd, name);
+  return result === 0 ? fingerprint(identify()) !== inode : result === -E.ENOENT;
 }
 
 function remove(session: Session, flags: number): number {
   const refused = readMaking(session);
   session.reader.finish();
   if (refused !== 0) return refused;
-  holdOn(session, making.dirfd, making.name, making.parent, making.parent);
-  const result = unlinkat(making.dirfd, making.name, flags);
-  if (result < 0) return -result;
-  writeDirectory(session, session.reply(ATTRIBUTE_FIELDS), making.parent);
+  const { parent, dirfd, name } = place();
+  if (!wasRemoved(session, dirfd, name)) {
+    if (statName(dirfd, name) === 0) {
+      note(session, fingerprint(identify()));
+      holdOn(session, parent, parent);
+    }
+    const result = unlinkat(dirfd, name, flags);
+    if (result < 0) return -result;
+  }
+  writeDirectory(session, session.reply(ATTRIBUTE_FIELDS), parent);
   session.send();
   return 0;
 }
@@ -226,10 +139,13 @@ export function rename(session: Session): number {
   const newDirfd = reach.fdBeside(newParent, parent);
   if (dirfd < 0 || newDirfd < 0) return -Math.min(dirfd, newDirfd);
   if (readOnly) return E.EROFS;
-  holdOn(session, newDirfd, newName, newParent, parent);
-  const known = isKnown(session, dirfd, name);
-  const result = renameat2(dirfd, name, newDirfd, newName, flags);
-  if (result < 0) return -result;
+  let known = false;
+  if (!wasRenamed(session, dirfd, name, newDirfd, newName)) {
+    if (statName(newDirfd, newName) === 0) holdOn(session, newParent, parent);
+    known = noteRenamed(session, dirfd, name);
+    const result = renameat2(dirfd, name, newDirfd, newName, flags);
+    if (result < 0) return -result;
+  }
   const row = rehint(session, newParent, newDirfd, newName, newText);
   // The client's own rename changes the change time, and no data.
   if (known && row >= 0) remember(session.attached, row);
@@ -241,10 +157,34 @@ export function rename(session: Session): number {
   return 0;
 }
 
-/** Whether `name` is an inode whose data the client has. */
-function isKnown(session: Session, dirfd: number, name: number): boolean {
+/**
+ * Whether an earlier run of the request has renamed what it noted, in whichever way:
+ * it is not there any more and has the new name, or somebody took it from there.
+ * Of two names of one inode both stay, then as before (rename(2)).
+ */
+function wasRenamed(
+  session: Session,
+  dirfd: number,
+  name: number,
+  newDirfd: number,
+  newName: number,
+): boolean {
+  const inode = session.doubtSinceNs === 0 ? NOTHING : noted(session);
+  if (inode === NOTHING || isInode(dirfd, name, inode)) return false;
+  return statName(dirfd, name) === -E.ENOENT || isInode(newDirfd, newName, inode);
+}
+
+/** Whether `name` is the inode that `fingerprint` gave `inode` for. */
+function isInode(dirfd: number, name: number, inode: number): boolean {
+  return statName(dirfd, name) === 0 && fingerprint(identify()) === inode;
+}
+
+/** Notes which inode `name` is, which is about to be renamed; whether the client has its data. */
+function noteRenamed(session: Session, dirfd: number, name: number): boolean {
   if (statName(dirfd, name) !== 0) return false;
-  const row = session.attached.nodes.find(identify());
+  const id = identify();
+  note(session, fingerprint(id));
+  const row = session.attached.nodes.find(id);
   return row >= 0 && isRemembered(session.attached, row);
 }
 
@@ -270,9 +210,19 @@ export function link(session: Session): number {
   session.reader.finish();
   if (node < 0) return E.ESTALE;
   if (refused !== 0) return refused;
-  const fd = session.attached.reach.fdBeside(node, making.parent);
+  const { parent, dirfd, name } = place();
+  const fd = session.attached.reach.fdBeside(node, parent);
   if (fd < 0) return -fd;
-  const result = linkat(fd, EMPTY_PATH, making.dirfd, making.name, AT_EMPTY_PATH);
-  if (result < 0) return -result;
-  return replyEntry(session, making.parent, making.dirfd, making.name, true);
+  const result = isDone(session) ? 0 : linkat(fd, EMPTY_PATH, dirfd, name, AT_EMPTY_PATH);
+  if (result < 0 && !(result === -E.EEXIST && wasLinked(session, node))) return -result;
+  noteDone(session);
+  return replyEntry(session, parent, dirfd, name, true);
+}
+
+/** Whether an earlier run of the request has made its name a link to `node`. */
+function wasLinked(session: Session, node: number): boolean {
+  if (session.doubtSinceNs === 0) return false;
+  const { dirfd, name } = place();
+  if (statName(dirfd, name) !== 0) return false;
+  return session.attached.nodes.matches(node, identify()) && isChangedSince(session);
 }

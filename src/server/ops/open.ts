@@ -14,22 +14,16 @@ import {
 } from "../../sys/open.ts";
 import { FileType, OpenFlag, OpenResult, Policy } from "../../wire/constants.ts";
 import { asServer } from "../caller.ts";
-import { cacheResult, remember, wasSeen } from "../coherence.ts";
+import { cacheResult, distrust, remember, wasSeen } from "../coherence.ts";
+import { note, releaseNoted } from "../doubt.ts";
 import { HandleFlag } from "../handles.ts";
 import { hostFlags } from "../hostflags.ts";
 import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";
-import { identify, mode, size, statFd } from "../status.ts";
+import { mode, size, statFd } from "../status.ts";
 import type { Tree } from "../tree.ts";
-import {
-  ENTRY_RESULTS,
-  MADE_RESULTS,
-  place,
-  readCaller,
-  readMaking,
-  writeDirectory,
-  writeEntry,
-} from "./names.ts";
+import { ENTRY_RESULTS, enter, MADE_RESULTS, writeDirectory, writeEntry } from "./entries.ts";
+import { findMade, makes, place, readCaller, readMaking, refuse } from "./making.ts";
 
 const PERMISSIONS = 0o7777;
 /** A whole file of at most this size travels with the answer to OPEN. */
@@ -65,6 +59,21 @@ function truncateOpened(fd: number, flags: number): number {
   return result;
 }
 
+/** Adds a handle for `fd`, owned from now on; -1 when there are too many. */
+function addHandle(session: Session, fd: number, row: number, flags: number): number {
+  const tree = session.attached;
+  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags), flags);
+  if (handle < 0) close(fd);
+  else note(session, handle);
+  return handle;
+}
+
+/** What an earlier run of the OPEN in doubt did was never told. */
+function forgetOpened(session: Session, row: number): void {
+  releaseNoted(session);
+  distrust(session.attached, row);
+}
+
 /** `[node, flags, wantsData (0|1)]` → handle, OpenResult; payload: a small file's data */
 export function open(session: Session): number {
   const row = session.node();
@@ -74,6 +83,7 @@ export function open(session: Session): number {
   if (row < 0) return E.ESTALE;
   const tree = session.attached;
   if (tree.readOnly && (flags & (OpenFlag.WRITE | OpenFlag.TRUNCATE)) !== 0) return E.EROFS;
+  if (session.doubtSinceNs !== 0) forgetOpened(session, row);
   const truncates = (flags & OpenFlag.TRUNCATE) !== 0;
   const fd = openFile(tree, row, truncates ? flags | OpenFlag.WRITE : flags);
   if (fd < 0) return -fd;
@@ -88,11 +98,8 @@ export function open(session: Session): number {
   const result = cacheResult(tree, row);
   remember(tree, row);
   const bytes = size();
-  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags), flags);
-  if (handle < 0) {
-    close(fd);
-    return E.ENFILE;
-  }
+  const handle = addHandle(session, fd, row, flags);
+  if (handle < 0) return E.ENFILE;
   const w = session.reply(OPEN_RESULTS);
   w.uint(handle);
   w.uint(result);
@@ -116,13 +123,9 @@ function replyCreated(
   flags: number,
   parent: number,
 ): number {
-  const tree = session.attached;
-  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags), flags);
-  if (handle < 0) {
-    close(fd);
-    return E.ENFILE;
-  }
-  remember(tree, row);
+  const handle = addHandle(session, fd, row, flags);
+  if (handle < 0) return E.ENFILE;
+  remember(session.attached, row);
   const entry = parent < 0 ? ENTRY_RESULTS : MADE_RESULTS;
   const w = session.reply(entry + OPEN_RESULTS);
   writeEntry(session, w, row);
@@ -138,28 +141,36 @@ export function create(session: Session): number {
   const refused = readMaking(session);
   const flags = session.reader.uint32();
   const permissions = session.reader.uint32() & PERMISSIONS;
-  const host = hostFlags(flags) | O_CREAT | O_EXCL | O_NOFOLLOW;
-  readCaller(session);
-  if (refused !== 0) {
-    asServer();
-    return refused;
-  }
+  const host = hostFlags(flags);
+  makes(FileType.REGULAR, 0);
+  readCaller(session, session.reader.uint32());
+  if (refused !== 0) return refuse(refused);
+  if (session.doubtSinceNs !== 0) releaseNoted(session);
   const { parent, dirfd, name } = place();
-  const fd = openat(dirfd, name, host, permissions);
+  let fd = openat(dirfd, name, host | O_CREAT | O_EXCL | O_NOFOLLOW, permissions);
   asServer();
+  if (fd === -E.EEXIST) fd = openMade(session, host);
   // A file that appeared meanwhile is found by the lookup that follows ESTALE,
   // and opened with the permission check that an existing file wants.
   if (fd === -E.EEXIST && (flags & OpenFlag.EXCLUSIVE) === 0) return E.ESTALE;
   if (fd < 0) return -fd;
   statFd(fd);
-  const { nodes, watched } = session.attached;
-  const row = nodes.intern(identify(), parent, session.nameText);
-  watched.register(parent, dirfd);
+  const row = enter(session, parent, session.nameText);
+  session.attached.watched.register(parent, dirfd);
   if (row < 0) {
     close(fd);
     return E.ENOMEM;
   }
   return replyCreated(session, fd, row, flags, parent);
+}
+
+/** Opens the file that an earlier run of the CREATE in doubt has made; EEXIST where it has not. */
+function openMade(session: Session, host: number): number {
+  const found = findMade(session);
+  if (found < 0) return -E.EEXIST;
+  const fd = openat(-1, procPath(found), host | O_NONBLOCK, 0);
+  close(found);
+  return fd;
 }
 
 /** `[parent, flags, mode, umask, uid, gid, group]` → entry, handle, OpenResult */
@@ -171,12 +182,14 @@ export function tmpfile(session: Session): number {
   if (flags & OpenFlag.EXCLUSIVE) host |= O_EXCL;
   const tree = session.attached;
   const dirfd = parent < 0 ? -E.ESTALE : tree.readOnly ? -E.EROFS : tree.reach.fd(parent);
-  readCaller(session);
+  readCaller(session, session.reader.uint32());
+  // The file of an earlier run is gone: it never had a name.
+  if (session.doubtSinceNs !== 0) releaseNoted(session);
   const fd = dirfd < 0 ? dirfd : openat(-1, procPath(dirfd), host, permissions);
   asServer();
   if (fd < 0) return -fd;
   statFd(fd);
-  const row = tree.nodes.intern(identify(), -1, "");
+  const row = enter(session, -1, "");
   if (row < 0) {
     close(fd);
     return E.ENOMEM;

@@ -1,12 +1,15 @@
 /** Extended attributes, POSIX ACLs among them (their names are `system.posix_acl_…`). */
 import { E } from "../../sys/errno.ts";
 import { dropFsetid, raiseFsetid } from "../../sys/identity.ts";
+import { allocate, free } from "../../sys/memory.ts";
 import { getxattr, listxattr, removexattr, setxattr } from "../../sys/xattr.ts";
 import { SetXattr } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { XATTR_NAME_MAX, XATTR_VALUE_MAX } from "../../wire/limits.ts";
+import { isChangedSince } from "../doubt.ts";
 import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";
+import { statFd } from "../status.ts";
 
 /** `[node, name, flags, size]`, payload: the value → nothing */
 export function setxattrOp(session: Session): number {
@@ -35,10 +38,22 @@ export function setxattrOp(session: Session): number {
     flags & (SetXattr.CREATE | SetXattr.REPLACE),
   );
   if (kill) raiseFsetid();
-  if (result < 0) return -result;
+  if (result < 0 && !(result === -E.EEXIST && wasSet(session, fd, name, size))) return -result;
   session.reply(0);
   session.send();
   return 0;
+}
+
+/** Whether an earlier run of the request in doubt has set what is set: its payload, of `size` bytes. */
+function wasSet(session: Session, fd: number, name: number, size: number): boolean {
+  if (session.doubtSinceNs === 0 || statFd(fd) !== 0 || !isChangedSince(session)) return false;
+  const { payloadStart, reader } = session.transport;
+  const room = allocate(XATTR_VALUE_MAX);
+  const got = getxattr(procPath(fd), name, room.address, XATTR_VALUE_MAX);
+  const value = reader.bytes.subarray(payloadStart, payloadStart + size);
+  const same = got === size && value.equals(room.bytes.subarray(0, got));
+  free(room);
+  return same;
 }
 
 /** Answers with the size alone, or the bytes that `get` puts into the payload. */
@@ -105,8 +120,13 @@ export function removexattrOp(session: Session): number {
   const fd = reach.fd(node);
   if (fd < 0) return -fd;
   const result = removexattr(procPath(fd), name);
-  if (result < 0) return -result;
+  if (result < 0 && !(result === -E.ENODATA && wasRemoved(session, fd))) return -result;
   session.reply(0);
   session.send();
   return 0;
+}
+
+/** Whether an earlier run of the request in doubt may have removed what is not there. */
+function wasRemoved(session: Session, fd: number): boolean {
+  return session.doubtSinceNs !== 0 && statFd(fd) === 0 && isChangedSince(session);
 }

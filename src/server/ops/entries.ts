@@ -1,0 +1,58 @@
+/** Answers that describe an entry of a directory, and the directory after a change. */
+import { E } from "../../sys/errno.ts";
+import { ATTRIBUTE_FIELDS, Policy } from "../../wire/constants.ts";
+import type { Writer } from "../../wire/writer.ts";
+import type { Session } from "../session.ts";
+import { identify, statName, writeAttributes } from "../status.ts";
+
+/** Results of an answer that describes an entry: node, then attributes. */
+export const ENTRY_RESULTS = 1 + ATTRIBUTE_FIELDS;
+/** Results of an answer that describes what was made, and the directory it was made in. */
+export const MADE_RESULTS = ENTRY_RESULTS + ATTRIBUTE_FIELDS;
+
+/** Writes the node `row`, which was described last, as an entry: number and attributes. */
+export function writeEntry(session: Session, w: Writer, row: number): void {
+  const { nodes, reach } = session.attached;
+  w.uint64(nodes.high(row), row);
+  reach.writeAttributes(w, row);
+}
+
+/**
+ * Writes the attributes of a directory after a change of its entries: its
+ * client's kernel has just dropped them and would ask for them next.
+ */
+export function writeDirectory(session: Session, w: Writer, row: number): void {
+  const { reach } = session.attached;
+  if (reach.stat(row) === 0) reach.writeAttributes(w, row);
+  else writeAttributes(w, 0, Policy.UNKNOWN);
+}
+
+/**
+ * The row of what was described last, found as `text` in `parent`, with a lookup
+ * that is taken back should the answer be lost; -1 when there are too many.
+ */
+export function enter(session: Session, parent: number, text: string): number {
+  const row = session.attached.nodes.intern(identify(), parent, text);
+  if (row >= 0) session.countLookup(row);
+  return row;
+}
+
+/** Answers with the entry `name` (address) of `parent` and, if it is new, the parent; 0 or an errno. */
+export function replyEntry(
+  session: Session,
+  parent: number,
+  dirfd: number,
+  name: number,
+  isNew: boolean,
+): number {
+  const result = statName(dirfd, name);
+  if (result < 0) return -result;
+  const row = enter(session, parent, session.nameText);
+  session.attached.watched.register(parent, dirfd);
+  if (row < 0) return E.ENOMEM;
+  const w = session.reply(isNew ? MADE_RESULTS : ENTRY_RESULTS);
+  writeEntry(session, w, row);
+  if (isNew) writeDirectory(session, w, parent);
+  session.send();
+  return 0;
+}
