@@ -15,6 +15,8 @@ import { connectTo, listenAt, reset, say } from "./socket.ts";
 const DESCRIPTORS_MAX = 1024;
 const WHOLE = (bytes: Buffer) => ({ pass: bytes.length, last: false });
 
+type Armed = Extract<Command, { fault: "truncate" | "corrupt" }>;
+
 export interface ProxyOptions {
   listen: Address;
   server: Address;
@@ -35,8 +37,10 @@ export class FaultProxy {
   #timers: { atMs: number; run: () => void }[] = [];
   #down: Down | undefined;
   #pace: Pace = FULL_PACE;
-  /** A command that waits for the next frame. */
-  #armed: Extract<Command, { fault: "truncate" | "corrupt" }> | undefined;
+  /** Commands that wait for the next frame. */
+  readonly #armed: Armed[] = [];
+  /** A truncation whose frame has come. */
+  #sprung: Extract<Command, { fault: "truncate" }> | undefined;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
@@ -53,18 +57,24 @@ export class FaultProxy {
   obey(command: Command): void {
     const { id } = command;
     if (command.fault === "truncate" || command.fault === "corrupt") {
-      this.#armed = command;
+      this.#armed.push(command);
+      return;
+    }
+    if (command.fault === "cut") {
+      this.#cut(command);
       return;
     }
     this.#report(id, "begin", describeFault(command));
-    if (command.fault === "cut") this.#cut(command);
-    else if (command.fault === "stall") this.#stall(command);
+    if (command.fault === "stall") this.#stall(command);
     else if (command.fault === "duplicate") this.#duplicate(command);
     else this.#slow(command);
   }
 
-  #report(id: number, event: Report["event"], text: string): void {
-    const outstanding = this.#links.reduce((sum, link) => sum + link.outstanding, 0);
+  get #outstanding(): number {
+    return this.#links.reduce((sum, link) => sum + link.outstanding, 0);
+  }
+
+  #report(id: number, event: Report["event"], text: string, outstanding = this.#outstanding): void {
     this.#options.report({ atMs: nowMs(), id, event, text, outstanding });
   }
 
@@ -82,7 +92,7 @@ export class FaultProxy {
     for (const link of this.#links) {
       const inspect = (pipe: Pipe) => this.#inspectorOf(link, pipe);
       const last = link.serve(polls, nowMs(), this.#pace, inspect);
-      if (last) this.#sprung(link);
+      if (last) this.#end(link);
     }
     for (const link of this.#links) if (link.over) link.finish();
     this.#links = this.#links.filter((link) => !link.closed);
@@ -130,44 +140,45 @@ export class FaultProxy {
     return (bytes, starts) => {
       const [first] = starts;
       if (toward === "server" && first?.at === 0) link.keepGreeting(bytes, first.length);
-      const armed = this.#armed;
-      if (armed?.toward !== toward || starts.length === 0) return WHOLE(bytes);
+      const index = this.#armed.findIndex((command) => command.toward === toward);
+      if (index < 0 || starts.length === 0) return WHOLE(bytes);
+      const [armed] = this.#armed.splice(index, 1) as [Armed];
       const { random } = this.#options;
       const start = random.pick(starts);
       if (armed.fault === "corrupt") {
-        this.#armed = undefined;
         spoilPrefix(bytes, start.at, armed.what);
         this.#report(armed.id, "begin", describeFault(armed));
         return WHOLE(bytes);
       }
+      this.#sprung = armed;
       const there = Math.min(start.length, bytes.length - start.at);
       return { pass: start.at + 1 + random.below(there - 1), last: true };
     };
   }
 
-  /** The chunk that an armed truncation waited for has been sent in part. */
-  #sprung(link: Link): void {
-    const armed = this.#armed;
-    if (armed?.fault !== "truncate") return;
-    this.#armed = undefined;
+  /** The chunk that a truncation waited for has been taken in part: sends that part, and cuts. */
+  #end(link: Link): void {
+    const command = this.#sprung;
+    if (command === undefined) return;
+    this.#sprung = undefined;
     link.flush(Infinity, FULL_PACE);
-    this.#report(armed.id, "begin", describeFault(armed));
-    this.#cut(armed);
+    this.#cut(command);
   }
 
-  #cut({ id, how, downMs, down }: Extract<Command, { fault: "cut" | "truncate" }>): void {
+  #cut(command: Extract<Command, { fault: "cut" | "truncate" }>): void {
+    const { id, how, downMs, down } = command;
+    const outstanding = this.#outstanding;
     for (const link of this.#links) link.close(how === "reset" ? reset : close);
     this.#links = [];
-    if (downMs <= 0) {
-      this.#report(id, "end", "");
-      return;
+    if (downMs > 0) {
+      this.#down = down;
+      if (down === "refuse" && this.#listener >= 0) close(this.#listener);
+      if (down === "refuse") this.#listener = -1;
+      this.#after(downMs, () => this.#up(id));
     }
-    this.#down = down;
-    if (down === "refuse" && this.#listener >= 0) {
-      close(this.#listener);
-      this.#listener = -1;
-    }
-    this.#after(downMs, () => this.#up(id));
+    // Whoever hears of it must find it done.
+    this.#report(id, "begin", describeFault(command), outstanding);
+    if (downMs <= 0) this.#report(id, "end", "");
   }
 
   #up(id: number): void {
