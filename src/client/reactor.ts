@@ -8,6 +8,7 @@ import { Spin } from "../session/spin.ts";
 import { E } from "../sys/errno.ts";
 import { POLLIN, POLLOUT, PollSet } from "../sys/poll.ts";
 import { CLOSED, type Transport } from "../transport/transport.ts";
+import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { NAME_MAX } from "../wire/limits.ts";
@@ -40,6 +41,8 @@ const SILENT: ReadonlySet<number> = new Set([Opcode.FORGET, Opcode.BATCH_FORGET]
 const CLOSES: ReadonlySet<number> = new Set([Opcode.RELEASE, Opcode.RELEASEDIR, Opcode.FLUSH]);
 /** Why a connection ended of which nothing else is known. */
 const HUNG_UP = "it hung up";
+/** How long a server may take to hang up after our goodbye. */
+const GOODBYE_MS = 200;
 /** A thread that has not looked for this long was itself stopped: nobody was silent. */
 const STOPPED_MS = 1000;
 
@@ -450,14 +453,24 @@ export class Reactor {
     this.#reason = HUNG_UP;
   }
 
+  /** Tells the server that the session ends, and waits a moment until it has heard. */
   #sayGoodbye(): void {
-    if (this.#client.holds || this.#transport.congested) return;
-    const w = this.#transport.begin(Kind.GOODBYE);
+    const transport = this.#transport;
+    if (this.#client.holds || transport.congested) return;
+    const w = transport.begin(Kind.GOODBYE);
     w.array(2);
-    w.uint(0);
+    w.uint(Goodbye.DONE);
     w.latin1("unmounted");
-    this.#transport.end();
-    this.#transport.flush();
-    this.#transport.close();
+    transport.end();
+    transport.flush();
+    // Closed at once, with answers still unread, the connection could break before it was heard.
+    const untilNs = Bun.nanoseconds() + GOODBYE_MS * NS_PER_MS;
+    this.#polls.clear();
+    this.#polls.add(transport.fd, POLLIN);
+    while (!transport.closed && Bun.nanoseconds() < untilNs) {
+      this.#polls.wait(GOODBYE_MS);
+      if (transport.receive() > 0) transport.dropPeeked();
+    }
+    transport.close();
   }
 }

@@ -6,10 +6,11 @@ import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
-import { errnoText } from "../sys/errno.ts";
-import { eventfd, signalEventfd } from "../sys/poll.ts";
+import { E, errnoText } from "../sys/errno.ts";
+import { close } from "../sys/open.ts";
+import { eventfd, POLLIN, PollSet, signalEventfd } from "../sys/poll.ts";
 import { raiseNoFileLimit } from "../sys/process.ts";
-import { listenTcp, listenUnix } from "../sys/socket.ts";
+import { beginConnect, listenTcp, listenUnix } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { LEASE_MS } from "../wire/limits.ts";
 import type { AcceptorMessage, Listener } from "./acceptor.worker.ts";
@@ -22,6 +23,8 @@ import { Registry } from "./registry.ts";
 /** Reactor threads at most; each serves the sessions that the others have no room for. */
 const REACTORS_MAX = 4;
 const BACKLOG = 64;
+/** How long a process may take to end that was killed and still listens. */
+const ENDING_MS = 1000;
 /** Modes of a socket and its new directory: for our own user id alone, or for others too. */
 const OWN = { socket: 0o600, directory: 0o700 } as const;
 const SHARED = { socket: 0o666, directory: 0o755 } as const;
@@ -68,17 +71,33 @@ export interface ServerDaemon {
 }
 
 function listen(address: Address, uids: number[]): Listener {
-  if (address.kind === "unix") {
-    // Who may connect is decided by credentials; the mode only keeps strangers from trying.
-    const modes = uids.every((uid) => uid === process.getuid?.()) ? OWN : SHARED;
-    mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
-    const fd = listenUnix(address.path, modes.socket, BACKLOG);
-    if (fd < 0) throw new Error(`Cannot listen at ${address.path}: ${errnoText(-fd)}`);
-    return { fd, unix: true, uids };
-  }
-  const fd = listenTcp(address.host, address.port, BACKLOG);
+  let fd = tryListen(address, uids);
+  if (fd === -E.EADDRINUSE && holderEnds(address)) fd = tryListen(address, uids);
   if (fd < 0) throw new Error(`Cannot listen at ${formatAddress(address)}: ${errnoText(-fd)}`);
-  return { fd, unix: false, uids: [] };
+  return address.kind === "unix" ? { fd, unix: true, uids } : { fd, unix: false, uids: [] };
+}
+
+function tryListen(address: Address, uids: number[]): number {
+  if (address.kind === "tcp") return listenTcp(address.host, address.port, BACKLOG);
+  // Who may connect is decided by credentials; the mode only keeps strangers from trying.
+  const modes = uids.every((uid) => uid === process.getuid?.()) ? OWN : SHARED;
+  mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
+  return listenUnix(address.path, modes.socket, BACKLOG);
+}
+
+/**
+ * Whether the process that listens at `address` ends within ENDING_MS: one that
+ * was killed a moment ago still holds it. A connection to it breaks then.
+ */
+function holderEnds(address: Address): boolean {
+  const fd =
+    address.kind === "unix" ? beginConnect(address.path) : beginConnect(address.host, address.port);
+  if (fd < 0) return true;
+  const polls = new PollSet(1);
+  polls.add(fd, POLLIN);
+  const ends = polls.wait(ENDING_MS) > 0;
+  close(fd);
+  return ends;
 }
 
 /** Starts a server; throws a sentence for people when it cannot. */

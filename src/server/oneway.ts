@@ -7,16 +7,22 @@ import { Oneway } from "../wire/ops.ts";
 import { noteWritten } from "./coherence.ts";
 import type { Session } from "./session.ts";
 
-/** Serves the one-way frame in the session's reader. */
+/**
+ * Serves the one-way frame in the session's reader, and counts it. Should the
+ * process die in between, releases come again, which does no harm; forgets do
+ * not, because twice as many would take a node away that the client knows.
+ */
 export function oneway(session: Session): void {
   const reader = session.reader;
   const items = reader.array();
   const op = reader.uint();
+  if (op === Oneway.FORGET) session.slots.countOneway();
   if (op === Oneway.FORGET) forget(session, items);
   else if (op === Oneway.RELEASE && items === 2) release(session);
   else if (op === Oneway.RELEASEDIR && items === 2) releaseDirectory(session);
   else throw new ProtocolError(`one-way message ${op} is unknown`);
   reader.finish();
+  if (op !== Oneway.FORGET) session.slots.countOneway();
 }
 
 function forget(session: Session, items: number): void {

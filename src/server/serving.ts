@@ -22,7 +22,6 @@ export function serve(session: Session): void {
         request(session);
         break;
       case Kind.ONEWAY:
-        session.slots.countOneway();
         oneway(session);
         break;
       case Kind.CANCEL:
