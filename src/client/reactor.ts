@@ -36,6 +36,15 @@ const CHECK_MS = 100;
 const NS_PER_MS = 1e6;
 /** The largest errno that an answer may have (fuse_dev_do_write). */
 const ERRNO_MAX = 511;
+/**
+ * What the kernel is told instead of some errnos of the server: ENOSYS would
+ * switch the operation off for the whole mount (fs/fuse), and a handle that the
+ * server does not know is a file of a session that it has lost.
+ */
+const TOLD: ReadonlyMap<number, number> = new Map([
+  [E.ENOSYS, E.EOPNOTSUPP],
+  [E.EBADF, E.ESTALE],
+]);
 /** Requests without an answer, and those that succeed whatever has become of the server. */
 const SILENT: ReadonlySet<number> = new Set([Opcode.FORGET, Opcode.BATCH_FORGET]);
 const CLOSES: ReadonlySet<number> = new Set([Opcode.RELEASE, Opcode.RELEASEDIR, Opcode.FLUSH]);
@@ -262,8 +271,7 @@ export class Reactor {
       answers[opcode]?.(c, slot);
       return;
     }
-    // ENOSYS would switch the operation off for the whole mount (fs/fuse).
-    const told = errno === E.ENOSYS ? E.EOPNOTSUPP : errno;
+    const told = TOLD.get(errno) ?? errno;
     const fail = fails[opcode];
     if (fail !== undefined) fail(c, slot, told);
     else c.answerErrno(slot, told);

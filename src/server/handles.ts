@@ -8,7 +8,7 @@
 import { E } from "../sys/errno.ts";
 import { HANDLE as FILE_HANDLE, MAX_HANDLE_SZ, nameToHandleAt } from "../sys/handle.ts";
 import { AT_EMPTY_PATH, close } from "../sys/open.ts";
-import { OPEN_FLAGS_ALL, OpenFlag } from "../wire/constants.ts";
+import { HANDLE_EPOCH_SHIFT, OPEN_FLAGS_ALL, OpenFlag } from "../wire/constants.ts";
 import { HANDLES_MAX } from "../wire/limits.ts";
 import type { NodeTable } from "./nodes.ts";
 import { FILE_HANDLE_BYTES, HANDLE, HEADER } from "./record/layout.ts";
@@ -70,6 +70,8 @@ export class HandleTable {
   #next = EMPTY;
   readonly #nodes: NodeTable;
   readonly #record: SessionRecord;
+  /** The session's epoch, in its place in every handle's number. */
+  readonly #epochBits: number;
   #used = 1;
   #free = NONE;
   count = 0;
@@ -78,6 +80,7 @@ export class HandleTable {
   constructor(nodes: NodeTable) {
     this.#nodes = nodes;
     this.#record = nodes.record;
+    this.#epochBits = (nodes.record.details?.epoch ?? 0) << HANDLE_EPOCH_SHIFT;
     const rows = this.#record.rows(HEADER.handleRows);
     if (rows === 0) {
       if (!this.#grow(ROWS_AT_FIRST)) throw new Error("Cannot make room for handles");
@@ -115,6 +118,17 @@ export class HandleTable {
       (this.fd[handle] as number) !== NONE &&
       this.#ended[handle] === 0
     );
+  }
+
+  /** The client's number of `handle`: it tells the handles of one session from those of another. */
+  number(handle: number): number {
+    return handle | this.#epochBits;
+  }
+
+  /** The handle that the client calls `number`, or -1 for one that is not open. */
+  byNumber(number: number): number {
+    const handle = number ^ this.#epochBits;
+    return handle < 1 << HANDLE_EPOCH_SHIFT && this.has(handle) ? handle : NONE;
   }
 
   /** Whether `node` has a handle that was written through. */

@@ -15,6 +15,7 @@ import { Refusal, sayGoodbye } from "./greeting.ts";
 import { LogBudget } from "./logbudget.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { WATCHES_MAX } from "./polls.ts";
+import { IN_USE } from "./record/record.ts";
 import type { Registry } from "./registry.ts";
 import type { ReactorServices } from "./services.ts";
 import { serve } from "./serving.ts";
@@ -81,6 +82,7 @@ export class Reactor {
     const { records } = this.#services;
     for (const name of names) {
       const record = records.open(name);
+      if (record === IN_USE) continue;
       if (typeof record === "string") {
         this.#tell(`A record of a session is of no use: ${record}`);
       } else if (record.details === undefined || record.details.server === records.server) {

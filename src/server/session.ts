@@ -135,8 +135,8 @@ export class Session {
 
   /** The handle argument here; 0 for none, -1 for one that is not open. */
   handle(): number {
-    const handle = this.reader.uint32();
-    return handle === 0 || this.attached.handles.has(handle) ? handle : NONE;
+    const number = this.reader.uint32();
+    return number === 0 ? 0 : this.attached.handles.byNumber(number);
   }
 
   /** Address of the name argument here, one path component, in path slot `index`. */

@@ -101,7 +101,7 @@ export function open(session: Session): number {
   const handle = addHandle(session, fd, row, flags);
   if (handle < 0) return E.ENFILE;
   const w = session.reply(OPEN_RESULTS);
-  w.uint(handle);
+  w.uint(tree.handles.number(handle));
   w.uint(result);
   const cached = (result & (OpenResult.UNSIZED | OpenResult.KEEP_CACHE)) === 0;
   const inline = wantsData && first && cached && bytes > 0 && bytes <= INLINE_DATA_MAX;
@@ -129,7 +129,7 @@ function replyCreated(
   const entry = parent < 0 ? ENTRY_RESULTS : MADE_RESULTS;
   const w = session.reply(entry + OPEN_RESULTS);
   writeEntry(session, w, row);
-  w.uint(handle);
+  w.uint(session.attached.handles.number(handle));
   w.uint(OpenResult.KEEP_CACHE);
   if (parent >= 0) writeDirectory(session, w, parent);
   session.send();

@@ -58,6 +58,9 @@ const TABLES = [
 /** Which table: a word of the header. */
 export type TableWord = (typeof TABLES)[number]["word"];
 
+/** Why a record of a process that lives cannot be had. */
+export const IN_USE = "another process uses it";
+
 /** What a record says cannot be so. */
 export class DamagedRecord extends Error {}
 
@@ -248,7 +251,7 @@ function allocateHead(fd: number): number {
 function checkFile(fd: number): string | undefined {
   if (statFd(fd) !== 0 || (mode() & FileType.MASK) !== FileType.REGULAR) return "it is no file";
   if (size() !== RECORD_BYTES) return `its size is ${size()}, not ${RECORD_BYTES}`;
-  if (flock(fd, LOCK_EX | LOCK_NB) !== 0) return "another process uses it";
+  if (flock(fd, LOCK_EX | LOCK_NB) !== 0) return IN_USE;
   return undefined;
 }
 
