@@ -3,6 +3,7 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { adoptFuse, type FuseMount, mountFuse } from "../fuse/libfuse.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
+import { type Stuck, type ThreadReport, Watchdog } from "../info/watchdog.ts";
 import { cstring } from "../sys/cstring.ts";
 import { UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
 import { formatAddress } from "../transport/address.ts";
@@ -10,13 +11,14 @@ import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
 import { BULK_MAX } from "./bulk.ts";
 import type { CacheMode } from "./client.ts";
+import { describeDoing } from "./doing.ts";
 import { Keeper } from "./keeper.ts";
 import type { LinkNews } from "./link.ts";
 import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
 import { NoticeQueue } from "./noticequeue.ts";
 import type { MountOptions } from "./options.ts";
 import { createRecord } from "./record.ts";
-import { readSettings, type Settings } from "./settings.ts";
+import { leaveLastWords, readSettings, type Settings } from "./settings.ts";
 
 /** How often a mount may be taken over in a short time: one that dies at once each time is given up. */
 const TAKEOVERS_MAX = 10;
@@ -54,6 +56,7 @@ export interface MountSnapshot {
   };
   /** Process that takes over should this one die. */
   keeper: number | undefined;
+  threads: ThreadReport[];
   serverFacts: Facts;
   clientFacts: Facts;
   totals: Record<string, number>;
@@ -139,7 +142,8 @@ export function takeOverMount(
   kept: Kept,
   rest: Pick<MountOptions, "log" | "successor">,
 ): Promise<MountDaemon> {
-  const settings = readSettings(kept.record);
+  const { lastWords, ...settings } = readSettings(kept.record);
+  if (lastWords !== undefined) rest.log("error", `The process before ended itself: ${lastWords}`);
   const since = Date.now() - TAKEOVERS_WITHIN_MS;
   const takeoversMs = [...settings.takeoversMs.filter((ms) => ms > since), Date.now()];
   if (takeoversMs.length > TAKEOVERS_MAX) {
@@ -158,6 +162,7 @@ class Mount {
   readonly #noticeWorker = new Worker(new URL("./notice.worker.ts", import.meta.url).href);
   readonly #notices = new NoticeQueue();
   readonly #counters = new Counters();
+  readonly #watchdog = new Watchdog({ stuck: (stuck) => this.#stuck(stuck) });
   readonly #facts = machineFacts();
   readonly #done = Promise.withResolvers<string | undefined>();
   readonly #usable = Promise.withResolvers<MountDaemon>();
@@ -180,7 +185,9 @@ class Mount {
         this.#usable.reject(error);
       }
     };
-    this.#worker.onerror = (event) => this.#failed(event.message);
+    this.#worker.onerror = (event) =>
+      this.#failed(`The mount's thread has failed: ${event.message}`);
+    this.#watchdog.add("reactor", this.#counters.heartbeat, describeDoing);
   }
 
   start(): Promise<MountDaemon> {
@@ -230,6 +237,7 @@ class Mount {
         this.#back(message);
         break;
       case "done":
+        this.#watchdog.stop();
         this.#keeper?.dismiss();
         this.#mount?.unmount();
         this.#done.resolve(undefined);
@@ -253,11 +261,20 @@ class Mount {
     };
   }
 
-  /** The thread has ended with an error: another process may do better. */
-  #failed(message: string): void {
-    const reason = `The mount's thread has failed: ${message}`;
+  #stuck({ text, canEnd }: Stuck): void {
+    if (canEnd) this.#failed(text);
+    // A process of which a thread cannot be ended holds the mount until it can.
+    else this.#options.log("error", text);
+  }
+
+  /** The thread is of no use any more: another process may do better. */
+  #failed(reason: string): void {
+    this.#watchdog.stop();
     this.#options.log("error", reason);
-    if (this.#keeper !== undefined) process.kill(process.pid, "SIGKILL");
+    if (this.#keeper !== undefined) {
+      leaveLastWords(this.#recordFd, reason);
+      process.kill(process.pid, "SIGKILL");
+    }
     // The kernel must not wait for a thread that is gone.
     this.#mount?.unmount();
     this.#done.resolve(reason);
@@ -342,6 +359,7 @@ class Mount {
       connected: this.#connected,
       recovery: { ...this.#recovery, takeovers: this.#takeovers },
       keeper: this.#keeper?.pid,
+      threads: this.#watchdog.threads(),
       serverFacts: this.#serverFacts ?? this.#facts,
       clientFacts: this.#facts,
       totals: this.#counters.gauges(),

@@ -2,6 +2,7 @@
 import { FuseDevice } from "../fuse/device.ts";
 import { Counters } from "../info/counters.ts";
 import { setNonBlocking } from "../sys/open.ts";
+import { gettid } from "../sys/process.ts";
 import type { Address } from "../transport/address.ts";
 import { SocketTransport } from "../transport/socket.ts";
 import type { Facts } from "../wire/hello.ts";
@@ -108,6 +109,7 @@ function serve(data: ServeData): void {
   );
   // ATTACH was the first request of slot 0.
   if (attached !== undefined) client.pending.sequence[0] = 1;
+  client.counters.heartbeat.belongsTo(gettid());
   const reactor = new Reactor(client, {
     timeoutMs: data.timeoutMs,
     notices: new NoticeQueue(data.notices),

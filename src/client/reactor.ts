@@ -4,6 +4,7 @@
  */
 import { type FuseDevice, UNMOUNTED } from "../fuse/device.ts";
 import { INTERRUPT_IN, Opcode } from "../fuse/protocol.ts";
+import { At } from "../info/heartbeat.ts";
 import { Spin } from "../session/spin.ts";
 import { E } from "../sys/errno.ts";
 import { POLLIN, POLLOUT, PollSet } from "../sys/poll.ts";
@@ -19,6 +20,7 @@ import { cleanUp } from "./cleanup.ts";
 import type { Client } from "./client.ts";
 import { ATTEMPTS_MAX } from "./dialer.ts";
 import { answers, fails, forwards } from "./dispatch.ts";
+import { ANSWERING, ASKING } from "./doing.ts";
 import { serveEvent } from "./events.ts";
 import { keepAhead } from "./forward/lookahead.ts";
 import { answerInit } from "./init.ts";
@@ -116,7 +118,9 @@ export class Reactor {
 
   /** Serves until the file system is unmounted. */
   run(): void {
+    const { heartbeat } = this.#client.counters;
     while (true) {
+      heartbeat.beat(At.LOOKING);
       let worked = this.#takeAnswers();
       const taken = this.#takeRequests();
       if (taken < 0 || this.#unmounted) break;
@@ -248,6 +252,7 @@ export class Reactor {
     const slot = this.#replySlot();
     const errno = this.#replyErrno;
     const opcode = c.pending.opcode[slot] as number;
+    c.counters.heartbeat.beat(ANSWERING + opcode);
     if (c.pending.state[slot] === State.ASKED) this.#answer(slot, opcode, errno);
     else if (c.pending.state[slot] === State.ABANDONED && errno === 0) cleanUp(c, opcode);
     else if (c.pending.op[slot] === Op.READDIR && errno === 0) keepAhead(c, slot);
@@ -317,6 +322,7 @@ export class Reactor {
   #request(): void {
     const c = this.#client;
     const { opcode } = this.#fuse;
+    c.counters.heartbeat.beat(ASKING + opcode);
     if (opcode === Opcode.INIT) {
       const trouble = answerInit(c);
       if (trouble === undefined) this.#options.ready();
@@ -368,7 +374,10 @@ export class Reactor {
     this.#link.addTo(polls);
     const soon = this.#waits || notices.waits || this.#client.lookahead.active;
     const dialMs = this.#link.dialing ? this.#link.waitMs : CHECK_MS;
+    const { heartbeat } = this.#client.counters;
+    heartbeat.beat(At.ASLEEP);
     polls.wait(soon || this.#link.dialing ? Math.min(dialMs, CHECK_MS) : -1);
+    heartbeat.beat(At.LOOKING);
   }
 
   #refreshGauges(): void {

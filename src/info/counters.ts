@@ -5,6 +5,7 @@
  * counted, never a wrong sum in the end.
  */
 import { OP_COUNT, opName } from "../wire/ops.ts";
+import { HEARTBEAT_BYTES, Heartbeat } from "./heartbeat.ts";
 
 /** Four buckets to a doubling, from 256 ns to nine minutes. */
 const BUCKETS = 128;
@@ -73,6 +74,8 @@ function bucketUs(bucket: number): number {
 
 export class Counters {
   readonly shared: SharedArrayBuffer;
+  /** What the reactor is at. */
+  readonly heartbeat: Heartbeat;
   readonly #ops: Float64Array;
   readonly #globals: Float64Array;
   readonly #histograms: Uint32Array;
@@ -80,7 +83,8 @@ export class Counters {
   constructor(shared?: SharedArrayBuffer) {
     const numbers = OP_COUNT * FIELDS;
     const bytes = (numbers + GLOBALS) * 8 + OP_COUNT * BUCKETS * 4;
-    this.shared = shared ?? new SharedArrayBuffer(bytes);
+    this.shared = shared ?? new SharedArrayBuffer(bytes + HEARTBEAT_BYTES);
+    this.heartbeat = new Heartbeat(this.shared, bytes);
     this.#ops = new Float64Array(this.shared, 0, numbers);
     this.#globals = new Float64Array(this.shared, numbers * 8, GLOBALS);
     this.#histograms = new Uint32Array(this.shared, (numbers + GLOBALS) * 8, OP_COUNT * BUCKETS);

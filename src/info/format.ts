@@ -4,7 +4,9 @@ import type { OpFigures } from "./counters.ts";
 import { BUILD } from "./facts.ts";
 import { printable } from "./printable.ts";
 import { type DaemonReport, isSilent, type MountReport, type ServerReport } from "./report.ts";
+import { stateName } from "./threads.ts";
 import { bytes, duration, integer, micros, words } from "./units.ts";
+import type { ThreadReport } from "./watchdog.ts";
 
 type Field = readonly [name: string, value: string];
 
@@ -52,10 +54,17 @@ export function formatReport(report: DaemonReport): string {
   const totals = nonzero.map(([name, value]): Field => {
     return [words(name), name.startsWith("bytes") ? bytes(value) : integer(value)];
   });
-  const fields = [...own, ...common, ...totals]
+  const fields = [...own, ...common, ...report.threads.map(threadField), ...totals]
     .map(([name, value]) => `  ${name.padEnd(FIELD_WIDTH)}${printable(value)}\n`)
     .join("");
   return `qtfs ${report.kind}, process ${report.pid}\n${fields}\n${operations(report.operations)}`;
+}
+
+function threadField({ name, tid, state, at, forMs }: ThreadReport): Field {
+  const lasting = forMs < 1000 ? "" : ` for ${duration(forMs / 1000)}`;
+  const where =
+    tid === 0 ? "" : `, thread ${tid}${state === "" ? "" : `, state ${stateName(state)}`}`;
+  return [name, `${at}${lasting}${where}`];
 }
 
 function serverFields(report: ServerReport): Field[] {

@@ -60,6 +60,7 @@ function serve(data: CallThreadData): void {
       Atomics.sub(header, IDLE, 1);
       continue;
     }
+    queue.startedMs[id] = Date.now();
     Atomics.store(queue.tid, id, tid);
     const result = run(queue, id);
     Atomics.store(queue.tid, id, 0);

@@ -28,10 +28,12 @@ export class CallQueue {
   readonly tid: Int32Array;
   readonly cancelled: Int32Array;
   readonly numbers: Float64Array;
+  /** When a thread took each job: milliseconds since 1970. */
+  readonly startedMs: Float64Array;
 
   constructor(shared?: SharedArrayBuffer) {
     const words = HEADER_WORDS + 4 * JOBS_MAX;
-    this.shared = shared ?? new SharedArrayBuffer(words * 4 + JOBS_MAX * JOB_NUMBERS * 8);
+    this.shared = shared ?? new SharedArrayBuffer(words * 4 + JOBS_MAX * (JOB_NUMBERS + 1) * 8);
     let at = 0;
     const take = (count: number) => {
       const part = new Int32Array(this.shared, at, count);
@@ -44,5 +46,7 @@ export class CallQueue {
     this.tid = take(JOBS_MAX);
     this.cancelled = take(JOBS_MAX);
     this.numbers = new Float64Array(this.shared, at, JOBS_MAX * JOB_NUMBERS);
+    at += JOBS_MAX * JOB_NUMBERS * 8;
+    this.startedMs = new Float64Array(this.shared, at, JOBS_MAX);
   }
 }

@@ -6,6 +6,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
+import { type Stuck, type ThreadReport, Watchdog } from "../info/watchdog.ts";
 import { E, errnoText } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
 import { eventfd, POLLIN, PollSet, signalEventfd } from "../sys/poll.ts";
@@ -14,11 +15,13 @@ import { beginConnect, listenTcp, listenUnix } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { LEASE_MS } from "../wire/limits.ts";
 import type { AcceptorMessage, Listener } from "./acceptor.worker.ts";
+import { callReports } from "./callreports.ts";
 import { checkExports, type Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { ReactorData, ReactorMessage } from "./reactor.worker.ts";
 import { RecordStore, type StorePlace } from "./record/store.ts";
 import { Registry } from "./registry.ts";
+import { describeServing } from "./serving.ts";
 
 /** Reactor threads at most; each serves the sessions that the others have no room for. */
 const REACTORS_MAX = 4;
@@ -44,6 +47,11 @@ export interface ServerOptions {
    * where they need not (record/store.ts: recordDirectory).
    */
   records?: string;
+  /**
+   * Puts another process in the place of this one, a thread of which is stuck:
+   * returns if it cannot, with why.
+   */
+  replace?: () => string;
 }
 
 /** What `qtfs info` shows of a server. */
@@ -53,6 +61,8 @@ export interface ServerSnapshot {
   exports: Export[];
   /** Sums over all reactors: sessions, nodes, handles, locks … */
   totals: Record<string, number>;
+  /** Reactors that run, and call threads that are at a call. */
+  threads: ThreadReport[];
   operations: OpFigures[];
 }
 
@@ -121,6 +131,7 @@ class Daemon implements ServerDaemon {
   readonly #acceptor: Worker;
   readonly #stopFd = eventfd();
   readonly #registry = new Registry();
+  readonly #watchdog = new Watchdog({ stuck: (stuck) => this.#stuck(stuck) });
   readonly #records: StorePlace;
 
   constructor(options: ServerOptions, listeners: Listener[]) {
@@ -173,11 +184,13 @@ class Daemon implements ServerDaemon {
       insecure: this.#options.insecure,
       exports: this.#options.exports,
       totals,
+      threads: [...this.#watchdog.threads(), ...[...this.#queues.values()].flatMap(callReports)],
       operations: Counters.figures(counters),
     };
   }
 
   async stop(): Promise<void> {
+    this.#watchdog.stop();
     signalEventfd(this.#stopFd);
     for (const reactor of this.#reactors) reactor.mailbox.stop();
     await Promise.all(this.#reactors.map((reactor) => reactor.done));
@@ -200,6 +213,7 @@ class Daemon implements ServerDaemon {
     const worker = new Worker(new URL("./reactor.worker.ts", import.meta.url).href);
     const { promise: adopted, resolve: resolveAdopted } = Promise.withResolvers<void>();
     reactor.worker = worker;
+    this.#watchdog.add(`reactor ${index}`, reactor.counters.heartbeat, describeServing);
     reactor.done = new Promise((resolve) => {
       worker.onmessage = (event: MessageEvent<ReactorMessage>) => {
         const message = event.data;
@@ -225,7 +239,7 @@ class Daemon implements ServerDaemon {
     return adopted;
   }
 
-  #queues = new Map<ReactorThread, SharedArrayBuffer>();
+  readonly #queues = new Map<ReactorThread, SharedArrayBuffer>();
 
   #callThreads(reactor: ReactorThread, message: ReactorMessage): void {
     if (message.kind === "calls") this.#queues.set(reactor, message.queue);
@@ -234,6 +248,14 @@ class Daemon implements ServerDaemon {
     worker.onerror = (event) => this.#fault("call thread", event);
     worker.postMessage({ queue: this.#queues.get(reactor), wakeFd: reactor.mailbox.wakeFd });
     reactor.calls.push(worker);
+  }
+
+  /** Without a remedy, whatever the thread waits for may still come. */
+  #stuck({ text, canEnd }: Stuck): void {
+    const { log, replace } = this.#options;
+    log("error", text);
+    if (!canEnd) log("error", "Such a thread cannot be ended: the server goes on without it");
+    else if (replace !== undefined) log("error", replace());
   }
 
   #fault(what: string, event: ErrorEvent): void {

@@ -3,6 +3,7 @@
  * for more a while, then sleeps until there are any. It never waits for anything
  * else; what may take long is in its call threads.
  */
+import { At } from "../info/heartbeat.ts";
 import { Spin } from "../session/spin.ts";
 import { drainEventfd, POLLIN, POLLOUT, PollSet } from "../sys/poll.ts";
 import type { SocketTransport } from "../transport/socket.ts";
@@ -96,7 +97,9 @@ export class Reactor {
 
   /** Serves until told to stop. */
   run(): void {
+    const { heartbeat } = this.#services.counters;
     while (!this.#mailbox.stopping) {
+      heartbeat.beat(At.LOOKING);
       let worked = this.#strangers.take();
       if (worked) this.#refreshGauges();
       for (const seat of this.#sessions.connected) {
@@ -156,7 +159,10 @@ export class Reactor {
     const gatherMs = GATHER_MS - (Bun.nanoseconds() - this.#toldNs) / NS_PER_MS;
     polls.add(gatherMs > 0 ? -1 : this.#services.watcher.fd, POLLIN);
     this.#services.polls.addTo(polls);
+    const { heartbeat } = this.#services.counters;
+    heartbeat.beat(At.ASLEEP);
     polls.wait(gatherMs > 0 ? boundedBy(timeoutMs, Math.ceil(gatherMs)) : timeoutMs);
+    heartbeat.beat(At.LOOKING);
     if (polls.revents(0) !== 0) {
       drainEventfd(this.#mailbox.wakeFd);
       this.#sessions.dropEvicted();

@@ -1,5 +1,6 @@
 /** Entry of a reactor's thread; main sends it what it needs, once. */
 import { Counters } from "../info/counters.ts";
+import { gettid } from "../sys/process.ts";
 import type { Facts } from "../wire/hello.ts";
 import { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
@@ -45,8 +46,10 @@ self.onmessage = (event) => {
   enterOwnUmask();
   const calls = new Calls(() => self.postMessage({ kind: "thread" }));
   self.postMessage({ kind: "calls", queue: calls.queue.shared });
+  const counters = new Counters(data.counters);
+  counters.heartbeat.belongsTo(gettid());
   const services = {
-    counters: new Counters(data.counters),
+    counters,
     calls,
     polls: new Polls(),
     watcher: new Watcher(),

@@ -1,17 +1,25 @@
 /** The frames of a session's client: what is run, what is answered from memory, what is refused. */
+import { At } from "../info/heartbeat.ts";
 import { E } from "../sys/errno.ts";
 import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { NAME_MAX, SLOTS_MAX } from "../wire/limits.ts";
-import { ARGUMENTS, OP_COUNT } from "../wire/ops.ts";
+import { ARGUMENTS, OP_COUNT, opName } from "../wire/ops.ts";
 import { oneway } from "./oneway.ts";
 import { operations } from "./operations.ts";
 import { KEPT, LATER, type Session } from "./session.ts";
 import { NEVER_CAME } from "./slots.ts";
 
 const NONE = -1;
+/** For the heartbeat: messages that are never answered. */
+const ONEWAYS = At.OPERATION + OP_COUNT;
 const expected = Int32Array.from({ length: OP_COUNT }, (_, op) => ARGUMENTS[op] ?? NONE);
+
+/** Names for people what the heartbeat says is being served, from At.OPERATION on. */
+export function describeServing(operation: number): string {
+  return operation === OP_COUNT ? "at forgets and releases" : `at ${opName(operation)}`;
+}
 
 /** Serves every frame that has arrived, until answers no longer leave. */
 export function serve(session: Session): void {
@@ -22,6 +30,7 @@ export function serve(session: Session): void {
         request(session);
         break;
       case Kind.ONEWAY:
+        session.counters.heartbeat.beat(ONEWAYS);
         oneway(session);
         break;
       case Kind.CANCEL:
@@ -65,6 +74,7 @@ function request(session: Session): void {
 function run(session: Session, op: number): void {
   const started = Bun.nanoseconds();
   const operation = operations[op];
+  session.counters.heartbeat.beat(At.OPERATION + op);
   if (operation === undefined) throw new ProtocolError(`operation ${op} is not served here`);
   const errno = operation(session);
   if (errno > 0) session.fail(errno);

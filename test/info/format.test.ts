@@ -32,6 +32,8 @@ describe("one daemon", () => {
     expect(text).toContain("  exports          /srv (read only)\n");
     expect(text).toContain("  protocol errors  3\n  bytes in         2.0 KiB\n");
     expect(text).not.toContain("handles");
+    expect(text).toContain("  reactor 0        at lookup, thread 45, state R (running)\n");
+    expect(text).toContain("  call thread      in 74 (fsync) for 2 s, thread 46, state D (in");
     expect(text).toMatch(/operation\s+count\s+errors\s+data\s+mean\s+p50\s+p90\s+p99\s+max\n/);
     expect(text).toMatch(/lookup\s+1,500\s+0\s+-\s+20 µs/);
     expect(text).toMatch(/read\s+1\s+1\s+4\.0 KiB\s+3\.0 ms/);

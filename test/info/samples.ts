@@ -31,6 +31,10 @@ export function serverReport(own: Partial<ServerReport> = {}): ServerReport {
     listen: ["unix:///run/qtfs/server.sock"],
     insecure: false,
     exports: [{ path: "/srv", readOnly: true }],
+    threads: [
+      { name: "reactor 0", tid: 45, state: "R", at: "at lookup", forMs: 0 },
+      { name: "call thread", tid: 46, state: "D", at: "in 74 (fsync)", forMs: 2_500 },
+    ],
     ...figures(),
     ...own,
   };
@@ -49,6 +53,7 @@ export function mountReport(own: Partial<MountReport> = {}): MountReport {
     connected: true,
     recovery: { losses: 0, serverRestarts: 0, sessionsLost: 0, lastAwayMs: 0, takeovers: 0 },
     keeper: 44,
+    threads: [{ name: "reactor", tid: 45, state: "S", at: "asleep", forMs: 61_000 }],
     serverFacts: machineFacts(),
     clientFacts: machineFacts(),
     ...figures(),
