@@ -8,7 +8,7 @@
  * end: a word means that the mount has ended, the end of the pipe that the daemon
  * has. A second runtime would cost 30 MB for that; the shell costs half of one.
  */
-import { closeSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, writeSync } from "node:fs";
 import { pipe2 } from "../sys/io.ts";
 import { O_CLOEXEC } from "../sys/open.ts";
 
@@ -38,7 +38,7 @@ export class Keeper {
       argv0: NAME,
       cwd: "/",
       detached: true,
-      stdio: ["ignore", "ignore", "inherit", readEnd, fuseFd, recordFd],
+      stdio: ["ignore", "ignore", errorOutput(), readEnd, fuseFd, recordFd],
       onExit: () => {
         if (this.#isDismissed) return;
         this.#isDismissed = true;
@@ -65,4 +65,10 @@ export class Keeper {
     }
     closeSync(this.#pipe);
   }
+}
+
+/** Where the successor logs to: a log file, but not the pipe to whoever waits for us to be ready. */
+function errorOutput(): "inherit" | "ignore" {
+  const stderr = fstatSync(2);
+  return stderr.isSocket() || stderr.isFIFO() ? "ignore" : "inherit";
 }
