@@ -12,6 +12,7 @@ import { readAddress } from "./address.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
 import { type Lists, program } from "./program.ts";
+import { replaceSelf } from "./replace.ts";
 
 const UID_MAX = 0xffff_fffe;
 
@@ -96,7 +97,10 @@ export const server = program({
     const log = createLog((args["log-level"] as LogLevel) ?? config.logLevel ?? "info");
     const options = serverOptions(config, args.insecure === true, lists, log);
     const records = keepRecords(args["state-dir"] ?? config.stateDir, log);
-    if (records !== undefined) options.records = records;
+    if (records !== undefined) {
+      options.records = records;
+      options.replace = () => replaceSelf((text) => log.write("warn", text));
+    }
     return await serve(await start(options), options, log);
   },
 });

@@ -37,6 +37,8 @@ export interface Stuck {
   text: string;
   /** Whether it can be ended: a thread in uninterruptible sleep cannot. */
   canEnd: boolean;
+  /** Whether it has still not gone on. */
+  isStill: () => boolean;
 }
 
 interface Watched {
@@ -127,6 +129,7 @@ export class Watchdog {
     if (now - one.toldMs < AGAIN_MS) return;
     one.toldMs = now;
     const { name, heartbeat, describe } = one;
+    const { beats } = heartbeat;
     const doing = nameOf(heartbeat.at, describe);
     const seconds = Math.round((now - one.sinceMs) / 1000);
     const thread = this.#options.full(heartbeat.tid);
@@ -138,6 +141,7 @@ export class Watchdog {
       name,
       text: `The ${name} thread is stuck: ${doing} for ${seconds} s; ${state}`,
       canEnd: thread?.state !== "D",
+      isStill: () => heartbeat.beats === beats,
     });
   }
 }

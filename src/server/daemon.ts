@@ -15,6 +15,7 @@ import { beginConnect, listenTcp, listenUnix } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { LEASE_MS } from "../wire/limits.ts";
 import type { AcceptorMessage, Listener } from "./acceptor.worker.ts";
+import { silentOnes } from "./answering.ts";
 import { callReports } from "./callreports.ts";
 import { checkExports, type Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
@@ -26,6 +27,8 @@ import { describeServing } from "./serving.ts";
 /** Reactor threads at most; each serves the sessions that the others have no room for. */
 const REACTORS_MAX = 4;
 const BACKLOG = 64;
+/** How long new connections wait for the sessions of an earlier process: one may never be recovered. */
+const ADOPT_MS = 10_000;
 /** How long a process may take to end that was killed and still listens. */
 const ENDING_MS = 1000;
 /** Modes of a socket and its new directory: for our own user id alone, or for others too. */
@@ -48,8 +51,8 @@ export interface ServerOptions {
    */
   records?: string;
   /**
-   * Puts another process in the place of this one, a thread of which is stuck:
-   * returns if it cannot, with why.
+   * Puts another process in the place of this one, a thread of which is stuck; it
+   * goes on from the records. Returns if it cannot, with why.
    */
   replace?: () => string;
 }
@@ -153,7 +156,7 @@ class Daemon implements ServerDaemon {
       else this.#wanted(event.data.reactor);
     };
     this.#acceptor.onerror = (event) => this.#fault("acceptor", event);
-    this.#adopt().then(() => {
+    Promise.race([this.#adopt(), Bun.sleep(ADOPT_MS)]).then(() => {
       this.#acceptor.postMessage({
         listeners,
         mailboxes: this.#mailboxes(),
@@ -250,12 +253,20 @@ class Daemon implements ServerDaemon {
     reactor.calls.push(worker);
   }
 
-  /** Without a remedy, whatever the thread waits for may still come. */
-  #stuck({ text, canEnd }: Stuck): void {
-    const { log, replace } = this.#options;
+  /** A fresh process is no remedy where it would wait for the same thing, and nothing else were served. */
+  async #stuck({ text, canEnd, isStill }: Stuck): Promise<void> {
+    const { exports, log, replace } = this.#options;
     log("error", text);
-    if (!canEnd) log("error", "Such a thread cannot be ended: the server goes on without it");
-    else if (replace !== undefined) log("error", replace());
+    if (!canEnd) {
+      log("error", "Such a thread cannot be ended: its sessions wait until it goes on");
+      return;
+    }
+    const silent = await silentOnes(exports.map(({ path }) => path));
+    if (silent.length > 0) {
+      log("error", `The file system at ${silent.join(", ")} does not answer`);
+    } else if (replace !== undefined && isStill()) {
+      log("error", replace());
+    }
   }
 
   #fault(what: string, event: ErrorEvent): void {

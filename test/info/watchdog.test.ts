@@ -88,6 +88,7 @@ describe("is stuck: a thread", () => {
           "The reactor thread is stuck: at operation 2 for 5 s; " +
           "4990 ms of processor time since, state R (running), system call running",
         canEnd: true,
+        isStill: expect.any(Function),
       },
     ]);
     pass(AGAIN_MS - LOOK_MS);
@@ -99,7 +100,9 @@ describe("is stuck: a thread", () => {
   test("and it is not any more when it goes on", () => {
     heartbeat.beat(LOOKUP);
     pass(STUCK_MS + LOOK_MS);
+    expect(told[0]?.isStill()).toBe(true);
     heartbeat.beat(LOOKUP);
+    expect(told[0]?.isStill()).toBe(false);
     pass(STUCK_MS);
     expect(told).toHaveLength(1);
     pass(LOOK_MS);
