@@ -211,12 +211,16 @@ export function link(session: Session): number {
   if (node < 0) return E.ESTALE;
   if (refused !== 0) return refused;
   const { parent, dirfd, name } = place();
-  const fd = session.attached.reach.fdBeside(node, parent);
-  if (fd < 0) return -fd;
-  const result = isDone(session) ? 0 : linkat(fd, EMPTY_PATH, dirfd, name, AT_EMPTY_PATH);
+  const result = isDone(session) ? 0 : makeLink(session, node);
   if (result < 0 && !(result === -E.EEXIST && wasLinked(session, node))) return -result;
   noteDone(session);
   return replyEntry(session, parent, dirfd, name, true);
+}
+
+function makeLink(session: Session, node: number): number {
+  const { parent, dirfd, name } = place();
+  const fd = session.attached.reach.fdBeside(node, parent);
+  return fd < 0 ? fd : linkat(fd, EMPTY_PATH, dirfd, name, AT_EMPTY_PATH);
 }
 
 /** Whether an earlier run of the request has made its name a link to `node`. */
