@@ -293,9 +293,10 @@ export class Reactor {
     return !this.#silence.tooLong && this.#client.hasRoom;
   }
 
-  /** Whether there is anything that the server has yet to do. */
+  /** Whether there is anything that the server has yet to do; without one nobody can tell. */
   get #waits(): boolean {
     if (this.#link.gone) return false;
+    if (this.#client.holds) return true;
     return this.#client.pending.count > 0 || this.#transport.congested || !this.#stall.isEmpty;
   }
 
