@@ -7,7 +7,6 @@ import { Opcode } from "../fuse/protocol.ts";
 import { E } from "../sys/errno.ts";
 import type { PollSet } from "../sys/poll.ts";
 import type { SocketTransport } from "../transport/socket.ts";
-import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import type { ServerHello } from "../wire/hello.ts";
 import { changesSomething } from "../wire/ops.ts";
@@ -24,6 +23,8 @@ import { Head } from "./record.ts";
 const FRUITLESS_MAX = 6;
 /** How long to wait before looking again after such a one; twice as long after each more. */
 const FRUITLESS_MS = 20;
+/** How long to wait before looking again after a server that cannot be right. */
+const REJECTED_MS = 1000;
 const NS_PER_MS = 1e6;
 
 /** What becomes of the connection, for main. */
@@ -125,7 +126,8 @@ export class Link {
     if (this.#dialer.active) {
       const dialed = this.#dialer.step();
       if (dialed === undefined) return false;
-      this.#goOn(dialed);
+      if (this.#isPossible(dialed)) this.#goOn(dialed);
+      else this.#reject(dialed);
       return true;
     }
     if (!this.#client.holds || this.away) return false;
@@ -134,6 +136,19 @@ export class Link {
 
   close(): void {
     this.#dialer.stop();
+  }
+
+  /** Whether the session can go on from where the server says it is. */
+  #isPossible({ hello, root }: Dialed): boolean {
+    return root !== undefined || this.#client.oneways.isPossible(hello.oneways);
+  }
+
+  #reject({ transport, hello }: Dialed): void {
+    transport.close();
+    transport.release();
+    const { description } = transport.peer;
+    this.#refused(`${description}: it says that it has ${hello.oneways} one-way messages of ours`);
+    this.#dialer.begin(REJECTED_MS);
   }
 
   #refused(reason: string): void {
@@ -166,9 +181,6 @@ export class Link {
 
   #resume(hello: ServerHello): void {
     const c = this.#client;
-    if (!c.oneways.isPossible(hello.oneways)) {
-      throw new ProtocolError(`server says it has ${hello.oneways} one-way messages`);
-    }
     c.holds = true;
     c.oneways.rewind(hello.oneways);
     c.lookahead.clear();
