@@ -9,6 +9,18 @@ function readOr(path: string): string {
   }
 }
 
+/** All processes there are, with their arguments. */
+export function processes(): { pid: number; words: string[] }[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => ({
+      pid: Number(name),
+      words: readOr(`/proc/${name}/cmdline`)
+        .split("\0")
+        .filter((word) => word !== ""),
+    }));
+}
+
 /** Threads with the state D, as `PID/TID name`. */
 export function uninterruptible(pids: number[]): string[] {
   return pids.flatMap((pid) =>
@@ -30,8 +42,9 @@ function threadsOf(pid: number): string[] {
 export function describeProcess(pid: number): string {
   const threads = threadsOf(pid).map((thread) => {
     const state = /^State:.*/m.exec(readOr(`${thread}/status`))?.[0] ?? "";
-    const stack = readOr(`${thread}/stack`).split("\n").slice(0, 6).join(" < ");
-    return `  ${thread} ${readOr(`${thread}/comm`)}: ${state}; ${readOr(`${thread}/wchan`)}; ${stack}`;
+    const stack = readOr(`${thread}/stack`).replaceAll(/\[<0>\] |\+0x\S+/g, "");
+    const calls = stack.split("\n").slice(0, 6).join(" < ");
+    return `  ${thread} ${readOr(`${thread}/comm`)}: ${state}; ${calls}`;
   });
   return [`process ${pid}: ${readOr(`/proc/${pid}/comm`)}`, ...threads].join("\n");
 }

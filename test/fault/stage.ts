@@ -8,7 +8,7 @@ import { eventually, isGone } from "../e2e/mounts/caller.ts";
 import { mountsAt } from "../e2e/mounts/world.ts";
 import { run } from "../e2e/support/run.ts";
 import { QTFS as BUILT } from "../e2e/support/server.ts";
-import { describeProcess, uninterruptible } from "./processes.ts";
+import { describeProcess, processes, uninterruptible } from "./processes.ts";
 import type { Report } from "./proxy/faults.ts";
 import { ProxyProcess } from "./proxy/process.ts";
 import { connectTo, freeTcpAddress } from "./proxy/socket.ts";
@@ -20,6 +20,8 @@ const START_MS = 20_000;
 const END_MS = 15_000;
 const UMOUNT_MS = 15_000;
 const INFO_MS = 10_000;
+/** argv[0] of the process that waits for the death of the one that serves the mount. */
+const KEEPER = "qtfs-keeper";
 
 export interface StageOptions {
   /** An empty directory, not below a mount. */
@@ -38,9 +40,9 @@ export class Stage {
   readonly #options: StageOptions;
   readonly #server: Address;
   #child: Bun.Subprocess<"ignore", number, number> | undefined;
+  /** Processes of the mount that were killed: one that cannot end is of interest. */
+  readonly #killed = new Set<number>();
   #restarting = Promise.resolve();
-  /** Everything that has served the mount. */
-  readonly #mountPids = new Set<number>();
 
   private constructor(options: StageOptions) {
     this.#options = options;
@@ -121,10 +123,9 @@ export class Stage {
     const words = ["mount", "-o", list, ...log, this.tree, this.mountpoint];
     const { code, stdout, stderr } = await run([QTFS, ...words], { timeoutMs: START_MS });
     if (code !== 0) throw new Error(`qtfs mount: exit code ${code}\n${stdout}${stderr}`);
-    await this.mountPid();
   }
 
-  /** What `qtfs info` says of the mount, undefined where no process serves it at present. */
+  /** What `qtfs info` says of the mount; undefined where no process answers for it. */
   async info(): Promise<MountReport | undefined> {
     const { stdout } = await run([QTFS, "info", "--json"], { timeoutMs: INFO_MS });
     if (stdout === "") return undefined;
@@ -134,22 +135,29 @@ export class Stage {
     });
   }
 
-  /** The process that serves the mount, another than `before`; waits until there is one. */
-  async mountPid(before?: number): Promise<number> {
-    const endMs = performance.now() + START_MS;
-    for (;;) {
-      const report = await this.info();
-      if (report !== undefined && !isGone(report.pid) && report.pid !== before) {
-        this.#mountPids.add(report.pid);
-        return report.pid;
-      }
-      if (performance.now() > endMs) throw new Error("No process serves the mount");
+  /** The processes that belong to the mount: the one that serves it, and its keeper. */
+  mountPids(): { daemons: number[]; keepers: number[] } {
+    const daemons: number[] = [];
+    const keepers: number[] = [];
+    for (const { pid, words } of processes()) {
+      if (isGone(pid) || words.at(-1) !== this.mountpoint) continue;
+      if (words[0] === KEEPER) keepers.push(pid);
+      else if (words.includes("mount")) daemons.push(pid);
     }
+    return { daemons, keepers };
   }
 
-  /** SIGKILL to the process that serves the mount; returns when another does. */
+  /** The process that serves the mount, another than `before`; waits until there is one. */
+  async mountPid(before?: number): Promise<number> {
+    const found = () => this.mountPids().daemons.find((pid) => pid !== before);
+    await eventually(() => found() !== undefined, "a process serves the mount", START_MS);
+    return found() as number;
+  }
+
+  /** SIGKILL to the process that serves the mount; returns when another is there. */
   async killMount(): Promise<void> {
     const pid = await this.mountPid();
+    this.#killed.add(pid);
     process.kill(pid, "SIGKILL");
     await eventually(() => isGone(pid), "the mount's process is gone", END_MS);
     await this.mountPid(pid);
@@ -166,7 +174,10 @@ export class Stage {
 
   /** Where the threads of server and mount are, for people. */
   describe(): string {
-    const pids = [this.serverPid, ...this.#mountPids].filter((pid) => !isGone(pid));
+    const { daemons, keepers } = this.mountPids();
+    const pids = [this.serverPid, ...daemons, ...keepers, ...this.#killed].filter((pid) => {
+      return existsSync(`/proc/${pid}`);
+    });
     return pids.map(describeProcess).join("\n");
   }
 
@@ -189,17 +200,18 @@ export class Stage {
   async umount(): Promise<string[]> {
     const { code, stderr } = await run(["umount", this.mountpoint], { timeoutMs: UMOUNT_MS });
     const problems = code === 0 ? [] : [`umount: exit code ${code} ${stderr}`];
-    const pids = [...this.#mountPids];
+    const left = () => Object.values(this.mountPids()).flat();
     try {
-      await eventually(() => pids.every(isGone), "the mount's process has ended", END_MS);
+      await eventually(() => left().length === 0, "the mount's processes have ended", END_MS);
     } catch (error) {
-      problems.push(`${(error as Error).message}\n${pids.map(describeProcess).join("\n")}`);
+      problems.push(`${(error as Error).message}\n${left().map(describeProcess).join("\n")}`);
     }
+    const pids = [...left(), ...this.#killed];
     problems.push(...uninterruptible(pids).map((thread) => `in state D: ${thread}`));
     if (mountsAt(this.mountpoint).length > 0) {
       spawnSync("umount", ["--internal-only", "--force", "--lazy", this.mountpoint]);
     }
-    for (const pid of pids) if (!isGone(pid)) process.kill(pid, "SIGKILL");
+    for (const pid of left()) process.kill(pid, "SIGKILL");
     return problems;
   }
 }

@@ -167,11 +167,23 @@ function orphans({ files, losesOrphans }: Place): void {
   for (const inode of files.orphans()) {
     const fd = files.opened(inode) as number;
     try {
-      compare("a file without a name", posix.pread(fd, FILE_MAX, 0), inode.content);
+      compare("a file without a name", readWhole(fd), inode.content);
     } catch (error) {
       const stale = error instanceof PosixError && error.errno === E.ESTALE;
       if (!stale || !losesOrphans) throw error;
       files.close(inode);
     }
+  }
+}
+
+/** Reads to the end: of a file that is gone the part that is cached comes without an error. */
+function readWhole(fd: number): Buffer {
+  const parts: Buffer[] = [];
+  let offset = 0;
+  for (;;) {
+    const part = posix.pread(fd, FILE_MAX, offset);
+    if (part.length === 0) return Buffer.concat(parts);
+    parts.push(part);
+    offset += part.length;
   }
 }
