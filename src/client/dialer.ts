@@ -176,11 +176,11 @@ export class Dialer {
 
   /** Takes what the server has said. */
   #greet(attempt: Attempt, transport: SocketTransport): Dialed | undefined {
-    if (transport.receive() === CLOSED && !transport.hasMore) {
-      this.#forget(attempt);
+    const isClosed = transport.receive() === CLOSED;
+    if (!transport.next()) {
+      if (isClosed) this.#forget(attempt);
       return undefined;
     }
-    if (!transport.next()) return undefined;
     if (attempt.hello !== undefined) {
       expectKind(transport, Kind.REPLY);
       const root = readAttached(transport, this.#options.source);
