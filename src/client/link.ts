@@ -21,8 +21,11 @@ import { Head } from "./record.ts";
 
 /** Connections in a row that brought no answer, after which what they were asked is given up. */
 const FRUITLESS_MAX = 6;
-/** How long to wait before looking again after such a one; twice as long after each more. */
-const FRUITLESS_MS = 20;
+/** Connections that end sooner than this are brief. */
+const BRIEF_MS = 1000;
+/** How long to wait before looking again after two brief ones; twice as long after each more. */
+const DELAY_MS = 80;
+const DOUBLINGS_MAX = 6;
 /** How long to wait before looking again after a server that cannot be right. */
 const REJECTED_MS = 1000;
 const NS_PER_MS = 1e6;
@@ -53,7 +56,10 @@ export class Link {
   #awayNs = 0;
   /** Slots whose requests are to be sent again, in their order. */
   #again: number[] = [];
+  /** Connections in a row that were asked something and brought no answer, and brief ones. */
   #fruitless = 0;
+  #brief = 0;
+  #sinceNs = Bun.nanoseconds();
   #refusal = "";
   resumes = 0;
 
@@ -90,9 +96,11 @@ export class Link {
     this.#awayNs = Bun.nanoseconds();
     this.#client.holds = true;
     this.#again = [];
-    this.#fruitless++;
+    if (this.#client.pending.count > 0) this.#fruitless++;
     if (this.#fruitless > FRUITLESS_MAX) this.#options.failAll(E.EIO);
-    const delay = this.#fruitless > 1 ? FRUITLESS_MS * 2 ** Math.min(this.#fruitless, 8) : 0;
+    const isBrief = this.#awayNs - this.#sinceNs < BRIEF_MS * NS_PER_MS;
+    this.#brief = isBrief ? this.#brief + 1 : 0;
+    const delay = this.#brief > 1 ? DELAY_MS * 2 ** Math.min(this.#brief - 2, DOUBLINGS_MAX) : 0;
     this.#options.log("warn", `The connection to the server is lost, looking for it: ${reason}`);
     this.#options.tell({ kind: "away", reason });
     this.#dialer.begin(delay);
@@ -111,6 +119,7 @@ export class Link {
   /** An answer came: the connection is good for something. */
   progress(): void {
     this.#fruitless = 0;
+    this.#brief = 0;
   }
 
   addTo(polls: PollSet): void {
@@ -166,6 +175,7 @@ export class Link {
     c.connect(transport);
     old.release();
     this.away = false;
+    this.#sinceNs = Bun.nanoseconds();
     this.resumes++;
     this.#refusal = "";
     c.record.set(Head.LIVES, hello.lives);
@@ -231,6 +241,8 @@ export class Link {
   #beginAnew(hello: ServerHello, root: Root): void {
     const c = this.#client;
     const { pending, record } = c;
+    // What is let go of meanwhile means nothing to the server.
+    c.holds = true;
     pending.forEachAsked((slot) => {
       const changes = changesSomething(pending.op[slot] as number);
       c.answerErrno(slot, changes || pending.opcode[slot] === Opcode.FSYNC ? E.EIO : E.ESTALE);
