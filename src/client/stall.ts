@@ -17,6 +17,9 @@ const PAGE_BYTES = 4096;
 /** Memory that waiting requests may take; beyond, they stay with the kernel. */
 const PARKED_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Requests that become messages to the server. */
+const CLOSES: ReadonlySet<number> = new Set([Opcode.RELEASE, Opcode.RELEASEDIR]);
+
 /** Requests that are served without the server. */
 const LOCAL: ReadonlySet<number> = new Set([
   Opcode.INIT,
@@ -24,8 +27,7 @@ const LOCAL: ReadonlySet<number> = new Set([
   Opcode.FORGET,
   Opcode.BATCH_FORGET,
   Opcode.OPENDIR,
-  Opcode.RELEASE,
-  Opcode.RELEASEDIR,
+  ...CLOSES,
 ]);
 
 interface Parked {
@@ -60,7 +62,8 @@ export class Stall {
 
   /** Whether the request in the device's buffer can be served only by the server. */
   get concerned(): boolean {
-    const { fuse, locked } = this.#client;
+    const { fuse, locked, oneways } = this.#client;
+    if (CLOSES.has(fuse.opcode)) return !oneways.hasRoom;
     if (fuse.opcode === Opcode.FLUSH) return locked.has(fuse.nodeHigh * TWO_32 + fuse.nodeLow);
     return !LOCAL.has(fuse.opcode);
   }
@@ -131,5 +134,5 @@ export class Stall {
 
 /** Whether the server is told though nobody waits: the FLUSH of a close ends locks. */
 function mustReach(opcode: number): boolean {
-  return opcode === Opcode.FLUSH;
+  return opcode === Opcode.FLUSH || CLOSES.has(opcode);
 }
