@@ -52,9 +52,9 @@ export class Client {
   /** Reads a payload that is itself CBOR. */
   payload: Reader;
   readonly locked: LockedNodes;
-  /** Open directories whose end was seen: the cookie there, in halves. */
   /** Numbers, in halves, under which the kernel waits to be told that a file is ready. */
   readonly polled = new Map<number, readonly [high: number, low: number]>();
+  /** Open directories whose end was seen: the cookie there, in halves. */
   readonly directoryEnds = new Map<number, { high: number; low: number }>();
   readonly memo = new Memo();
   readonly lookahead = new Lookahead((entry) => this.forget(entry.high, entry.low, 1));
@@ -321,9 +321,8 @@ export class Client {
     if (!this.holds) this.sendOneways(Number.POSITIVE_INFINITY);
   }
 
-  /** The kernel forgets `lookups` lookups of a node. */
+  /** The kernel forgets `lookups` lookups of a node, or we do that never told it of them. */
   forget(high: number, low: number, lookups: number): void {
-    this.locked.delete(high * TWO_32 + low);
     this.memo.drop(high, low);
     const at = this.#forgetCount * FORGET_NUMBERS;
     if (at === this.#forgets.length) {

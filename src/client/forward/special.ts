@@ -150,15 +150,22 @@ export function answerIoctl(c: Client, slot: number): void {
 }
 
 export function forget(c: Client): number {
-  c.forget(c.fuse.nodeHigh, c.fuse.nodeLow, c.u64(0));
+  forgetNode(c, c.fuse.nodeHigh, c.fuse.nodeLow, c.u64(0));
   return 0;
+}
+
+/** Nobody has a file open, or locked, that the kernel forgets. */
+function forgetNode(c: Client, high: number, low: number, lookups: number): void {
+  c.locked.delete(high * TWO_32 + low);
+  c.forget(high, low, lookups);
 }
 
 export function batchForget(c: Client): number {
   const count = c.u32(BATCH_FORGET_IN.count);
   for (let i = 0; i < count; i++) {
     const at = BATCH_FORGET_IN_SIZE + i * FORGET_ONE_SIZE;
-    c.forget(
+    forgetNode(
+      c,
       c.u32(at + FORGET_ONE.nodeid + 4),
       c.u32(at + FORGET_ONE.nodeid),
       c.u64(at + FORGET_ONE.nlookup),
