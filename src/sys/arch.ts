@@ -99,6 +99,7 @@ const CALLS = {
   umount2: [166, 39],
   unshare: [272, 97],
   utimensat: [280, 88],
+  wait4: [61, 260],
 } as const;
 
 export type CallName = keyof typeof CALLS;
