@@ -89,9 +89,10 @@ export class Oneways {
 
   /** Adds it as what came of the kernel's request `unique`. */
   endFor(uniqueLow: number, uniqueHigh: number): void {
+    // First, so that the number says nothing before the message is counted.
+    this.#record.set(Head.RELEASED_BY, this.#record.get(Head.ONEWAYS) + 1);
     this.#record.set(Head.RELEASED_LOW, uniqueLow);
     this.#record.set(Head.RELEASED_HIGH, uniqueHigh);
-    this.#record.set(Head.RELEASED_BY, this.#record.get(Head.ONEWAYS) + 1);
     this.end();
   }
 
