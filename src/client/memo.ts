@@ -13,6 +13,11 @@ const FILES = 64;
 /** The kernel asks within the system call that follows. */
 const MEMO_NS = 20e6;
 
+/** Directories that we changed of late, and how long that is. */
+const CHANGED_MAX = 256;
+const CHANGED_NS = 2e9;
+const TWO_32 = 0x1_0000_0000;
+
 interface Directory {
   high: number;
   low: number;
@@ -28,6 +33,7 @@ export class Memo {
     attributes: emptyAttributes(),
   }));
   #nextDirectory = 0;
+  readonly #changed = new Map<number, number>();
   readonly #fileHigh = new Uint32Array(FILES);
   readonly #fileLow = new Uint32Array(FILES);
   #nextFile = 0;
@@ -76,6 +82,28 @@ export class Memo {
   clear(): void {
     for (const entry of this.#directories) entry.atNs = 0;
     this.#fileLow.fill(0);
+  }
+
+  /** A name of the directory is about to change. */
+  changes(high: number, low: number): void {
+    const key = high * TWO_32 + low;
+    this.#changed.delete(key);
+    if (this.#changed.size >= CHANGED_MAX) {
+      const oldest = this.#changed.keys().next();
+      if (!oldest.done) this.#changed.delete(oldest.value);
+    }
+    this.#changed.set(key, Bun.nanoseconds());
+  }
+
+  /**
+   * Whether the directory is being changed by us. The kernel must not keep its
+   * entries then: a reader that it began before a change may add what it was told
+   * to the pages that one began after it (fs/fuse/readdir.c compares no version
+   * where an entry is added), and they would pass for the directory as it is.
+   */
+  isChanging(high: number, low: number): boolean {
+    const atNs = this.#changed.get(high * TWO_32 + low);
+    return atNs !== undefined && Bun.nanoseconds() - atNs < CHANGED_NS;
   }
 
   /** A node changed, or is gone. */

@@ -32,8 +32,9 @@ export function opendir(c: Client): number {
   const id = c.nextDirectory();
   view.setUint32(c.answerBody + OPEN_OUT.fh, id, true);
   // The entries of a watched directory stay in the page cache until they change.
-  const keep =
-    c.policyOf(c.fuse.nodeHigh, c.fuse.nodeLow) === Policy.WATCHED && c.cache !== "never";
+  const { nodeHigh, nodeLow } = c.fuse;
+  const isWatched = c.policyOf(nodeHigh, nodeLow) === Policy.WATCHED;
+  const keep = isWatched && c.cache !== "never" && !c.memo.isChanging(nodeHigh, nodeLow);
   const flags = keep ? Fopen.CACHE_DIR | Fopen.KEEP_CACHE : 0;
   view.setUint32(c.answerBody + OPEN_OUT.open_flags, flags, true);
   c.answerBodyNow(OPEN_OUT_SIZE);

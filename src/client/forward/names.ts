@@ -183,6 +183,7 @@ export function symlink(c: Client): number {
 
 /** A name of the request's directory is about to change. */
 function dropAhead(c: Client): void {
+  c.memo.changes(c.fuse.nodeHigh, c.fuse.nodeLow);
   if (c.lookahead.active) c.lookahead.dropName(nodeKey(c.fuse.nodeHigh, c.fuse.nodeLow));
 }
 
@@ -212,6 +213,7 @@ export function rename(c: Client): number {
   const newLength = c.textLength(names + length + 1);
   if (length > NAME_MAX || newLength > NAME_MAX) return E.ENAMETOOLONG;
   dropAhead(c);
+  c.memo.changes(c.u32(RENAME2_IN.newdir + 4), c.u32(RENAME2_IN.newdir));
   if (c.lookahead.active) {
     c.lookahead.dropName(nodeKey(c.u32(RENAME2_IN.newdir + 4), c.u32(RENAME2_IN.newdir)));
   }
