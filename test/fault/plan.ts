@@ -2,7 +2,7 @@
 import { type Random, random } from "../support/random.ts";
 import type { Down, ProxyFault, Toward } from "./proxy/faults.ts";
 
-export const KINDS = ["cuts", "server-kills", "server-stops", "mount-kills"] as const;
+export const KINDS = ["cuts", "server-kills", "server-stops", "mount-kills", "upgrades"] as const;
 export type Kind = (typeof KINDS)[number];
 
 export type Fault =
@@ -12,7 +12,9 @@ export type Fault =
   /** SIGSTOP, and SIGCONT after a while. */
   | { kind: "server-stops"; forMs: number }
   /** SIGKILL to the process that serves the mount. */
-  | { kind: "mount-kills" };
+  | { kind: "mount-kills" }
+  /** `qtfs mount --takeover`. */
+  | { kind: "upgrades" };
 
 export interface Scheduled {
   /** What passes before it, from the beginning or the end of the fault before. */
@@ -54,12 +56,13 @@ export function planOf(seed: number, kinds: readonly Kind[]): Plan {
   };
 }
 
-function faultOf(kind: Kind, chance: Random): Fault {
+/** One fault of a kind. */
+export function faultOf(kind: Kind, chance: Random): Fault {
   const someMs = chance.chance(0.3) ? 0 : chance.below(LONGEST_MS);
   if (kind === "server-kills") return { kind, downMs: someMs };
   if (kind === "server-stops") return { kind, forMs: someMs };
-  if (kind === "mount-kills") return { kind };
-  return { kind, fault: proxyFault(chance, someMs) };
+  if (kind === "cuts") return { kind, fault: proxyFault(chance, someMs) };
+  return { kind };
 }
 
 const NAMES: readonly ProxyFault["fault"][] = [
@@ -81,8 +84,8 @@ function proxyFault(chance: Random, someMs: number): ProxyFault {
     case "corrupt":
       return { fault, toward, what: chance.pick(["kind", "header", "payload"]) };
     case "stall": {
-      const then = chance.pick(["go on", "cut"] as const);
-      return { fault, toward: chance.pick([toward, "both"]), forMs, then };
+      const after = chance.pick(["go on", "cut"] as const);
+      return { fault, toward: chance.pick([toward, "both"]), forMs, after };
     }
     case "duplicate":
       return { fault, forMs };

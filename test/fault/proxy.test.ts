@@ -229,10 +229,10 @@ test.each([
   expect(heard.equals(REQUEST)).toBe(true);
 });
 
-test.each(["go on", "cut"] as const)("nothing moves for a time, then: %s", async (then) => {
+test.each(["go on", "cut"] as const)("nothing moves for a time, then: %s", async (after) => {
   const { proxy, pair } = await bound("unix");
   const [client, server] = await pair();
-  const { begun, over } = proxy.do({ fault: "stall", toward: "server", forMs: 300, then });
+  const { begun, over } = proxy.do({ fault: "stall", toward: "server", forMs: 300, after });
   await begun;
   client.socket.write(REQUEST);
   server.socket.write(REPLY);
@@ -240,7 +240,7 @@ test.each(["go on", "cut"] as const)("nothing moves for a time, then: %s", async
   await Bun.sleep(100);
   expect([client.ended, server.ended, server.heard.length]).toEqual(["", "", 0]);
   await over;
-  if (then === "go on") expect((await server.hears(REQUEST.length)).equals(REQUEST)).toBe(true);
+  if (after === "go on") expect((await server.hears(REQUEST.length)).equals(REQUEST)).toBe(true);
   else await Promise.all([client.end(), server.end()]);
 });
 

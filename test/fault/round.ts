@@ -57,6 +57,7 @@ export async function runRound(options: RoundOptions): Promise<Verdict> {
     const crew = new Crew({
       ...{ root, scratch: `${directory}/logs`, seed: seedOf(seed, 2), stuckMs: STUCK_MS },
       words: kinds.includes("server-kills") ? ["--loses-orphans"] : [],
+      onStuck: () => problems.push(stage.describe()),
     });
     const strikes = await underLoad(stage, crew, plan, problems);
     const steps = crew.steps();
@@ -98,9 +99,9 @@ async function underLoad(
     },
   );
   await Promise.race([struck, crew.failed]);
-  const finished = crew.finish();
-  await Promise.all([struck, finished]);
-  if (crew.problems.length > 0) problems.push(stage.describe());
+  await Promise.all([struck, crew.finish()]);
+  // A mount that does not answer would never let go of whoever looks at it.
+  if (crew.wasStuck) stage.abort();
   return strikes;
 }
 

@@ -20,6 +20,7 @@ const START_MS = 20_000;
 const END_MS = 15_000;
 const UMOUNT_MS = 15_000;
 const INFO_MS = 10_000;
+const LOOK_MS = 30;
 /** argv[0] of the process that waits for the death of the one that serves the mount. */
 const KEEPER = "qtfs-keeper";
 
@@ -116,11 +117,12 @@ export class Stage {
     await this.#restarting;
   }
 
-  async mount(): Promise<void> {
+  /** `qtfs mount`, with further arguments if given. */
+  async mount(more: string[] = []): Promise<void> {
     const { directory, options = [] } = this.#options;
     const list = [`server=${this.proxy.address}`, "insecure", ...options].join(",");
     const log = ["--log-file", `${directory}/mount.log`];
-    const words = ["mount", "-o", list, ...log, this.tree, this.mountpoint];
+    const words = ["mount", ...more, "-o", list, ...log, this.tree, this.mountpoint];
     const { code, stdout, stderr } = await run([QTFS, ...words], { timeoutMs: START_MS });
     if (code !== 0) throw new Error(`qtfs mount: exit code ${code}\n${stdout}${stderr}`);
   }
@@ -149,9 +151,14 @@ export class Stage {
 
   /** The process that serves the mount, another than `before`; waits until there is one. */
   async mountPid(before?: number): Promise<number> {
-    const found = () => this.mountPids().daemons.find((pid) => pid !== before);
-    await eventually(() => found() !== undefined, "a process serves the mount", START_MS);
-    return found() as number;
+    const endMs = performance.now() + START_MS;
+    for (;;) {
+      const found = this.mountPids().daemons.find((pid) => pid !== before);
+      if (found !== undefined) return found;
+      if (performance.now() > endMs) throw new Error("No process serves the mount");
+      // Looking through all processes costs more than a look at one.
+      await Bun.sleep(LOOK_MS);
+    }
   }
 
   /** SIGKILL to the process that serves the mount; returns when another is there. */
@@ -196,21 +203,23 @@ export class Stage {
     return problems;
   }
 
+  /** Ends the mount by force: every call on it fails (MNT_FORCE of umount2(2)). */
+  abort(): void {
+    const words = ["--no-canonicalize", "--internal-only", "--force", "--lazy"];
+    spawnSync("timeout", ["-s", "KILL", "10", "umount", ...words, this.mountpoint]);
+  }
+
   /** umount(8), which has to do; what was wrong with that. */
   async umount(): Promise<string[]> {
     const { code, stderr } = await run(["umount", this.mountpoint], { timeoutMs: UMOUNT_MS });
     const problems = code === 0 ? [] : [`umount: exit code ${code} ${stderr}`];
     const left = () => Object.values(this.mountPids()).flat();
-    try {
-      await eventually(() => left().length === 0, "the mount's processes have ended", END_MS);
-    } catch (error) {
-      problems.push(`${(error as Error).message}\n${left().map(describeProcess).join("\n")}`);
-    }
+    const endMs = performance.now() + END_MS;
+    while (left().length > 0 && performance.now() < endMs) await Bun.sleep(LOOK_MS);
+    if (left().length > 0) problems.push(`left after umount:\n${this.describe()}`);
     const pids = [...left(), ...this.#killed];
     problems.push(...uninterruptible(pids).map((thread) => `in state D: ${thread}`));
-    if (mountsAt(this.mountpoint).length > 0) {
-      spawnSync("umount", ["--internal-only", "--force", "--lazy", this.mountpoint]);
-    }
+    if (mountsAt(this.mountpoint).length > 0) this.abort();
     for (const pid of left()) process.kill(pid, "SIGKILL");
     return problems;
   }

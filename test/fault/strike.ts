@@ -1,6 +1,8 @@
 /** Does the faults of a plan to a stage. */
+
+import { random } from "../support/random.ts";
 import type { Strike } from "./check/risk.ts";
-import type { Fault, Scheduled } from "./plan.ts";
+import { type Fault, faultOf, type Kind, type Scheduled } from "./plan.ts";
 import { nowMs } from "./proxy/clock.ts";
 import { describeFault } from "./proxy/faults.ts";
 import type { Stage } from "./stage.ts";
@@ -26,6 +28,28 @@ export async function strikeAll(stage: Stage, faults: Scheduled[]): Promise<Stri
   return strikes.sort((a, b) => a.fromMs - b.fromMs);
 }
 
+/** Does faults of `kinds`, one after the other, until `stop` is called, which tells what was done. */
+export function keepStriking(stage: Stage, seed: number, kinds: readonly Kind[], pauseMs: number) {
+  const chance = random(seed);
+  const strikes: Strike[] = [];
+  let isOver = false;
+  const work = async () => {
+    for (let i = 0; !isOver; i++) {
+      await Bun.sleep(pauseMs);
+      strikes.push(await strike(stage, faultOf(kinds[i % kinds.length] as Kind, chance)));
+    }
+  };
+  const done = work();
+  // A failure is seen by whoever stops it; until then somebody must listen for it.
+  done.catch(() => {});
+  const stop = async (): Promise<Strike[]> => {
+    isOver = true;
+    await done;
+    return strikes;
+  };
+  return { strikes, stop };
+}
+
 /** Does one; returns when it is over. */
 export async function strike(stage: Stage, fault: Fault): Promise<Strike> {
   if (fault.kind === "cuts") return await viaProxy(stage, fault);
@@ -37,8 +61,10 @@ export async function strike(stage: Stage, fault: Fault): Promise<Strike> {
     process.kill(stage.serverPid, "SIGSTOP");
     await Bun.sleep(fault.forMs);
     process.kill(stage.serverPid, "SIGCONT");
-  } else {
+  } else if (fault.kind === "mount-kills") {
     await stage.killMount();
+  } else {
+    await stage.mount(["--takeover"]);
   }
   return { text: `${kind} ${JSON.stringify(rest)}`, fromMs, toMs: nowMs() };
 }

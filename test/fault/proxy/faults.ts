@@ -27,7 +27,7 @@ export type ProxyFault =
   /** Spoils the prefix of the next frame so that its receiver must notice. */
   | { fault: "corrupt"; toward: Toward; what: "kind" | "header" | "payload" }
   /** Nothing moves in a direction and nothing closes, for a time; then all goes on, or ends. */
-  | { fault: "stall"; toward: Toward | "both"; forMs: number; then: "go on" | "cut" }
+  | { fault: "stall"; toward: Toward | "both"; forMs: number; after: "go on" | "cut" }
   /** A second connection to the server says what the client said first, and stays for a time. */
   | { fault: "duplicate"; forMs: number }
   /** Everything takes longer, for a time. */

@@ -189,7 +189,7 @@ export class FaultProxy {
     this.#report(id, "end", "");
   }
 
-  #stall({ id, toward, forMs, then }: Extract<Command, { fault: "stall" }>): void {
+  #stall({ id, toward, forMs, after }: Extract<Command, { fault: "stall" }>): void {
     const links = [...this.#links];
     const stall = (stalled: boolean) => {
       for (const link of links) {
@@ -200,7 +200,7 @@ export class FaultProxy {
     stall(true);
     this.#after(forMs, () => {
       stall(false);
-      if (then === "cut") for (const link of links) link.close(reset);
+      if (after === "cut") for (const link of links) link.close(reset);
       this.#report(id, "end", "");
     });
   }

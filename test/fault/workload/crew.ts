@@ -33,6 +33,8 @@ export interface CrewOptions {
   stuckMs: number;
   /** Further arguments of worker.ts. */
   words?: string[];
+  /** Called when the first is stuck, while it is. */
+  onStuck?: () => void;
 }
 
 interface Member {
@@ -47,6 +49,8 @@ interface Member {
 export class Crew {
   /** What is wrong with the processes themselves. */
   readonly problems: string[] = [];
+  /** Whether a process was stuck. */
+  wasStuck = false;
   readonly #options: CrewOptions;
   readonly #members: Member[];
   readonly #watch: Timer;
@@ -112,6 +116,8 @@ export class Crew {
       `w${worker} is stuck for ${this.#options.stuckMs} ms in ${last}\n` +
         describeProcess(member.child.pid),
     );
+    if (!this.wasStuck) this.#options.onStuck?.();
+    this.wasStuck = true;
     member.child.kill("SIGKILL");
     setTimeout(() => member.lost.resolve(null), KILLED_MS);
     this.#failed.resolve();
