@@ -1,6 +1,8 @@
 /** The rows of requests that the server has not answered. */
 import { describe, expect, test } from "bun:test";
 import { Pending, State } from "../../src/client/pending.ts";
+import { ClientRecord, RECORD_BYTES } from "../../src/client/record.ts";
+import { allocate, free } from "../../src/sys/memory.ts";
 import { SLOTS_MAX } from "../../src/wire/limits.ts";
 
 /** Takes a slot as the request `unique` of the kernel. */
@@ -88,5 +90,61 @@ describe("requests of the kernel", () => {
     const visited: number[] = [];
     pending.forEachAsked((slot) => visited.push(slot));
     expect(visited).toEqual([waiting]);
+  });
+});
+
+describe("a request that the kernel sends again", () => {
+  const RESENT = 0x8000_0000;
+
+  test("is found with the bit that says so, and without", () => {
+    const pending = new Pending(4);
+    const plain = asked(pending, 7, 1);
+    const marked = asked(pending, 8, (1 | RESENT) >>> 0);
+    for (const high of [1, (1 | RESENT) >>> 0]) {
+      expect(pending.find(7, high)).toBe(plain);
+      expect(pending.findAny(7, high)).toBe(plain);
+      expect(pending.findAny(8, high)).toBe(marked);
+    }
+    expect(pending.findAny(9, 1)).toBe(-1);
+    expect(pending.findAny(7, 2)).toBe(-1);
+  });
+
+  test("is found though it was to be answered early, in the slot it was asked in last", () => {
+    const pending = new Pending(4);
+    const slots = [asked(pending, 7), asked(pending, 7), asked(pending, 8)];
+    for (const slot of slots) pending.state[slot] = State.ABANDONED;
+    expect(pending.find(7, RESENT)).toBe(-1);
+    expect(pending.findAny(7, RESENT)).toBe(slots[1] as number);
+    pending.release(slots[1] as number);
+    expect(pending.findAny(7, RESENT)).toBe(slots[0] as number);
+    const again = asked(pending, 7);
+    expect(pending.findAny(7, RESENT)).toBe(again);
+  });
+});
+
+describe("the order of requests", () => {
+  test("is that in which they were asked, whatever their slots", () => {
+    const pending = new Pending(4);
+    const [a, b, c] = [asked(pending, 1), asked(pending, 2), asked(pending, 3)];
+    pending.release(a);
+    pending.release(b);
+    const [d, e] = [pending.take(), pending.take()];
+    expect([d, e]).toEqual([b, a]);
+    expect(pending.inOrder()).toEqual([c, d, e]);
+  });
+
+  test("and all the rest is found by the next process", () => {
+    const region = allocate(RECORD_BYTES);
+    const before = new Pending(8, new ClientRecord(region));
+    const slots = [asked(before, 1), asked(before, 2), asked(before, 3)];
+    before.release(slots[0] as number);
+    asked(before, 4);
+    before.cancelled[1] = 1;
+    const after = new Pending(8, new ClientRecord(region));
+    expect(after.inOrder()).toEqual([1, 2, 0]);
+    expect([after.count, after.expects(0, 2), after.cancelled[1]]).toEqual([3, true, 1]);
+    expect(after.find(4, 0)).toBe(0);
+    expect([after.take(), after.sequence[3]]).toEqual([3, 1]);
+    free(region);
   });
 });

@@ -6,6 +6,7 @@
 import { decode } from "cbor-x/decode";
 import { Client } from "../../src/client/client.ts";
 import { answers, forwards } from "../../src/client/dispatch.ts";
+import type { ClientRecord } from "../../src/client/record.ts";
 import { FuseDevice } from "../../src/fuse/device.ts";
 import { Counters } from "../../src/info/counters.ts";
 import { read, write } from "../../src/sys/io.ts";
@@ -41,8 +42,11 @@ export class Rig {
   readonly kernel: number;
   #unique = 0;
 
-  /** `bufferBytes`: of each side of the connection; the kernel's default where absent. */
-  constructor(slots = 8, bufferBytes?: number) {
+  /**
+   * `bufferBytes`: of each side of the connection; the kernel's default where absent.
+   * `record`: what another client has left.
+   */
+  constructor(slots = 8, bufferBytes?: number, record?: ClientRecord) {
     const [kernel, device] = okPair(socketPair(SOCK_SEQPACKET));
     for (const end of [kernel, device]) ok(setBuffers(end, KERNEL_BUFFER_BYTES));
     const [ours, theirs] = okPair(socketPair(SOCK_STREAM));
@@ -58,6 +62,7 @@ export class Rig {
       "auto",
       { ordinarySeconds: 1, watchedSeconds: 1 },
       new Counters(),
+      record,
     );
   }
 
