@@ -112,6 +112,7 @@ export class Dialer {
   step(): Dialed | undefined {
     const now = Bun.nanoseconds();
     for (const attempt of [...this.#attempts]) {
+      if (!this.#attempts.includes(attempt)) continue;
       const dialed = this.#advance(attempt, now);
       if (dialed === undefined) continue;
       this.#attempts = this.#attempts.filter((other) => other !== attempt);
@@ -153,6 +154,7 @@ export class Dialer {
       if (this.#stands(attempt)) {
         attempt.transport = transportOn(attempt.fd, attempt.address);
         sayHello(attempt.transport, this.#options.session(), this.#options.facts);
+        this.#forgetSlower();
       } else if (now - attempt.sinceNs > CONNECT_MS * NS_PER_MS) {
         this.#forget(attempt);
       }
@@ -192,6 +194,16 @@ export class Dialer {
     attempt.hello = hello;
     sayAttach(transport, this.#options.source, this.#options.epoch());
     return undefined;
+  }
+
+  /**
+   * Gives up those that have not got through: of two that are greeted at the same time,
+   * one could begin a session anew that the other takes for the old one.
+   */
+  #forgetSlower(): void {
+    for (const attempt of this.#attempts) {
+      if (attempt.transport === undefined) this.#forget(attempt);
+    }
   }
 
   #forget(attempt: Attempt): void {
