@@ -62,7 +62,8 @@ test.each([
 test("large requests are as many as there are buffers but one, which is read to", () => {
   const { rig, retained } = make();
   const requests: Buffer[] = [];
-  while (retained.hasRoom) {
+  const hasRoom = () => retained.hasRoom;
+  while (hasRoom()) {
     requests.push(keep(rig, retained, requests.length, Buffer.alloc(LARGE, requests.length)));
   }
   expect(requests.length).toBe(BUFFERS - 1);
@@ -71,7 +72,7 @@ test("large requests are as many as there are buffers but one, which is read to"
     expect(kept(rig, retained, slot).equals(request)).toBe(true);
   }
   retained.release(0);
-  expect([retained.hasRoom]).toEqual([true]);
+  expect(hasRoom()).toBe(true);
 });
 
 describe("any requests, answered in any order,", () => {
