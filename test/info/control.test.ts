@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Control, serveControl } from "../../src/info/control.ts";
-import { encodeFrame, FrameReader, type Request } from "../../src/info/frames.ts";
+import { encodeFrame, FrameReader, REQUEST_MAX, type Request } from "../../src/info/frames.ts";
 import { createLog, type Log } from "../../src/info/log.ts";
 import { ask, endpoints, reports } from "../../src/info/query.ts";
 import { Kind } from "../../src/wire/frame.ts";
@@ -88,7 +88,7 @@ test.each([
   ["a kind of frame that does not exist", withByte(7, 99)],
   ["a reply", withByte(7, Kind.REPLY)],
   ["a payload", withByte(0, 1)],
-  ["a header that is too long", withByte(5, 0x10)],
+  ["a header that is too long", withByte(5, (REQUEST_MAX >> 8) + 1)],
   ["a length over all limits", Buffer.alloc(64, 0xff)],
   ["a header that is no CBOR", withByte(8, 0xff)],
 ])("%s closes the connection without an answer", async (_, bytes) => {
