@@ -28,20 +28,17 @@ export function isDying(tid: number): boolean {
   for (const match of status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gm)) {
     if ((BigInt(`0x${match[1]}`) & SIGKILL_BIT) !== 0n) return true;
   }
-  return /^State:\s*[ZX]/m.test(status) || isExiting(tid);
+  return /^State:\s*[ZX]/m.test(status) || isExiting(status);
 }
 
-/** PF_EXITING of linux/sched.h, in field 9 of /proc/<tid>/stat. */
-const PF_EXITING = 0x4;
-
-function isExiting(tid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${tid}/stat`, "latin1");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[6]) & PF_EXITING) !== 0;
-  } catch {
-    return true;
-  }
+/**
+ * Whether `status` is of a thread that exits and is closing its files, which it
+ * has no table of any more (exit_files in do_exit). The flag that it exits is in
+ * /proc/<tid>/stat: but to read that waits for a thread within execve(2), and
+ * one that closes files of ours there waits for us.
+ */
+function isExiting(status: string): boolean {
+  return /^FDSize:\s*0$/m.test(status);
 }
 
 /** Answers the request of `slot` with EINTR; what the server still answers is cleaned up. */
