@@ -5,10 +5,13 @@ import { notify } from "../sys/notify.ts";
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 export type StopSignal = (typeof SIGNALS)[number];
 
-/** Tells systemd (Type=notify) `READY=1` or `STOPPING=1`, if it wants to know. */
-export function tellServiceManager(state: string): void {
+/**
+ * Tells systemd (Type=notify) `READY=1` or `STOPPING=1`, if it wants to know, and
+ * gives it `fds`. The bytes told, or -errno; 0 where nobody wants to know.
+ */
+export function tellServiceManager(state: string, fds: readonly number[] = []): number {
   const address = process.env.NOTIFY_SOCKET;
-  if (address !== undefined && address !== "") notify(address, state);
+  return address === undefined || address === "" ? 0 : notify(address, state, fds);
 }
 
 /**

@@ -8,6 +8,7 @@ import { sentenceOf, UsageError } from "./errors.ts";
 import type { Listener } from "./mount-daemon.ts";
 import { OPTION_ROWS, parseMountOptions } from "./mount-options.ts";
 import { program } from "./program.ts";
+import { goOnWithStored, hasStore, storedMount, storeMount } from "./store.ts";
 import { type TakeOver, takesOver } from "./takeover.ts";
 import { checkTarget } from "./target.ts";
 
@@ -145,16 +146,21 @@ async function mountHere(
 ): Promise<number> {
   checkSource(source);
   const settings = parseMountOptions(words);
-  await takesOver(source, settings.servers, target, "never");
-  const real = checkTarget(target);
+  const isForeground = listener === TO_USER;
+  const kept = isForeground ? storedMount() : undefined;
+  if (kept === undefined) await takesOver(source, settings.servers, target, "never");
+  const real = kept === undefined ? checkTarget(target) : resolve(target);
   const { serveMount } = await import("./mount-daemon.ts");
   const { startMount } = await import("../client/daemon.ts");
   const log = createLog(level);
   const successor = successorWords(source, real, level);
   // In the foreground somebody else looks after the process.
-  const command = listener === TO_PARENT ? [...ownCommand(), ...successor] : [];
-  const options = { fsname: source, ...settings, source, target: real, successor: command };
-  const start = () => startMount({ ...options, log: log.write });
+  const command = isForeground ? [] : [...ownCommand(), ...successor];
+  const store = isForeground && hasStore() ? storeMount : undefined;
+  const own = { successor: command, store, log: log.write };
+  const options = { fsname: source, ...settings, source, target: real, ...own };
+  const make = () => startMount(options);
+  const start = kept === undefined ? make : () => goOnWithStored(kept, real, own, make);
   return await serveMount({ source, target: real, start, successor }, log, listener);
 }
 

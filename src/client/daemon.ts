@@ -12,7 +12,7 @@ import type { Validity } from "./answers.ts";
 import { BULK_MAX } from "./bulk.ts";
 import type { CacheMode } from "./client.ts";
 import { describeDoing } from "./doing.ts";
-import { Keeper } from "./keeper.ts";
+import { type Guardian, Keeper } from "./keeper.ts";
 import type { LinkNews } from "./link.ts";
 import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
 import { NoticeQueue } from "./noticequeue.ts";
@@ -54,8 +54,9 @@ export interface MountSnapshot {
     /** Times, of late, that a process took over from one that had died. */
     takeovers: number;
   };
-  /** Process that takes over should this one die. */
+  /** Process that takes over should this one die; the service manager may start one instead. */
   keeper: number | undefined;
+  inStore: boolean;
   threads: ThreadReport[];
   serverFacts: Facts;
   clientFacts: Facts;
@@ -140,7 +141,7 @@ export function startMount(options: MountOptions): Promise<MountDaemon> {
  */
 export function takeOverMount(
   kept: Kept,
-  rest: Pick<MountOptions, "log" | "successor">,
+  rest: Pick<MountOptions, "log" | "successor" | "store">,
 ): Promise<MountDaemon> {
   const { lastWords, ...settings } = readSettings(kept.record);
   if (lastWords !== undefined) rest.log("error", `The process before ended itself: ${lastWords}`);
@@ -173,7 +174,7 @@ class Mount {
   #takeovers = 0;
   #mount: FuseMount | undefined;
   #recordFd = -1;
-  #keeper: Keeper | undefined;
+  #keeper: Guardian | undefined;
 
   constructor(options: MountOptions) {
     this.#options = options;
@@ -282,7 +283,7 @@ class Mount {
   }
 
   #attached({ readOnly, serverFacts, session }: Extract<MountMessage, { kind: "attached" }>): void {
-    const { log: _log, successor: _successor, ...options } = this.#options;
+    const { log: _log, successor: _successor, store: _store, ...options } = this.#options;
     this.#serverFacts = serverFacts;
     this.#readOnly = readOnly || this.#options.readOnly;
     this.#recordFd = createRecord();
@@ -314,16 +315,19 @@ class Mount {
     });
   }
 
-  /** Has a keeper hold the mount, if there is a command that may take it over. */
+  /** Has somebody hold the mount, if there is anybody who may take it over. */
   #keep(command = this.#options.successor): void {
-    if (command.length === 0 || this.#recordFd < 0) return;
+    const { store } = this.#options;
+    if (this.#recordFd < 0 || (store === undefined && command.length === 0)) return;
     const before = this.#keeper;
     const fuseFd = (this.#mount as FuseMount).fd;
     try {
-      this.#keeper = new Keeper(command, fuseFd, this.#recordFd, () => {
-        this.#options.log("warn", "The mount's keeper was killed, starting another");
-        this.#keep();
-      });
+      this.#keeper =
+        store?.(fuseFd, this.#recordFd) ??
+        new Keeper(command, fuseFd, this.#recordFd, () => {
+          this.#options.log("warn", "The mount's keeper was killed, starting another");
+          this.#keep();
+        });
     } catch (error) {
       const why = (error as Error).message;
       this.#options.log("warn", `The mount has no keeper, it ends with this process: ${why}`);
@@ -334,7 +338,7 @@ class Mount {
 
   /** Lets `command` take over, and ends this process: its callers wait meanwhile. */
   #handOver(command: readonly string[]): number {
-    this.#keep(command);
+    if (this.#options.store === undefined) this.#keep(command);
     const successor = this.#keeper?.pid;
     if (successor === undefined) throw new Error("This mount has no keeper to hand over to");
     setTimeout(() => process.kill(process.pid, "SIGKILL"), HAND_OVER_MS);
@@ -359,6 +363,7 @@ class Mount {
       connected: this.#connected,
       recovery: { ...this.#recovery, takeovers: this.#takeovers },
       keeper: this.#keeper?.pid,
+      inStore: this.#keeper !== undefined && this.#keeper.pid === undefined,
       threads: this.#watchdog.threads(),
       serverFacts: this.#serverFacts ?? this.#facts,
       clientFacts: this.#facts,

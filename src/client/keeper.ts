@@ -20,7 +20,15 @@ const NAME = "qtfs-keeper";
 /** Descriptors that the successor finds open. */
 export const KEPT = { fuse: 4, record: 5 } as const;
 
-export class Keeper {
+/** Who has what the next daemon needs, should this one die. */
+export interface Guardian {
+  /** The process that becomes the next daemon; undefined where somebody else starts it. */
+  readonly pid: number | undefined;
+  /** The mount has ended: nobody is to take over. */
+  dismiss(): void;
+}
+
+export class Keeper implements Guardian {
   readonly #child: Bun.Subprocess;
   readonly #pipe: number;
   #isDismissed = false;

@@ -5,7 +5,7 @@ import type { MountOptions } from "./options.ts";
 import { Head, RECORD_MAGIC, SETTINGS_AT, SETTINGS_BYTES } from "./record.ts";
 
 export interface Settings {
-  options: Omit<MountOptions, "log" | "successor">;
+  options: Omit<MountOptions, "log" | "successor" | "store">;
   /** As the server allows it. */
   readOnly: boolean;
   /** The session's id, a secret. */

@@ -90,13 +90,10 @@ function mountFields(report: MountReport): Field[] {
 }
 
 /** What went wrong and was made good, as far as anything did. */
-function recovery({ recovery: r, keeper }: MountReport): Field[] {
+function recovery({ recovery: r, keeper, inStore }: MountReport): Field[] {
   const lasted = `the last took ${r.lastAwayMs} ms to mend`;
   return [
-    [
-      "keeper",
-      keeper === undefined ? "none: the mount ends with its process" : `process ${keeper}`,
-    ],
+    ["keeper", nameKeeper(keeper, inStore)],
     ...(r.losses > 0 ? [["losses", `${r.losses} of the connection, ${lasted}`] as const] : []),
     ...(r.serverRestarts > 0
       ? [["resumed", `${r.serverRestarts} after a server's death`] as const]
@@ -108,6 +105,11 @@ function recovery({ recovery: r, keeper }: MountReport): Field[] {
       ? [["takeovers", `${r.takeovers} from a process that had died`] as const]
       : []),
   ];
+}
+
+function nameKeeper(keeper: number | undefined, inStore: boolean): string {
+  if (inStore) return "the service manager, in its file descriptor store";
+  return keeper === undefined ? "none: the mount ends with its process" : `process ${keeper}`;
 }
 
 function formatFacts(facts: Facts): string {

@@ -52,9 +52,16 @@ function prepare(address: number, n: number, controlBytes: number): void {
 
 /**
  * Sends `n` bytes at `address` and the descriptors with them. At least one
- * byte is needed on a stream. Never blocks; returns bytes sent or -errno.
+ * byte is needed on a stream. Returns bytes sent or -errno; waits for room only
+ * if `flags` lacks MSG_DONTWAIT.
  */
-export function sendFds(fd: number, address: number, n: number, fds: readonly number[]): number {
+export function sendFds(
+  fd: number,
+  address: number,
+  n: number,
+  fds: readonly number[],
+  flags = MSG_DONTWAIT,
+): number {
   if (fds.length > SCM_MAX_FD) return -E.EINVAL;
   const length = fds.length === 0 ? 0 : CMSGHDR.data + fds.length * 4;
   prepare(address, n, length);
@@ -66,7 +73,7 @@ export function sendFds(fd: number, address: number, n: number, fds: readonly nu
       scratch.view.setInt32(CONTROL_OFFSET + CMSGHDR.data + i * 4, one, true);
     }
   }
-  return orErrno(c.sendmsg(fd, scratch.address, MSG_NOSIGNAL | MSG_DONTWAIT));
+  return orErrno(c.sendmsg(fd, scratch.address, MSG_NOSIGNAL | flags));
 }
 
 /**
