@@ -1,6 +1,13 @@
-/** The thread that tells the kernel what to forget; it may wait for the kernel's locks. */
+/**
+ * The thread that tells the kernel what to forget; it may wait for the kernel's
+ * locks, with no way to be killed, while who holds them waits for the mount. So it
+ * has a table of descriptors of its own: should the process be killed, all that the
+ * other threads had open is closed though this one cannot end yet, the keeper
+ * notices, and the next process answers who holds the lock.
+ */
 import { FuseDevice } from "../fuse/device.ts";
 import { PathBuffer } from "../sys/cstring.ts";
+import { keepOnlyFd } from "../sys/process.ts";
 import { NoticeKind, NoticeQueue } from "./noticequeue.ts";
 import { dropEntry, dropInode, dropNames } from "./notices.ts";
 
@@ -13,6 +20,7 @@ export interface NoticeThreadData {
 declare const self: { onmessage: ((event: { data: NoticeThreadData }) => void) | null };
 
 self.onmessage = ({ data }) => {
+  keepOnlyFd(data.fuseFd);
   const queue = new NoticeQueue(data.queue);
   const fuse = new FuseDevice(data.fuseFd);
   const names = new PathBuffer(1);
