@@ -9,10 +9,13 @@ function readOr(path: string): string {
   }
 }
 
-/** All processes there are, with their arguments. */
-export function processes(): { pid: number; words: string[] }[] {
+/**
+ * All processes of a name (comm) in `names`, with their arguments. Others are not
+ * asked: /proc/PID/cmdline waits for one that has its memory locked in a call on a mount.
+ */
+export function processes(names: ReadonlySet<string>): { pid: number; words: string[] }[] {
   return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => /^\d+$/.test(name) && names.has(readOr(`/proc/${name}/comm`)))
     .map((name) => ({
       pid: Number(name),
       words: readOr(`/proc/${name}/cmdline`)

@@ -23,6 +23,8 @@ const INFO_MS = 10_000;
 const LOOK_MS = 30;
 /** argv[0] of the process that waits for the death of the one that serves the mount. */
 const KEEPER = "qtfs-keeper";
+/** What the processes of a mount are called; a keeper is a shell. */
+const NAMES: ReadonlySet<string> = new Set(["qtfs", "sh"]);
 
 export interface StageOptions {
   /** An empty directory, not below a mount. */
@@ -141,7 +143,7 @@ export class Stage {
   mountPids(): { daemons: number[]; keepers: number[] } {
     const daemons: number[] = [];
     const keepers: number[] = [];
-    for (const { pid, words } of processes()) {
+    for (const { pid, words } of processes(NAMES)) {
       if (isGone(pid) || words.at(-1) !== this.mountpoint) continue;
       if (words[0] === KEEPER) keepers.push(pid);
       else if (words.includes("mount")) daemons.push(pid);

@@ -1,0 +1,66 @@
+/** kill -9 of everything: clean errors, no process that cannot be ended, and a mount that can be made again. */
+import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { buildCaller, Caller, isGone, stateOf } from "../e2e/mounts/caller.ts";
+import { mountsAt } from "../e2e/mounts/world.ts";
+import { run, sh } from "../e2e/support/run.ts";
+import { uninterruptible } from "./processes.ts";
+import { withStage } from "./scenarios/with-stage.ts";
+import type { Stage } from "./stage.ts";
+
+const ANSWER_MS = 15_000;
+const SETTLED_MS = 1000;
+/** EIO, what the kernel answers for calls under way (ECONNABORTED), and for later ones (ENOTCONN). */
+const ERRNOS = [5, 103, 107];
+const CALLS = ["stat", "open", "read", "write", "mkdir", "readdir", "fsync", "rename", "setlk"];
+
+const WAYS: [string, (stage: Stage) => Promise<void>][] = [
+  [
+    "server, mount and keeper",
+    async (stage) => {
+      await stage.killServer();
+      killMount(stage);
+    },
+  ],
+  ["mount and keeper", async (stage) => killMount(stage)],
+];
+
+function killMount(stage: Stage): void {
+  const { daemons, keepers } = stage.mountPids();
+  expect([daemons.length, keepers.length]).toEqual([1, 1]);
+  // The keeper first: it would replace the other.
+  for (const pid of [...keepers, ...daemons]) process.kill(pid, "SIGKILL");
+}
+
+test.each(WAYS)(
+  "kill -9 of %s",
+  async (_, kill) => {
+    await withStage({ kind: "unix", options: ["cache=never"] }, async (stage, directory) => {
+      const program = await buildCaller(directory);
+      writeFileSync(`${stage.tree}/file`, Buffer.alloc(1 << 20, "data"));
+      const pathFor = (name: string) => {
+        if (name === "readdir") return stage.mountpoint;
+        return `${stage.mountpoint}/${name === "mkdir" ? "absent" : "file"}`;
+      };
+      const prepare = (name: string) => new Caller(program, name, pathFor(name)).ready();
+      const callers = await Promise.all(CALLS.map(prepare));
+      process.kill(stage.serverPid, "SIGSTOP");
+      for (const caller of callers) await caller.block();
+      await kill(stage);
+      for (const caller of callers) {
+        expect(ERRNOS).toContain(await caller.errno(ANSWER_MS));
+        caller.end();
+      }
+      await Bun.sleep(SETTLED_MS);
+      const pids = callers.map(({ pid }) => pid);
+      expect(uninterruptible(pids)).toEqual([]);
+      expect(pids.filter((pid) => !isGone(pid)).map((pid) => stateOf(pid))).toEqual([]);
+      const { code } = await run(["umount", stage.mountpoint], { timeoutMs: ANSWER_MS });
+      expect([code, mountsAt(stage.mountpoint)]).toEqual([0, []]);
+      await stage.restartServer(0);
+      await stage.mount();
+      await sh("echo some >a; mv a b; cat b; ls -l; rm b; sync -f file", { cwd: stage.mountpoint });
+    });
+  },
+  90_000,
+);

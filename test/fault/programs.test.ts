@@ -1,0 +1,101 @@
+/** sqlite3 and git at work while connections are cut and processes killed: consistent, and nothing lost. */
+import { expect, test } from "bun:test";
+import { mkdirSync } from "node:fs";
+import { sh } from "../e2e/support/run.ts";
+import type { Kind } from "./plan.ts";
+import { withStage } from "./scenarios/with-stage.ts";
+import type { Stage } from "./stage.ts";
+import { keepStriking } from "./strike.ts";
+
+const KINDS: readonly Kind[] = ["server-kills", "cuts", "mount-kills", "cuts"];
+const PAUSE_MS = 300;
+/** Faults that must have happened while the programs worked. */
+const FAULTS_MIN = 4;
+const WRITERS = 4;
+const TIMEOUT_MS = 240_000;
+
+/** Has `work` done, again and again, until enough faults have happened; how often. */
+async function throughFaults(stage: Stage, seed: number, work: (round: number) => Promise<void>) {
+  const striking = keepStriking(stage, seed, KINDS, PAUSE_MS);
+  let rounds = 0;
+  try {
+    while (striking.strikes.length < FAULTS_MIN) await work(rounds++);
+  } finally {
+    const strikes = await striking.stop();
+    console.log(`${rounds} rounds of work through:\n${strikes.map(({ text }) => text).join("\n")}`);
+  }
+  return rounds;
+}
+
+test.each(["delete", "wal"])(
+  "sqlite3, journal_mode=%s",
+  async (mode) => {
+    await withStage({ kind: "unix" }, async (stage) => {
+      const base = `${stage.mountpoint}/base.db`;
+      const query = (sql: string, file = base) => {
+        return sh(`sqlite3 -bail -cmd '.timeout 60000' ${file} "$SQL"`, {
+          env: { SQL: sql },
+          timeoutMs: 60_000,
+        });
+      };
+      await query(`PRAGMA journal_mode=${mode}; CREATE TABLE t (writer INT, row INT);`);
+      const rows = 8;
+      const rounds = await throughFaults(stage, 11, async (round) => {
+        const write = (writer: number) => {
+          const inserts = Array.from({ length: rows }, (_, row) => {
+            const values = `${writer}, ${round * rows + row}`;
+            return `BEGIN IMMEDIATE; INSERT INTO t VALUES (${values}); COMMIT;`;
+          });
+          return query(inserts.join("\n"));
+        };
+        await Promise.all(Array.from({ length: WRITERS }, (_, writer) => write(writer)));
+      });
+      const all = WRITERS * rows * rounds;
+      const wanted = `${all}|${all}\nok\n`;
+      const check =
+        "SELECT count(*), count(DISTINCT writer * 1000000 + row) FROM t; PRAGMA integrity_check";
+      expect(await query(check)).toBe(wanted);
+      expect(await query(check, `${stage.tree}/base.db`)).toBe(wanted);
+    });
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "git",
+  async () => {
+    await withStage({ kind: "tcp" }, async (stage, directory) => {
+      mkdirSync(`${directory}/home`);
+      const env = {
+        HOME: `${directory}/home`,
+        GIT_CONFIG_NOSYSTEM: "1",
+        GIT_AUTHOR_NAME: "A",
+        GIT_AUTHOR_EMAIL: "a@example.org",
+        GIT_COMMITTER_NAME: "A",
+        GIT_COMMITTER_EMAIL: "a@example.org",
+      };
+      const git = (script: string, cwd = `${stage.mountpoint}/work`) => {
+        return sh(script, { cwd, env, timeoutMs: 120_000 });
+      };
+      mkdirSync(`${stage.tree}/work`);
+      await git("git init -q -b main . && git config core.fsync all");
+      const rounds = await throughFaults(stage, 12, async (round) => {
+        await git(
+          `for f in 1 2 3 4 5 6 7 8 9 10; do seq ${round} $((${round} + f * 50)) > file$f; done
+         git add . && git commit -qm ${round}
+         git tag tag${round} && git mv file1 moved${round} && git commit -qam moved${round}
+         git mv moved${round} file1 && git commit -qam back${round}
+         if [ $((${round} % 3)) = 2 ]; then git gc -q --prune=now; fi`,
+        );
+      });
+      for (const cwd of [`${stage.mountpoint}/work`, `${stage.tree}/work`]) {
+        await git("git fsck --full --strict --no-dangling 2>&1", cwd);
+        expect(await git("git rev-list --count HEAD; git tag | wc -l", cwd)).toBe(
+          `${rounds * 3}\n${rounds}\n`,
+        );
+        expect(await git("git status --porcelain", cwd)).toBe("");
+      }
+    });
+  },
+  TIMEOUT_MS,
+);
