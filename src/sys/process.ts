@@ -125,13 +125,12 @@ const CLONE_FILES = 0x400;
 const LAST_FD = 0xffff_ffff;
 
 /**
- * Gives this thread a table of descriptors of its own, with nothing in it from 3
- * on but `fd`: what the other threads have open does not stay open through this
+ * Gives this thread a table of descriptors of its own, with nothing in it but `fd`: what the other threads have open does not stay open through this
  * one when they end. Returns 0 or -errno.
  */
 export function keepOnlyFd(fd: number): number {
   let result = rawSyscall(SYS.unshare, CLONE_FILES);
-  if (result === 0 && fd > 3) result = rawSyscall(SYS.close_range, 3, fd - 1, 0);
+  if (result === 0 && fd > 0) result = rawSyscall(SYS.close_range, 0, fd - 1, 0);
   return result < 0 ? result : rawSyscall(SYS.close_range, fd + 1, LAST_FD, 0);
 }
 
