@@ -25,6 +25,16 @@ test("umask returns the one before and rules what is made", () => {
   expect(statSync(place.path("private")).mode & 0o777).toBe(0o600);
 });
 
+test("a thread with a table of its own has one descriptor, and the others lose none", async () => {
+  const child = Bun.spawn([process.execPath, new URL("./keeponly.ts", import.meta.url).pathname], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  expect(JSON.parse(await child.stdout.text())).toEqual({
+    worker: { result: 0, open: [] },
+    main: [0, 1, 2, "pipe"],
+  });
+});
+
 describe("signals", () => {
   test("0 asks whether a process or thread is there", () => {
     expect(kill(getpid(), 0)).toBe(0);
