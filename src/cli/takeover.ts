@@ -5,7 +5,7 @@ import { RECORD_MAGIC } from "../client/record.ts";
 import { CONTROL_DIRECTORY } from "../info/control.ts";
 import { mounts } from "../info/mountinfo.ts";
 import { ask, endpoints, reports } from "../info/query.ts";
-import { isMount, isSilent, type MountReport } from "../info/report.ts";
+import { type DaemonReport, isMount, type MountReport } from "../info/report.ts";
 import { FILE_SYSTEM_TYPE } from "../info/select.ts";
 import { cstring } from "../sys/cstring.ts";
 import { MNT_DETACH, UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
@@ -15,6 +15,10 @@ import { ownCommand } from "./background.ts";
 /** Whether a mount that is there may be, or must be, taken over by this program. */
 export type TakeOver = "never" | "may" | "must";
 
+/** ENOTCONN, as the C library says it. */
+const NOT_CONNECTED = "Transport endpoint is not connected";
+/** How long a mount may take to answer that has somebody. */
+const LOOK_MS = 3000;
 /** How long a process may take that takes over. */
 const TAKEOVER_MS = 15_000;
 
@@ -32,8 +36,8 @@ export async function takesOver(
   const path = resolve(target);
   const last = mounts().findLast(({ mountpoint }) => mountpoint === path);
   const isOurs = last?.type === FILE_SYSTEM_TYPE;
-  const all = isOurs ? await reports().catch(() => undefined) : [];
-  const report = all?.filter(isMount).findLast((one) => one.target === path);
+  const isDead = isOurs && (await hasNobody(path));
+  const report = isOurs && !isDead ? await reportOf(path) : undefined;
   if (report !== undefined) {
     const server = servers.map(formatAddress).join(", ");
     const isSame = report.source === source && report.server === server;
@@ -42,10 +46,50 @@ export async function takesOver(
     return true;
   }
   if (mayTakeOver === "must") throw new Error(`Cannot take over ${path}: no qtfs mount is there`);
-  // One that does not answer may be just that.
-  const isDead = isOurs && all !== undefined && !all.some((one) => isSilent(one));
   if (isDead) umount2(cstring(path), MNT_DETACH | UMOUNT_NOFOLLOW);
   return false;
+}
+
+/** What the process says that serves the mount at `path`, if it does answer. */
+async function reportOf(path: string): Promise<MountReport | undefined> {
+  const look = async () => {
+    const all = await reports().catch((): DaemonReport[] => []);
+    return all.filter(isMount).findLast((one) => one.target === path);
+  };
+  const { promise: changed, resolve: note } = Promise.withResolvers<void>();
+  const watcher = watch(CONTROL_DIRECTORY, () => note());
+  try {
+    const found = await look();
+    if (found !== undefined) return found;
+    // One that has just taken over is there in a moment.
+    await within(LOOK_MS, changed);
+    return await look();
+  } finally {
+    watcher.close();
+  }
+}
+
+/**
+ * Whether nobody serves, or will serve, the mount at `path`: the kernel then says so
+ * at once. Another process looks, because it may have to wait for the answer.
+ */
+async function hasNobody(path: string): Promise<boolean> {
+  const look = Bun.spawn(["stat", "-f", "--", path], {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, LC_ALL: "C" },
+  });
+  look.unref();
+  if (!(await within(LOOK_MS, look.exited))) return false;
+  return (await look.stderr.text()).includes(NOT_CONNECTED);
+}
+
+/** Whether it comes to be in time. */
+async function within(boundMs: number, event: Promise<unknown>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<false>();
+  const timer = setTimeout(() => resolve(false), boundMs);
+  const isInTime = await Promise.race([event.then(() => true), late]);
+  clearTimeout(timer);
+  return isInTime;
 }
 
 async function takeOver(report: MountReport, target: string): Promise<void> {
