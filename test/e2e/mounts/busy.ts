@@ -1,9 +1,10 @@
 /**
- * Makes, writes, reads, renames and removes files in a directory without a
- * pause: `bun busy.ts DIRECTORY COUNTER STOP`. Says in the file COUNTER how often
+ * Makes, writes, reads, renames and removes files in a directory, and appends its
+ * rounds to a file there, `log` and its pid, without a pause: `bun busy.ts DIRECTORY COUNTER STOP`. Says in the file COUNTER how often
  * it has, and ends when there is a file STOP; an error ends it with exit code 1.
  */
 import {
+  appendFileSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -25,5 +26,6 @@ for (let i = 1; !existsSync(stop); i++) {
   if (found !== `${i}`) throw new Error(`Wrote ${i} and read ${found}`);
   rmSync(`${place}/moved`);
   rmdirSync(place);
+  appendFileSync(`${directory}/log${process.pid}`, `${i}\n`);
   writeFileSync(counter, `${i}`);
 }

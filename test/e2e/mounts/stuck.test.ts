@@ -1,10 +1,10 @@
 /** Threads that are stuck: what is said of them, and that callers see a pause and no error. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
 import type { MountReport, ServerReport } from "../../../src/info/report.ts";
 import { run } from "../support/run.ts";
 import { QTFS } from "../support/server.ts";
 import { eventually } from "./caller.ts";
+import { Load } from "./load.ts";
 import { report, World, type WorldServer } from "./world.ts";
 
 /** A thread is stuck after 10 s; and it takes a while to be seen and mended. */
@@ -16,6 +16,7 @@ const ASLEEP = "asleep";
 const world = new World();
 const tree = world.make("host");
 const children: Bun.Subprocess[] = [];
+const loads: Load[] = [];
 let server: WorldServer;
 
 beforeAll(async () => {
@@ -24,41 +25,14 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const child of children) child.kill("SIGKILL");
+  for (const load of loads) load.kill();
   await world.close();
 });
 
-interface Load {
-  /** Writes done so far. */
-  count(): number;
-  /** Ends it; what it said of errors. */
-  end(): Promise<string>;
-}
-
-/** A process that makes and removes files below `target` until it is ended. */
-function load(target: string): Load {
-  const path = `${world.directory}/load-${children.length}`;
-  const words = [`${import.meta.dir}/busy.ts`, target, path, `${path}.stop`];
-  const child = Bun.spawn([process.execPath, ...words], { stderr: "pipe" });
-  children.push(child);
-  const count = () => {
-    try {
-      return Number(readFileSync(path, "utf8"));
-    } catch {
-      return 0;
-    }
-  };
-  const end = async () => {
-    writeFileSync(`${path}.stop`, "");
-    const said = await child.stderr.text();
-    return `${await child.exited}${said}`;
-  };
-  return { count, end };
-}
-
-/** Waits until `one` has done more. */
-async function goesOn(one: Load): Promise<void> {
-  const before = one.count();
-  await eventually(() => one.count() > before + 1, "the load goes on", MENDED_MS);
+function begin(target: string): Load {
+  const load = new Load(target, `${world.directory}/load${loads.length}`);
+  loads.push(load);
+  return load;
 }
 
 /** Stops the first reactor of a daemon while it is at something; ends the freeze when called. */
@@ -89,10 +63,10 @@ async function logOf(pid: number): Promise<string> {
 test("a mount whose thread is stuck is taken over by its keeper", async () => {
   const mount = await world.mount(server, tree, ["cache=never"]);
   const { keeper } = await report<MountReport>(mount.pid);
-  const work = load(mount.target);
-  await goesOn(work);
+  const work = begin(mount.target);
+  await work.goesOn();
   await freezeReactor(mount.pid);
-  await goesOn(work);
+  await work.goesOn();
   expect(await work.end()).toBe("0");
   const successor = await world.mountPid(mount.target);
   expect(successor).toBe(keeper as number);
@@ -105,10 +79,10 @@ test("a mount whose thread is stuck is taken over by its keeper", async () => {
 
 test("a server whose thread is stuck starts anew in the same process", async () => {
   const mount = await world.mount(server, tree, ["cache=never"]);
-  const work = load(mount.target);
-  await goesOn(work);
+  const work = begin(mount.target);
+  await work.goesOn();
   const release = await freezeReactor(server.pid);
-  await goesOn(work);
+  await work.goesOn();
   release();
   expect(await work.end()).toBe("0");
   expect(server.log()).toMatch(/error The reactor 0 thread is stuck: .* for \d+ s; .*state t/);
@@ -123,8 +97,8 @@ test("a server that waits for the HOST's file system says so, and goes on with i
   const inner = await world.mount(server, tree, ["cache=never", "hard"]);
   const outer = await world.server([inner.target]);
   const mount = await world.mount(outer, inner.target, ["cache=never", "hard"]);
-  const work = load(mount.target);
-  await goesOn(work);
+  const work = begin(mount.target);
+  await work.goesOn();
   process.kill(inner.pid, "SIGSTOP");
   const told = () => outer.log().includes("does not answer");
   try {
@@ -132,7 +106,7 @@ test("a server that waits for the HOST's file system says so, and goes on with i
   } finally {
     process.kill(inner.pid, "SIGCONT");
   }
-  await goesOn(work);
+  await work.goesOn();
   expect(await work.end()).toBe("0");
   expect(outer.log()).toMatch(/stuck: at \w+ for \d+ s; .*waits in \w*fuse|request_wait_answer/);
   expect(outer.log()).not.toContain("Starting the server anew");
