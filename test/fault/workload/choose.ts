@@ -21,6 +21,8 @@ export interface Choices {
   held: ReadonlySet<number>;
   /** Names of operations left out. */
   without: ReadonlySet<string>;
+  /** Writes stay within a page: the kernel may cut others there, and an error ends them halfway. */
+  smallWrites: boolean;
 }
 
 type Name = Operation["op"];
@@ -167,12 +169,12 @@ function onFile(op: FileOperation, choices: Choices, text: string): Operation | 
   const size = model.get(path).content.length;
   switch (op) {
     case "write": {
-      const length = 1 + random.below(WRITE_MAX);
-      const offset = random.below(Math.min(size + PAGE, FILE_MAX - length));
-      return { op, path, offset, length, text };
+      const most = 1 + random.below(WRITE_MAX);
+      const offset = random.below(Math.min(size + PAGE, FILE_MAX - most));
+      return { op, path, offset, length: lengthAt(choices, offset, most), text };
     }
     case "append": {
-      const length = 1 + random.below(APPEND_MAX);
+      const length = lengthAt(choices, size, 1 + random.below(APPEND_MAX));
       return size + length > FILE_MAX ? undefined : { op, path, length, text };
     }
     case "map": {
@@ -188,6 +190,10 @@ function onFile(op: FileOperation, choices: Choices, text: string): Operation | 
     default:
       return { op, path };
   }
+}
+
+function lengthAt({ smallWrites }: Choices, offset: number, most: number): number {
+  return smallWrites ? Math.min(most, PAGE - (offset % PAGE)) : most;
 }
 
 function onLock(op: "count" | "hold" | "drop", choices: Choices): Operation | undefined {

@@ -18,6 +18,8 @@ export interface Place {
   files: OpenFiles;
   /** Whether a file without a name may be gone (ESTALE): the server has been killed. */
   losesOrphans: boolean;
+  /** Whether an error may end a read(2) halfway, so that it has to be gone on with. */
+  readsInParts: boolean;
 }
 
 /** Does a change, then tells the model. Throws PosixError or Mismatch. */
@@ -123,11 +125,11 @@ export function look(place: Place, operation: Look): void {
 }
 
 /** Reads through the descriptor where there is one, and through a new one. */
-function read({ root, model, files }: Place, path: string): void {
+function read({ root, model, files, readsInParts }: Place, path: string): void {
   const inode = model.get(path);
   const opened = files.opened(inode);
   const fd = opened ?? posix.open(`${root}/${path}`, posix.O_RDONLY);
-  const found = posix.pread(fd, FILE_MAX, 0);
+  const found = readsInParts ? readWhole(fd) : posix.pread(fd, FILE_MAX, 0);
   if (opened === undefined) posix.close(fd);
   compare(path, found, inode.content);
 }

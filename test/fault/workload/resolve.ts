@@ -6,11 +6,22 @@ import type { Place } from "./perform.ts";
 import type { Change } from "./record.ts";
 import { Mismatch } from "./shared.ts";
 
+let probes = 0;
+
+/**
+ * Asks for a name that nobody has ever seen, which only the server can answer. It
+ * answers in order: what was on its way before has happened then, or never will.
+ */
+function probe(root: string, worker: number): void {
+  lstatSync(`${root}/shared/probe-${worker}-${probes++}`, { throwIfNoEntry: false });
+}
+
 /**
  * Looks at what `change` is about: true if it has happened, false if not.
  * Throws Mismatch where neither is true, or the error of a mount that does not answer.
  */
-export function whetherHappened({ root, model }: Place, change: Change): boolean {
+export function whetherHappened({ root, model, worker }: Place, change: Change): boolean {
+  probe(root, worker);
   const after = model.clone();
   after.apply(change);
   const paths = "to" in change ? [change.path, change.to] : [change.path];

@@ -43,6 +43,7 @@ const { values, positionals } = parseArgs({
 });
 const [root = "", log = "", which = "", seed = ""] = positionals;
 const worker = Number(which);
+const { patient } = values;
 const chance = random(Number(seed));
 const place = {
   worker,
@@ -50,6 +51,7 @@ const place = {
   model: Model.of(worker),
   files: new OpenFiles(root),
   losesOrphans: values["loses-orphans"],
+  readsInParts: patient,
 };
 const shared = new SharedFiles(root, worker, chance);
 const recorder = new Recorder(log);
@@ -61,7 +63,8 @@ umask(0);
 while (!existsSync(values.stop)) {
   const held = new Set(shared.held.keys());
   const text = `w${worker}.${number + 1};`;
-  attempt(choose({ worker, random: chance, model: place.model, held, without }, text));
+  const { model } = place;
+  attempt(choose({ worker, random: chance, model, held, without, smallWrites: patient }, text));
   if (chance.chance(0.5)) pause(chance.below(PAUSE_MAX_MS + 1));
 }
 for (const slot of [...shared.held.keys()]) attempt({ op: "drop", slot });
@@ -75,7 +78,7 @@ function attempt(operation: Operation): void {
     recorder.conclude(number, value === undefined ? {} : { value });
   } catch (error) {
     recorder.conclude(number, failure(error));
-    if (!values.patient || error instanceof Mismatch) process.exit(1);
+    if (!patient || error instanceof Mismatch) process.exit(1);
     if (!isShared(operation) && !isLook(operation)) findOut(operation);
   }
 }
