@@ -10,11 +10,12 @@ import { type Attributes, emptyAttributes, readAttributes } from "../wire/attrib
 import { nodePolicy, ROOT_NODE } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
-import { ARGUMENTS, Oneway, OP_COUNT, Op } from "../wire/ops.ts";
+import { ARGUMENTS, OP_COUNT, Op } from "../wire/ops.ts";
 import { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { putAttrOut, putEntry, type Validity } from "./answers.ts";
 import { BULK_MIN } from "./bulk.ts";
+import { Forgets } from "./forgets.ts";
 import { LockedNodes } from "./locked.ts";
 import { Lookahead } from "./lookahead.ts";
 import { Memo } from "./memo.ts";
@@ -28,11 +29,6 @@ const items = Uint8Array.from({ length: OP_COUNT }, (_, op) => (ARGUMENTS[op] ??
 
 /** Payloads up to this are copied next to their header rather than gathered. */
 const COPY_MAX = 16 * 1024;
-
-/** Forgets that gather before they are sent, in one frame. */
-const FORGETS_GATHERED = 128;
-/** Numbers of a forget: the node's halves and how many lookups. */
-const FORGET_NUMBERS = 3;
 
 /** Caching as mounted. */
 export type CacheMode = "never" | "auto" | "always";
@@ -67,9 +63,7 @@ export class Client {
   bulkReads = 0;
   /** Whether frames wait that may wait for others: forgets and releases. */
   lazy = false;
-  /** Grows only while the connection takes nothing. */
-  #forgets = new Float64Array(FORGETS_GATHERED * FORGET_NUMBERS);
-  #forgetCount = 0;
+  readonly #forgets = new Forgets();
   /** Whether a sign was asked for that the server has the one-way messages. */
   #signAsked = false;
 
@@ -120,7 +114,7 @@ export class Client {
     this.memo.clear();
     this.locked.clear();
     this.directoryEnds.clear();
-    this.#forgetCount = 0;
+    this.#forgets.clear();
     this.bulkReads = 0;
     this.oneways.reset();
   }
@@ -324,22 +318,13 @@ export class Client {
   /** The kernel forgets `lookups` lookups of a node, or we do that never told it of them. */
   forget(high: number, low: number, lookups: number): void {
     this.memo.drop(high, low);
-    const at = this.#forgetCount * FORGET_NUMBERS;
-    if (at === this.#forgets.length) {
-      const more = new Float64Array(2 * at);
-      more.set(this.#forgets);
-      this.#forgets = more;
-    }
-    this.#forgets[at] = high;
-    this.#forgets[at + 1] = low;
-    this.#forgets[at + 2] = lookups;
-    this.#forgetCount++;
-    if (this.#forgetCount >= FORGETS_GATHERED && !this.holds) this.sendOwed();
+    this.#forgets.add(high, low, lookups);
+    if (this.#forgets.isMessage && !this.holds) this.sendOwed();
   }
 
   /** Whether anything is to be told that has not been given to the connection. */
   get owes(): boolean {
-    return this.#forgetCount > 0 || this.oneways.waiting;
+    return !this.#forgets.isEmpty || this.oneways.waiting;
   }
 
   /** Gives the connection what has gathered, as far as it takes it; whether it took anything. */
@@ -347,8 +332,10 @@ export class Client {
     if (this.holds) return false;
     const { sent } = this.oneways;
     this.#sendOneways();
-    while (this.#forgetCount > 0 && !this.transport.congested && this.oneways.hasRoomForForgets) {
-      this.#tellForgets();
+    while (!this.#forgets.isEmpty && !this.transport.congested && this.oneways.hasRoomForForgets) {
+      this.#forgets.take(this.oneways.begin());
+      this.oneways.end();
+      this.#sendOneways();
     }
     if (this.oneways.wantsSign && !this.#signAsked && this.hasSlot) {
       this.#signAsked = true;
@@ -361,22 +348,6 @@ export class Client {
   /** Whether a request of our own can be sent. */
   get hasSlot(): boolean {
     return !this.holds && this.pending.hasRoom && !this.transport.congested;
-  }
-
-  #tellForgets(): void {
-    const forgets = this.#forgets;
-    const count = Math.min(this.#forgetCount, FORGETS_GATHERED);
-    const w = this.oneways.begin();
-    w.array(2 + 2 * count);
-    w.uint(Oneway.FORGET);
-    w.uint(count);
-    for (let i = 0; i < count; i++) {
-      const at = --this.#forgetCount * FORGET_NUMBERS;
-      w.uint64(forgets[at] as number, forgets[at + 1] as number);
-      w.uint(forgets[at + 2] as number);
-    }
-    this.oneways.end();
-    this.#sendOneways();
   }
 
   /** Answers the kernel's request at once, with an errno or plain success (0). */

@@ -9,7 +9,6 @@ import { Spin } from "../session/spin.ts";
 import { E } from "../sys/errno.ts";
 import { POLLIN, POLLOUT, PollSet } from "../sys/poll.ts";
 import { CLOSED, type Transport } from "../transport/transport.ts";
-import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { NAME_MAX } from "../wire/limits.ts";
@@ -23,6 +22,7 @@ import { answers, fails, forwards } from "./dispatch.ts";
 import { ANSWERING, ASKING } from "./doing.ts";
 import { serveEvent } from "./events.ts";
 import { keepAhead } from "./forward/lookahead.ts";
+import { sayGoodbye } from "./goodbye.ts";
 import { answerInit } from "./init.ts";
 import { Link, type LinkOptions } from "./link.ts";
 import type { NoticeQueue } from "./noticequeue.ts";
@@ -52,8 +52,6 @@ const SILENT: ReadonlySet<number> = new Set([Opcode.FORGET, Opcode.BATCH_FORGET]
 const CLOSES: ReadonlySet<number> = new Set([Opcode.RELEASE, Opcode.RELEASEDIR, Opcode.FLUSH]);
 /** Why a connection ended of which nothing else is known. */
 const HUNG_UP = "it hung up";
-/** How long a server may take to hang up after our goodbye. */
-const GOODBYE_MS = 200;
 /** A thread that has not looked for this long was itself stopped: nobody was silent. */
 const STOPPED_MS = 1000;
 
@@ -133,7 +131,8 @@ export class Reactor {
       else if (!this.#spin.again()) this.#sleep();
       this.#check();
     }
-    if (!this.#link.away) this.#sayGoodbye();
+    const { holds, transport } = this.#client;
+    if (!holds && !transport.congested) sayGoodbye(transport);
     this.#link.close();
     this.#bulk.close();
   }
@@ -469,26 +468,5 @@ export class Reactor {
     this.#bulk.drop();
     this.#link.lost(this.#reason);
     this.#reason = HUNG_UP;
-  }
-
-  /** Tells the server that the session ends, and waits a moment until it has heard. */
-  #sayGoodbye(): void {
-    const transport = this.#transport;
-    if (this.#client.holds || transport.congested) return;
-    const w = transport.begin(Kind.GOODBYE);
-    w.array(2);
-    w.uint(Goodbye.DONE);
-    w.latin1("unmounted");
-    transport.end();
-    transport.flush();
-    // Closed at once, with answers still unread, the connection could break before it was heard.
-    const untilNs = Bun.nanoseconds() + GOODBYE_MS * NS_PER_MS;
-    this.#polls.clear();
-    this.#polls.add(transport.fd, POLLIN);
-    while (!transport.closed && Bun.nanoseconds() < untilNs) {
-      this.#polls.wait(GOODBYE_MS);
-      if (transport.receive() > 0) transport.dropPeeked();
-    }
-    transport.close();
   }
 }
