@@ -146,7 +146,8 @@ export class Stage {
     for (const { pid, words } of processes(NAMES)) {
       if (isGone(pid) || words.at(-1) !== this.mountpoint) continue;
       if (words[0] === KEEPER) keepers.push(pid);
-      else if (words.includes("mount")) daemons.push(pid);
+      // Not the command that asks for a takeover.
+      else if (words.includes("--adopt") || words.includes("--report")) daemons.push(pid);
     }
     return { daemons, keepers };
   }
