@@ -39,12 +39,12 @@ const MIX = 0x9e3779b1;
 
 /** Notes `value` for a repetition of the request being served. */
 export function note(session: Session, value: number): void {
-  session.noteSize(value);
+  session.note(value);
 }
 
 /** What the first run of the request being served has noted, or NOTHING. */
 export function noted(session: Session): number {
-  return session.slots.sizeBefore(session.slot);
+  return session.slots.noted(session.slot);
 }
 
 /** The request being served has made its system call, with success. */

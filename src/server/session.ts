@@ -245,9 +245,9 @@ export class Session {
     this.slots.countLookup(this.slot, this.attached.nodes.high(row), row);
   }
 
-  /** Notes the size of the file that the request being served is about to change. */
-  noteSize(bytes: number): void {
-    this.slots.noteSize(this.slot, bytes);
+  /** Notes a number that tells later whether the request being served was carried out (doubt.ts). */
+  note(value: number): void {
+    this.slots.note(this.slot, value);
   }
 
   /** Interrupts the call that works for the slot's request. */

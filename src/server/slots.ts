@@ -46,7 +46,7 @@ export class Slots {
   readonly #sequences: Float64Array;
   readonly #keptSequences: Float64Array;
   readonly #startedNs: Float64Array;
-  readonly #sizesBefore: Float64Array;
+  readonly #notes: Float64Array;
   readonly #countedHigh: Uint32Array;
   readonly #countedLow: Uint32Array;
   readonly #keptLengths: Uint16Array;
@@ -78,7 +78,7 @@ export class Slots {
     this.#sequences = new Float64Array(buffer, column(8), SLOTS_MAX);
     this.#keptSequences = new Float64Array(buffer, column(8), SLOTS_MAX);
     this.#startedNs = new Float64Array(buffer, column(8), SLOTS_MAX);
-    this.#sizesBefore = new Float64Array(buffer, column(8), SLOTS_MAX);
+    this.#notes = new Float64Array(buffer, column(8), SLOTS_MAX);
     this.#countedHigh = new Uint32Array(buffer, column(4), SLOTS_MAX);
     this.#countedLow = new Uint32Array(buffer, column(4), SLOTS_MAX);
     this.#keptLengths = new Uint16Array(buffer, column(2), SLOTS_MAX);
@@ -139,7 +139,7 @@ export class Slots {
     this.#ops[slot] = op;
     if (changes === 1) {
       this.#startedNs[slot] = Date.now() * NS_PER_MS;
-      this.#sizesBefore[slot] = UNKNOWN;
+      this.#notes[slot] = UNKNOWN;
       this.#states[slot] = State.RUNNING;
     }
     this.#sequences[slot] = sequence;
@@ -198,13 +198,13 @@ export class Slots {
     return doubtful ? (this.#startedNs[slot] as number) : 0;
   }
 
-  /** Size of the file before the slot's last request changed it, or -1 where none was noted. */
-  sizeBefore(slot: number): number {
-    return this.#sizesBefore[slot] as number;
+  /** What the slot's last request noted before or while it acted, or -1. */
+  noted(slot: number): number {
+    return this.#notes[slot] as number;
   }
 
-  noteSize(slot: number, bytes: number): void {
-    this.#sizesBefore[slot] = bytes;
+  note(slot: number, value: number): void {
+    this.#notes[slot] = value;
   }
 
   /** The slot's request has counted one more lookup of the node `high:low`. */

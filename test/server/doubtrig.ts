@@ -205,14 +205,14 @@ export class Rig {
       this.diedAt = place;
       if (this.#places++ === this.#diesAt || place === this.#diesAt) throw new Killed();
     };
-    const { begin, noteSize, countLookup, keep } = slots;
+    const { begin, note, countLookup, keep } = slots;
     slots.begin = (...args) => {
       begin.apply(slots, args);
       at("begun");
     };
-    slots.noteSize = (...args) => {
+    slots.note = (...args) => {
       at("before a note");
-      noteSize.apply(slots, args);
+      note.apply(slots, args);
       at("after a note");
     };
     slots.countLookup = (...args) => {

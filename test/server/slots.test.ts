@@ -18,7 +18,7 @@ test("another process finds sequences, answers, doubts and counts as they were l
     before.keep(slot, answer, slot === 7 ? 500 : 0, REPLAY_MAX);
   }
   before.begin(8, 5, Op.WRITE, 1);
-  before.noteSize(8, 4096);
+  before.note(8, 4096);
   before.setBusy(8, true);
   expect(before.doubtSinceNs(8)).toBe(0);
   before.begin(9, 6, Op.LOOKUP, 0);
@@ -32,7 +32,7 @@ test("another process finds sequences, answers, doubts and counts as they were l
     expect(after.kept(slot)).toEqual(Buffer.from(answer.subarray(slot === 7 ? 500 : 0)));
     expect(after.doubtSinceNs(slot)).toBe(0);
   }
-  expect([after.last(8), after.isKept(8), after.sizeBefore(8)]).toEqual([5, false, 4096]);
+  expect([after.last(8), after.isKept(8), after.noted(8)]).toEqual([5, false, 4096]);
   const doubt = after.doubtSinceNs(8) / 1e6;
   expect(doubt).toBeGreaterThanOrEqual(sinceMs - 1);
   expect(doubt).toBeLessThanOrEqual(Date.now());
@@ -50,7 +50,7 @@ test("the next request of a slot takes the place of what was kept of the last", 
   slots.keep(3, new Uint8Array(9), 0, 9);
   slots.begin(3, 2, Op.WRITE, 1);
   expect(slots.isKept(3)).toBe(false);
-  expect(slots.sizeBefore(3)).toBe(-1);
+  expect(slots.noted(3)).toBe(-1);
   expect(slots.doubtSinceNs(3)).toBeGreaterThan(0);
   slots.begin(3, 3, Op.GETATTR, 0);
   expect(slots.doubtSinceNs(3)).toBe(0);
