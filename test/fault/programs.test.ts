@@ -2,28 +2,30 @@
 import { expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { sh } from "../e2e/support/run.ts";
+import { at } from "./check/outcome.ts";
 import type { Kind } from "./plan.ts";
 import { withStage } from "./scenarios/with-stage.ts";
 import type { Stage } from "./stage.ts";
-import { keepStriking } from "./strike.ts";
+import { strikeInTurn } from "./strike.ts";
 
 const KINDS: readonly Kind[] = ["server-kills", "cuts", "mount-kills", "cuts"];
 const PAUSE_MS = 300;
-/** Faults that must have happened while the programs worked. */
-const FAULTS_MIN = 4;
+const FAULTS = 8;
 const WRITERS = 4;
 const TIMEOUT_MS = 240_000;
 
-/** Has `work` done, again and again, until enough faults have happened; how often. */
+/** Has `work` done again and again while all faults are done; how often. */
 async function throughFaults(stage: Stage, seed: number, work: (round: number) => Promise<void>) {
-  const striking = keepStriking(stage, seed, KINDS, PAUSE_MS);
+  let isOver = false;
+  const striking = strikeInTurn(stage, seed, KINDS, FAULTS, PAUSE_MS).finally(() => {
+    isOver = true;
+  });
+  // A failure is seen below; until then somebody must listen for it.
+  striking.catch(() => {});
   let rounds = 0;
-  try {
-    while (striking.strikes.length < FAULTS_MIN) await work(rounds++);
-  } finally {
-    const strikes = await striking.stop();
-    console.log(`${rounds} rounds of work through:\n${strikes.map(({ text }) => text).join("\n")}`);
-  }
+  while (!isOver) await work(rounds++);
+  const texts = (await striking).map(({ text, fromMs }) => `  ${at(fromMs)} ${text}`);
+  console.log([`${rounds} rounds of work through:`, ...texts].join("\n"));
   return rounds;
 }
 

@@ -28,26 +28,21 @@ export async function strikeAll(stage: Stage, faults: Scheduled[]): Promise<Stri
   return strikes.sort((a, b) => a.fromMs - b.fromMs);
 }
 
-/** Does faults of `kinds`, one after the other, until `stop` is called, which tells what was done. */
-export function keepStriking(stage: Stage, seed: number, kinds: readonly Kind[], pauseMs: number) {
+/** Does `count` faults of `kinds` in turn, one after the other. */
+export async function strikeInTurn(
+  stage: Stage,
+  seed: number,
+  kinds: readonly Kind[],
+  count: number,
+  pauseMs: number,
+): Promise<Strike[]> {
   const chance = random(seed);
   const strikes: Strike[] = [];
-  let isOver = false;
-  const work = async () => {
-    for (let i = 0; !isOver; i++) {
-      await Bun.sleep(pauseMs);
-      strikes.push(await strike(stage, faultOf(kinds[i % kinds.length] as Kind, chance)));
-    }
-  };
-  const done = work();
-  // A failure is seen by whoever stops it; until then somebody must listen for it.
-  done.catch(() => {});
-  const stop = async (): Promise<Strike[]> => {
-    isOver = true;
-    await done;
-    return strikes;
-  };
-  return { strikes, stop };
+  for (let i = 0; i < count; i++) {
+    await Bun.sleep(pauseMs);
+    strikes.push(await strike(stage, faultOf(kinds[i % kinds.length] as Kind, chance)));
+  }
+  return strikes;
 }
 
 /** Does one; returns when it is over. */
