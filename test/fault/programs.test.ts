@@ -80,13 +80,17 @@ test(
         return sh(script, { cwd, env, timeoutMs: 120_000 });
       };
       mkdirSync(`${stage.tree}/work`);
-      await git("git init -q -b main . && git config core.fsync all");
+      await git("git init -q -b main .; git config core.fsync all");
       const rounds = await throughFaults(stage, 12, async (round) => {
         await git(
           `for f in 1 2 3 4 5 6 7 8 9 10; do seq ${round} $((${round} + f * 50)) > file$f; done
-         git add . && git commit -qm ${round}
-         git tag tag${round} && git mv file1 moved${round} && git commit -qam moved${round}
-         git mv moved${round} file1 && git commit -qam back${round}
+         git add .
+         git commit -qm ${round}
+         git tag tag${round}
+         git mv file1 moved${round}
+         git commit -qam moved${round}
+         git mv moved${round} file1
+         git commit -qam back${round}
          if [ $((${round} % 3)) = 2 ]; then git gc -q --prune=now; fi`,
         );
       });
