@@ -10,7 +10,7 @@ import {
 } from "../fuse/protocol.ts";
 import { STATX, STATX_BASIC_STATS, STATX_BTIME } from "../sys/stat.ts";
 import type { Attributes } from "../wire/attributes.ts";
-import { Policy } from "../wire/constants.ts";
+import { FileType, Policy } from "../wire/constants.ts";
 import { fuseDevice } from "./native.ts";
 
 const TWO_32 = 0x1_0000_0000;
@@ -26,6 +26,17 @@ export interface Validity {
 function seconds(policy: number, validity: Validity): number {
   if (policy === Policy.WATCHED) return validity.watchedSeconds;
   return policy === Policy.ORDINARY ? validity.ordinarySeconds : 0;
+}
+
+/**
+ * How long a name of `a` may be believed: not at all where the inode has others.
+ * The kernel takes a link off its own count when a name goes (fuse_entry_unlinked),
+ * also where it was told the new count a moment before; an inode it then believes to
+ * have none cannot be linked (vfs_link), until the name is asked for again.
+ */
+function nameSeconds(a: Attributes, valid: number): number {
+  const isDirectory = (a.mode & FileType.MASK) === FileType.DIRECTORY;
+  return a.nlink > 1 && !isDirectory ? 0 : valid;
 }
 
 /** Writes a signed or unsigned 64-bit number below 2^53. */
@@ -68,7 +79,7 @@ export function putEntry(
   view.setUint32(at + ENTRY_OUT.nodeid, nodeLow, true);
   view.setUint32(at + ENTRY_OUT.nodeid + 4, nodeHigh, true);
   put64(view, at + ENTRY_OUT.generation, 0);
-  put64(view, at + ENTRY_OUT.entry_valid, valid);
+  put64(view, at + ENTRY_OUT.entry_valid, nameSeconds(a, valid));
   put64(view, at + ENTRY_OUT.attr_valid, valid);
   put64(view, at + ENTRY_OUT.entry_valid_nsec, 0);
   putAttributes(view, at + ENTRY_OUT.attr, a);

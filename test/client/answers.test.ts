@@ -57,7 +57,10 @@ const CASES = [
   { a: PLAIN, high: 0, low: 1, birth: NO_BIRTH },
   { a: { ...PLAIN, policy: Policy.LIVE }, high: 1, low: 0, birth: NO_BIRTH },
   { a: { ...EXTREME, policy: Policy.WATCHED }, high: 5, low: 6, birth: BIRTH },
+  { a: { ...PLAIN, mode: 0o40755, nlink: 3 }, high: 2, low: 7, birth: NO_BIRTH },
 ];
+
+const isDirectory = ({ mode }: Attributes) => (mode & 0o170000) === 0o40000;
 
 const directory = mkdtempSync(`${tmpdir()}/qtfs-answers-`);
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -66,6 +69,8 @@ afterAll(() => rmSync(directory, { recursive: true }));
 function statements({ a, high, low, birth }: (typeof CASES)[number]): string {
   const [major, minor] = [Math.floor(a.rdev / 2 ** 20), a.rdev % 2 ** 20];
   const valid = SECONDS[a.policy];
+  // A name of a file that has others is never believed; a directory's links are no names.
+  const nameValid = a.nlink > 1 && !isDirectory(a) ? 0 : valid;
   const time = (name: string, seconds: number, ns: number) =>
     `{ .tv_sec = ${seconds}LL, .tv_nsec = ${ns} }, /* ${name} */`;
   const mask = `STATX_BASIC_STATS${birth.known ? " | STATX_BTIME" : ""}`;
@@ -77,7 +82,7 @@ function statements({ a, high, low, birth }: (typeof CASES)[number]): string {
     .mode = ${a.mode}, .nlink = ${a.nlink}u, .uid = ${a.uid}u, .gid = ${a.gid}u,
     .rdev = NEW_ENCODE_DEV(${major}u, ${minor}u), .blksize = ${a.blksize} };
   struct fuse_entry_out entry = { .nodeid = ${high}ull << 32 | ${low}u,
-    .entry_valid = ${valid}, .attr_valid = ${valid}, .attr = attr };
+    .entry_valid = ${nameValid}, .attr_valid = ${valid}, .attr = attr };
   struct fuse_attr_out out = { .attr_valid = ${valid}, .attr = attr };
   struct fuse_statx_out statx = { .attr_valid = ${valid}, .stat = {
     .mask = ${mask}, .blksize = ${a.blksize}, .attributes = ${birth.attributes},
