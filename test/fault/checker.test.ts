@@ -45,7 +45,7 @@ test("a plain directory is as recorded, and every operation was tried", () => {
   expect(checkErrors(steps)).toEqual([]);
   expect(problems()).toEqual([]);
   const tried = new Set(steps.flat().map(({ operation }) => operation.op));
-  expect(tried.size).toBe(22);
+  expect(tried.size).toBe(23);
   for (const all of steps) expect(all.length).toBeGreaterThan(50);
 });
 

@@ -94,13 +94,12 @@ test(
          if [ $((${round} % 3)) = 2 ]; then git gc -q --prune=now; fi`,
         );
       });
-      for (const cwd of [`${stage.mountpoint}/work`, `${stage.tree}/work`]) {
-        await git("git fsck --full --strict --no-dangling 2>&1", cwd);
-        expect(await git("git rev-list --count HEAD; git tag | wc -l", cwd)).toBe(
-          `${rounds * 3}\n${rounds}\n`,
-        );
-        expect(await git("git status --porcelain", cwd)).toBe("");
-      }
+      const look = "git rev-list --count HEAD; git tag | wc -l; git status --porcelain";
+      const wanted = `${rounds * 3}\n${rounds}\n`;
+      const places = [`${stage.mountpoint}/work`, `${stage.tree}/work`];
+      const seen = await Promise.all(places.map((cwd) => git(look, cwd)));
+      expect(seen).toEqual([wanted, wanted]);
+      for (const cwd of places) await git("git fsck --full --strict --no-dangling 2>&1", cwd);
     });
   },
   TIMEOUT_MS,

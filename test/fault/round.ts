@@ -21,6 +21,8 @@ export interface RoundOptions {
   kinds: readonly Kind[];
   /** An empty directory, not below a mount. */
   directory: string;
+  /** Operations that the workers leave out. */
+  without?: string[];
   /** One that several rounds share; without it the round has one of its own. */
   stage?: Stage;
 }
@@ -56,7 +58,10 @@ export async function runRound(options: RoundOptions): Promise<Verdict> {
     const root = `${stage.mountpoint}/${name}`;
     const crew = new Crew({
       ...{ root, scratch: `${directory}/logs`, seed: seedOf(seed, 2), stuckMs: STUCK_MS },
-      words: kinds.includes("server-kills") ? ["--loses-orphans"] : [],
+      words: [
+        ...["--without", (options.without ?? []).join()],
+        ...(kinds.includes("server-kills") ? ["--loses-orphans"] : []),
+      ],
       onStuck: () => problems.push(stage.describe()),
     });
     const strikes = await underLoad(stage, crew, plan, problems);

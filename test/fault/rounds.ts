@@ -2,7 +2,7 @@
  * Seeded rounds of faults under load:
  *
  *   bun test/fault/rounds.ts [--rounds N] [--seed S] [--kinds KIND,KIND…] [--shared]
- *     [--verbose] [--keep]
+ *     [--without OP,OP…] [--verbose] [--keep]
  *
  * The seed of each round is printed; `--rounds 1 --seed S` runs it again. With
  * --shared all rounds use one mount, without it each makes its own. Directories of
@@ -20,6 +20,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "1" },
     seed: { type: "string", default: "1" },
     kinds: { type: "string", default: KINDS.join(",") },
+    without: { type: "string", default: "" },
     shared: { type: "boolean", default: false },
     verbose: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
@@ -54,7 +55,9 @@ async function round(seed: number, chosen: Kind[]): Promise<boolean> {
       mkdirSync(`${directory}/stage`);
       stage = await openStage(planOf(seed, chosen), `${directory}/stage`, seed);
     }
-    const verdict = await runRound({ seed, kinds: chosen, directory, ...(stage && { stage }) });
+    const without = values.without.split(",");
+    const options = { seed, kinds: chosen, directory, without };
+    const verdict = await runRound({ ...options, ...(stage && { stage }) });
     isWell = verdict.problems.length === 0;
     text = describeVerdict(seed, verdict);
     if (isWell && values.verbose) text = [text, ...verdict.risks.map(describeRisk)].join("\n  ");

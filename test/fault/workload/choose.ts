@@ -47,6 +47,7 @@ const WEIGHTS: Record<Name, number> = {
   status: 5,
   orphan: 3,
   close: 2,
+  where: 3,
   log: 8,
   count: 8,
   hold: 4,
@@ -92,6 +93,7 @@ function make(op: Name, choices: Choices, text: string): Operation | undefined {
       return { op, path: pick(choices, [...directories(choices), RING]) ?? RING };
     case "orphan":
     case "close":
+    case "where":
     case "log":
     case "verify":
       return { op };

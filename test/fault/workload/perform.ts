@@ -3,7 +3,7 @@ import { E } from "../../../src/sys/errno.ts";
 import { PosixError } from "../../conformance/posix/failure.ts";
 import * as posix from "../../conformance/posix/index.ts";
 import type { OpenFiles } from "./files.ts";
-import { dataOf, FILE_MAX, type Inode, type Model, RING, ringPrefix } from "./model.ts";
+import { dataOf, FILE_MAX, homeOf, type Inode, type Model, RING, ringPrefix } from "./model.ts";
 import type { Change, Look } from "./record.ts";
 import { Mismatch } from "./shared.ts";
 
@@ -121,6 +121,7 @@ export function look(place: Place, operation: Look): void {
   else if (operation.op === "status") status(place, operation.path);
   else if (operation.op === "list") list(place, operation.path);
   else if (operation.op === "orphan") orphans(place);
+  else if (operation.op === "where") where(place);
   else place.files.closeOldest();
 }
 
@@ -163,6 +164,12 @@ function list({ root, model, worker }: Place, path: string): void {
   const wanted = model.list(path).filter((name) => name.startsWith(prefix));
   const [is, must] = [own.sort().join(" "), wanted.sort().join(" ")];
   if (is !== must) throw new Mismatch(`${path} has the names ${is}; it must have ${must}`);
+}
+
+/** A working directory has its name whatever becomes of those who serve it. */
+function where({ root, worker }: Place): void {
+  const [is, wanted] = [posix.getcwd(), `${root}/${homeOf(worker)}`];
+  if (is !== wanted) throw new Mismatch(`the working directory is ${is}, not ${wanted}`);
 }
 
 function orphans({ files, losesOrphans }: Place): void {

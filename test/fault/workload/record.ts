@@ -33,7 +33,9 @@ export type Look =
   | { op: "status"; path: string }
   /** A file without a name that is still open. */
   | { op: "orphan" }
-  | { op: "close" };
+  | { op: "close" }
+  /** The working directory, which is the worker's own. */
+  | { op: "where" };
 
 /** What all workers do to the same files. */
 export type Shared =
@@ -50,7 +52,7 @@ export type Shared =
 export type Operation = Change | Look | Shared;
 
 export const LOOKS: ReadonlySet<Operation["op"]> = new Set<Look["op"]>([
-  ...(["read", "list", "status", "orphan", "close"] as const),
+  ...(["read", "list", "status", "orphan", "close", "where"] as const),
 ]);
 export const SHARED: ReadonlySet<Operation["op"]> = new Set<Shared["op"]>([
   ...(["log", "count", "hold", "verify", "drop"] as const),

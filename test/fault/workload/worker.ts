@@ -11,11 +11,11 @@
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { errnoName, PosixError } from "../../conformance/posix/failure.ts";
-import { dieWithParent, pause, umask } from "../../conformance/posix/index.ts";
+import { chdir, dieWithParent, pause, umask } from "../../conformance/posix/index.ts";
 import { random } from "../../support/random.ts";
 import { choose } from "./choose.ts";
 import { OpenFiles } from "./files.ts";
-import { Model } from "./model.ts";
+import { homeOf, Model } from "./model.ts";
 import { change, look } from "./perform.ts";
 import {
   type Change,
@@ -60,6 +60,7 @@ let number = 0;
 
 dieWithParent();
 umask(0);
+chdir(`${root}/${homeOf(worker)}`);
 while (!existsSync(values.stop)) {
   const held = new Set(shared.held.keys());
   const text = `w${worker}.${number + 1};`;
