@@ -10,7 +10,8 @@ import {
 } from "node:fs";
 import { chmod } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import type { InfoReport, MountReport, ServerReport } from "../../../src/info/report.ts";
+import { ask, endpoints } from "../../../src/info/query.ts";
+import type { MountReport, ServerReport } from "../../../src/info/report.ts";
 import { run } from "../support/run.ts";
 import { QTFS } from "../support/server.ts";
 import { eventually, isGone } from "./caller.ts";
@@ -51,14 +52,32 @@ export function residentMb(pid: number): number {
 
 /** What `qtfs info --json` says of one daemon. */
 export async function report<T extends ServerReport | MountReport>(pid: number): Promise<T> {
-  const { code, stdout, stderr } = await run([QTFS, "info", "--json", `${pid}`]);
-  if (code !== 0) throw new Error(`qtfs info ${pid}: ${stderr}`);
-  return (JSON.parse(stdout) as InfoReport).daemons[0] as T;
+  // Not by qtfs info, which waits for whoever else is silent on this machine.
+  const endpoint = endpoints().find((one) => one.pid === pid);
+  if (endpoint === undefined) throw new Error(`Process ${pid} has no control socket`);
+  return (await ask(endpoint.path, { want: "snapshot" })) as unknown as T;
 }
 
 /** Names of the control sockets that a process left in /run/qtfs/control. */
 export function controlSockets(pid: number): string[] {
   return readdirSync("/run/qtfs/control").filter((name) => name.endsWith(`-${pid}.sock`));
+}
+
+/** The first process that says it serves the mount at `target`. */
+async function servedBy(target: string): Promise<number | undefined> {
+  const mounts = endpoints().filter(({ kind }) => kind === "mount");
+  const says = mounts.map(async ({ pid }) => {
+    if ((await report<MountReport>(pid)).target !== target) throw new Error("It serves another");
+    return pid;
+  });
+  return await Promise.any(says).catch(() => undefined);
+}
+
+/** The process that is to take a mount over should that of `mount` die. */
+export async function keeperOf(mount: WorldMount): Promise<number> {
+  const { keeper } = await report<MountReport>(mount.pid);
+  if (keeper === undefined) throw new Error(`The mount at ${mount.target} has no keeper`);
+  return keeper;
 }
 
 export class World {
@@ -119,12 +138,30 @@ export class World {
 
   /** Number of the process that serves the mount at `target`. */
   async mountPid(target: string): Promise<number> {
-    const { stdout } = await run([QTFS, "info", "--json"]);
-    const { daemons } = JSON.parse(stdout) as InfoReport;
-    const found = daemons.find((one) => "target" in one && one.target === target);
-    if (found === undefined) throw new Error(`No process serves ${target}:\n${stdout}`);
-    this.#pids.push(found.pid);
-    return found.pid;
+    const endMs = performance.now() + START_MS;
+    while (performance.now() < endMs) {
+      const found = await servedBy(target);
+      if (found === undefined) continue;
+      this.#pids.push(found);
+      return found;
+    }
+    throw new Error(`No process serves ${target}`);
+  }
+
+  /** Kills the process of a mount; returns once another serves it. */
+  async killed(mount: WorldMount): Promise<WorldMount> {
+    const pid = await keeperOf(mount);
+    this.#pids.push(pid);
+    process.kill(mount.pid, "SIGKILL");
+    await this.serves(pid);
+    return { pid, target: mount.target };
+  }
+
+  /** Waits until the process of a mount answers. */
+  async serves(pid: number): Promise<void> {
+    const serves = () => controlSockets(pid).length > 0 || isGone(pid);
+    await eventually(serves, `process ${pid} serves a mount`, START_MS);
+    if (isGone(pid)) throw new Error(`Process ${pid} has ended`);
   }
 
   /** umount(8); its exit code. */
