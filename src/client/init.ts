@@ -1,7 +1,6 @@
 /** INIT: what the kernel and we agree on. */
 import { MAX_PAGES, TRANSFER_MAX } from "../fuse/device.ts";
 import {
-  INC_EPOCH_SINCE,
   INIT_IN,
   INIT_OUT,
   INIT_OUT_SIZE,
@@ -73,7 +72,6 @@ export function answerInit(c: Client): string | undefined {
   view.setUint16(at + INIT_OUT.max_pages, MAX_PAGES, true);
   const resends = (c.u32(INIT_IN.flags2) & mask([InitBit.HAS_RESEND], 32)) !== 0;
   c.record.set(Head.RESENDS, resends ? 1 : 0);
-  c.record.set(Head.DROPS_NAMES, minor >= INC_EPOCH_SINCE ? 1 : 0);
   c.answerBodyNow(INIT_OUT_SIZE);
   return undefined;
 }

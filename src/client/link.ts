@@ -181,8 +181,6 @@ export class Link {
     c.record.set(Head.LIVES, hello.lives);
     if (root === undefined) this.#resume(hello);
     else this.#beginAnew(hello, root);
-    // What the server told and we did not hear was about names, too.
-    this.#options.notices.put({ kind: NoticeKind.NAMES, high: 0, low: 0, name: "" });
     if (restarted || root !== undefined) this.#wakePollers();
     const how = root === undefined ? "the session goes on" : "a new session begins";
     this.#options.log("info", `The server is back after ${awayMs} ms: ${how}`);
@@ -260,6 +258,7 @@ export class Link {
     record.set(Head.EPOCH, record.get(Head.EPOCH) + 1);
     record.set(Head.ROOT_POLICY, root.attributes.policy);
     record.set(Head.EVENTS, 0);
+    this.#options.notices.put({ kind: NoticeKind.NAMES, high: 0, low: 0, name: "" });
     c.holds = false;
   }
 

@@ -1,6 +1,7 @@
 /** What the client tells the kernel of its own accord. */
 import type { FuseDevice } from "../fuse/device.ts";
 import {
+  EXPIRE_ONLY,
   INVAL_ENTRY_OUT,
   INVAL_ENTRY_OUT_SIZE,
   INVAL_INODE_OUT,
@@ -60,7 +61,12 @@ export function dropInode(
   fuse.notify(Notify.INVAL_INODE, INVAL_INODE_OUT_SIZE, 0, 0);
 }
 
-/** Drops a name; it takes the directory's lock, so see `dropInode`. */
+/**
+ * Has the kernel ask for a name again; it takes the directory's lock, so see
+ * `dropInode`. The name is not dropped: a directory in use would lose its path
+ * (getcwd(2)) and the mounts below it, though it may be as it was (d_invalidate).
+ * Kernels before 6.2 know no other way.
+ */
 export function dropEntry(
   fuse: FuseDevice,
   parentHigh: number,
@@ -72,12 +78,15 @@ export function dropEntry(
   view.setUint32(INVAL_ENTRY_OUT.parent, parentLow, true);
   view.setUint32(INVAL_ENTRY_OUT.parent + 4, parentHigh, true);
   view.setUint32(INVAL_ENTRY_OUT.namelen, nameLength, true);
-  view.setUint32(INVAL_ENTRY_OUT.flags, 0, true);
+  view.setUint32(INVAL_ENTRY_OUT.flags, EXPIRE_ONLY, true);
   // The name goes with its terminator.
   fuse.notify(Notify.INVAL_ENTRY, INVAL_ENTRY_OUT_SIZE, nameAddress, nameLength + 1);
 }
 
-/** Drops all names, and what is known of names that do not exist; older kernels refuse that. */
+/**
+ * Drops all names, and what is known of names that do not exist (kernels before 6.16
+ * refuse that): for a session that has begun anew, where nothing is as it was.
+ */
 export function dropNames(fuse: FuseDevice): void {
   fuse.notify(Notify.INC_EPOCH, 0, 0, 0);
 }

@@ -60,8 +60,6 @@ export const Head = {
   RESTARTS: 17,
   /** EVENT frames of the session that the kernel was told of. */
   EVENTS: 19,
-  /** Whether the kernel can be told to believe no name any more. */
-  DROPS_NAMES: 20,
 } as const;
 const HEAD_NUMBERS = 32;
 

@@ -331,13 +331,13 @@ export const Notify = {
   /** Since 7.44: no name is believed any more, neither that one does not exist. */
   INC_EPOCH: 8,
 } as const;
-/** The first minor version with INC_EPOCH. */
-export const INC_EPOCH_SINCE = 44;
 /** struct fuse_notify_inval_inode_out, fuse_notify_inval_entry_out, fuse_notify_store_out */
 export const INVAL_INODE_OUT = { ino: 0, off: 8, len: 16 } as const;
 export const INVAL_INODE_OUT_SIZE = 24;
 export const INVAL_ENTRY_OUT = { parent: 0, namelen: 8, flags: 12 } as const;
 export const INVAL_ENTRY_OUT_SIZE = 16;
+/** Flag of an entry's invalidation: it is asked for again, and meanwhile stays what it is. */
+export const EXPIRE_ONLY = 1;
 export const STORE_OUT = { nodeid: 0, offset: 8, size: 16 } as const;
 export const STORE_OUT_SIZE = 24;
 /** struct fuse_notify_poll_wakeup_out */

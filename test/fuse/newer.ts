@@ -23,6 +23,7 @@ struct fuse_notify_inval_entry_out {
   uint32_t namelen;
   uint32_t flags;
 };
+#define FUSE_EXPIRE_ONLY (1 << 0)
 struct fuse_ext_header {
   uint32_t size;
   uint32_t type;

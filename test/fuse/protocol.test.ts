@@ -7,12 +7,7 @@ import { evaluate, machines } from "../sys/cprobe.ts";
 import { NEWER } from "./newer.ts";
 
 /** Constants of ours that are no number of the header. */
-const OWN = new Set([
-  "INC_EPOCH_SINCE",
-  "KERNEL_MINOR_VERSION",
-  "KERNEL_MINOR_OLDEST",
-  "OPCODE_COUNT",
-]);
+const OWN = new Set(["KERNEL_MINOR_VERSION", "KERNEL_MINOR_OLDEST", "OPCODE_COUNT"]);
 
 /** Tables of constants: how an entry is called in the header. */
 const TABLES: Record<string, (name: string) => string> = {

@@ -28,11 +28,15 @@ import { putAbsent } from "../answers.ts";
 import type { Client } from "../client.ts";
 import { nodeKey } from "../lookahead.ts";
 import { wireDevice, wireOpenFlags } from "../native.ts";
-import { Head } from "../record.ts";
 import { answerOpened } from "./files.ts";
 import { answerAhead, considerLookahead } from "./lookahead.ts";
 
 const DOT = 0x2e;
+/**
+ * How long the kernel may believe that there is no such name: what the server told
+ * during a cut was not heard, and nobody knows then of which names to tell it anew.
+ */
+const ABSENT_SECONDS = 5;
 
 /** Whether the name of `length` bytes at the body's start is ".". */
 function isDot(c: Client, length: number): boolean {
@@ -112,10 +116,7 @@ export function failLookup(c: Client, slot: number, errno: number): void {
     c.answerErrno(slot, errno);
     return;
   }
-  // What the server told during a cut was not heard; where the kernel cannot be made to
-  // forget all such names then, it believes them for a short while only.
-  const { ordinarySeconds, watchedSeconds } = c.validity;
-  const seconds = c.record.get(Head.DROPS_NAMES) !== 0 ? watchedSeconds : ordinarySeconds;
+  const seconds = Math.min(c.validity.watchedSeconds, ABSENT_SECONDS);
   c.answer(slot, putAbsent(c.fuse.answer.view, c.answerBody, seconds));
 }
 
