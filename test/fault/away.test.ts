@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { buildCaller, Caller } from "../e2e/mounts/caller.ts";
+import { run } from "../e2e/support/run.ts";
 import { AWAY_ERRORS, checkErrors, checkTree } from "./check/outcome.ts";
 import { withStage } from "./scenarios/with-stage.ts";
 import type { Stage } from "./stage.ts";
