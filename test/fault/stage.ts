@@ -36,6 +36,15 @@ export interface StageOptions {
   onReport?: (report: Report) => void;
 }
 
+/** Sends a signal; false where the process is gone. */
+export function signal(pid: number, name: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, name);
+  } catch {
+    return false;
+  }
+}
+
 export class Stage {
   readonly tree: string;
   readonly mountpoint: string;
@@ -166,9 +175,10 @@ export class Stage {
 
   /** SIGKILL to the process that serves the mount; returns when another is there. */
   async killMount(): Promise<void> {
-    const pid = await this.mountPid();
+    let pid = await this.mountPid();
+    // One that has just handed over ends by itself.
+    while (!signal(pid, "SIGKILL")) pid = await this.mountPid(pid);
     this.#killed.add(pid);
-    process.kill(pid, "SIGKILL");
     await eventually(() => isGone(pid), "the mount's process is gone", END_MS);
     await this.mountPid(pid);
   }

@@ -5,7 +5,7 @@ import type { Strike } from "./check/risk.ts";
 import { type Fault, faultOf, type Kind, type Scheduled } from "./plan.ts";
 import { nowMs } from "./proxy/clock.ts";
 import { describeFault } from "./proxy/faults.ts";
-import type { Stage } from "./stage.ts";
+import { type Stage, signal } from "./stage.ts";
 
 /** A fault of the proxy that waits for a frame waits for so long. */
 const FRAME_MS = 5000;
@@ -53,9 +53,11 @@ export async function strike(stage: Stage, fault: Fault): Promise<Strike> {
   if (fault.kind === "server-kills") {
     await stage.restartServer(fault.downMs);
   } else if (fault.kind === "server-stops") {
-    process.kill(stage.serverPid, "SIGSTOP");
+    // Another fault may kill it meanwhile.
+    const pid = stage.serverPid;
+    signal(pid, "SIGSTOP");
     await Bun.sleep(fault.forMs);
-    process.kill(stage.serverPid, "SIGCONT");
+    signal(pid, "SIGCONT");
   } else if (fault.kind === "mount-kills") {
     await stage.killMount();
   } else {
