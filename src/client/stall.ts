@@ -27,7 +27,6 @@ const LOCAL: ReadonlySet<number> = new Set([
   Opcode.FORGET,
   Opcode.BATCH_FORGET,
   Opcode.OPENDIR,
-  ...CLOSES,
 ]);
 
 interface Parked {

@@ -1,9 +1,11 @@
 /** Requests that the server cannot be given for the time being. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { forwards } from "../../src/client/dispatch.ts";
 import { State } from "../../src/client/pending.ts";
 import { Stall } from "../../src/client/stall.ts";
 import { FLUSH_IN, Opcode } from "../../src/fuse/protocol.ts";
 import { E } from "../../src/sys/errno.ts";
+import { Kind } from "../../src/wire/frame.ts";
 import { Op } from "../../src/wire/ops.ts";
 import { congest, MEBIBYTE, read, release, write } from "./requests.ts";
 import { Rig } from "./rig.ts";
@@ -113,6 +115,43 @@ describe("requests that are kept", () => {
     }
     expect(forwardAll(rig, stall)).toEqual([Op.WRITE]);
   });
+});
+
+test("files that are closed wait once the one-way messages fill their ring, and none is forgotten", () => {
+  const { rig, stall } = stalled();
+  const { client } = rig;
+  client.holds = true;
+  let closed = 0;
+  const ask = () => {
+    const unique = rig.ask(Opcode.RELEASE, release(++closed));
+    client.fuse.next();
+    return unique;
+  };
+  while (ask() > 0 && !stall.concerned) {
+    forwards[Opcode.RELEASE]?.(client);
+    rig.told();
+  }
+  const waiting = client.fuse.uniqueLow;
+  stall.take(0);
+  const refused = ask();
+  stall.take(E.EIO);
+  expect(rig.told()).toMatchObject({ error: -E.EIO, unique: refused });
+  stall.failAll(E.EIO);
+  expect(rig.told()).toMatchObject({ error: -E.EIO, unique: waiting });
+  // The server is back, and has what it was told so far.
+  client.holds = false;
+  const told = () => {
+    const frames = [];
+    do frames.push(...rig.received());
+    while (client.sendOwed());
+    frames.push(...rig.received());
+    return frames.filter(({ kind }) => kind === Kind.ONEWAY);
+  };
+  const first = told();
+  client.oneways.got(first.length);
+  while (!stall.isEmpty) stall.forwardNext();
+  const handles = [...first, ...told()].map(({ items }) => items[1] as number);
+  expect(handles).toEqual(Array.from({ length: closed }, (_, i) => i + 1));
 });
 
 describe("requests that are refused", () => {
