@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { CONTROL_DIRECTORY } from "../../src/info/control.ts";
 import { mounts } from "../../src/info/mountinfo.ts";
 import { qtfs, type RunOptions, scratch, start, until } from "./support.ts";
 
@@ -38,6 +39,7 @@ const mount = (options: string, words: string[] = [], run: RunOptions = {}) =>
 
 interface Daemon {
   pid: number;
+  keeper: number;
   readOnly: boolean;
   cache: string;
 }
@@ -101,24 +103,56 @@ describe("in the background", () => {
     expect((await qtfs(["info", "mnt/file"], { cwd: directory })).code).toBe(0);
   });
 
-  test("a second mount at the same place is refused", async () => {
+  test("a mount of another directory at the same place is refused", async () => {
     await mount("rw");
-    const { code, stderr } = await mount("rw");
+    const words = ["mount", "-o", `server=${address}`, join(shared, "other"), target];
+    const { code, stderr } = await qtfs(words);
     expect(stderr).toBe(
       `qtfs mount: Cannot mount at ${target}: it is busy, ${shared} is mounted there (umount ${target})\n`,
     );
     expect(code).toBe(1);
   });
 
-  test("a killed process is noticed, without touching the mount", async () => {
+  test("the same command again, and --takeover, give the mount another process", async () => {
     await mount("rw");
-    const { pid } = await daemon();
+    let { pid } = await daemon();
+    for (const words of [[], ["--takeover"]]) {
+      expect(await mount("rw", words)).toEqual({ code: 0, stdout: "", stderr: "" });
+      const before = pid;
+      ({ pid } = await daemon());
+      expect(pid).not.toBe(before);
+      await until(() => hasEnded(before));
+      expect(await readFile(join(target, "file"), "utf8")).toBe("from the HOST\n");
+    }
+  });
+
+  test("nothing is taken over where nothing is mounted", async () => {
+    const { code, stderr } = await mount("rw", ["--takeover"]);
+    expect(stderr).toBe(`qtfs mount: Cannot take over ${target}: no qtfs mount is there\n`);
+    expect(code).toBe(1);
+    expect(mountLine()).toBeUndefined();
+  });
+
+  test("a killed process is replaced; without its keeper too it is noticed, and mounted over", async () => {
+    await mount("rw");
+    const { pid, keeper } = await daemon();
     process.kill(pid, "SIGKILL");
-    await until(() => hasEnded(pid));
+    expect(await readFile(join(target, "file"), "utf8")).toBe("from the HOST\n");
+    await until(() => existsSync(join(CONTROL_DIRECTORY, `mount-${keeper}.sock`)));
+    const next = await daemon();
+    expect(next.pid).toBe(keeper);
+    // So that it does not start another.
+    process.kill(next.pid, "SIGSTOP");
+    for (const one of [next.keeper, next.pid]) {
+      process.kill(one, "SIGKILL");
+      await until(() => hasEnded(one));
+    }
     const { code, stderr } = await qtfs(["info", target]);
     expect(stderr).toContain(`has lost its process: "umount -l ${target}" removes it`);
     expect(code).toBe(1);
-    expect((await mount("rw")).stderr).toContain("it is busy");
+    expect(await mount("rw")).toEqual({ code: 0, stdout: "", stderr: "" });
+    expect(mounts().filter(({ mountpoint }) => mountpoint === target)).toHaveLength(1);
+    expect(await readFile(join(target, "file"), "utf8")).toBe("from the HOST\n");
   });
 
   test("mount.qtfs does the same", async () => {

@@ -1,15 +1,11 @@
-/** How mounts end: by umount, by signals, by the death of either process; and what they leave. */
+/** How mounts end, by umount or by signals, and what they leave. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { closeSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
 import { run, sh } from "../support/run.ts";
 import { QTFS } from "../support/server.ts";
 import { buildCaller, Caller, eventually } from "./caller.ts";
 import { descriptors, mountsAt, World, type WorldServer } from "./world.ts";
 
-const EIO = 5;
-/** What the kernel answers for calls under way when a mount's process dies (fuse_abort_conn). */
-const ECONNABORTED = 103;
-const ENOTCONN = 107;
 const ANSWER_MS = 15_000;
 const SETTLED_MS = 1000;
 
@@ -131,59 +127,4 @@ test("umount of a mount in use says so, and changes nothing", async () => {
   closeSync(fd);
   expect(await world.umount(mount.target)).toBe(0);
   await world.vanished(mount);
-});
-
-/** Calls that wait for the server, which is stopped, on a mount that caches nothing. */
-async function blocked(target: string): Promise<Caller[]> {
-  const calls = ["read", "write", "stat", "mkdir"];
-  const path = (operation: string) => `${target}/${operation === "mkdir" ? "made" : "file"}`;
-  const chosen = await Promise.all(calls.map((operation) => caller(operation, path(operation))));
-  process.kill(server.pid, "SIGSTOP");
-  await Promise.all(chosen.map((one) => one.block()));
-  return chosen;
-}
-
-async function expectErrnos(chosen: Caller[]): Promise<void> {
-  for (const one of chosen)
-    expect([EIO, ECONNABORTED, ENOTCONN]).toContain(await one.errno(ANSWER_MS));
-}
-
-function errnoOf(work: () => unknown): string {
-  try {
-    work();
-    return "none";
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? "none";
-  }
-}
-
-test("kill -9 of a mount's process: ENOTCONN, umount, and mount again", async () => {
-  const mount = await world.mount(server, tree, ["cache=never"]);
-  const waiting = await blocked(mount.target);
-  process.kill(mount.pid, "SIGKILL");
-  await expectErrnos(waiting);
-  process.kill(server.pid, "SIGCONT");
-  expect(errnoOf(() => readFileSync(`${mount.target}/file`))).toBe("ENOTCONN");
-  for (const one of waiting) one.end();
-  expect(await world.umount(mount.target)).toBe(0);
-  const again = await world.mount(server, tree, [], mount.target);
-  await use(again.target);
-  expect(await world.umount(again.target)).toBe(0);
-  await world.vanished(again);
-});
-
-test("kill -9 of the server: errnos at once, umount, and mount again", async () => {
-  const mount = await world.mount(server, tree, ["hard", "cache=never"]);
-  const waiting = await blocked(mount.target);
-  process.kill(server.pid, "SIGKILL");
-  await expectErrnos(waiting);
-  expect(errnoOf(() => readFileSync(`${mount.target}/file`))).toBe("ENOTCONN");
-  for (const one of waiting) one.end();
-  expect(await world.umount(mount.target)).toBe(0);
-  await world.vanished(mount);
-  server = await world.server([tree], server.address.slice("unix://".length));
-  const again = await world.mount(server, tree, [], mount.target);
-  await use(again.target);
-  expect(await world.umount(again.target)).toBe(0);
-  await world.vanished(again);
 });
