@@ -11,8 +11,9 @@ let probes = 0;
 /**
  * Asks for a name that nobody has ever seen, which only the server can answer. It
  * answers in order: what was on its way before has happened then, or never will.
+ * Throws the error of a mount that does not answer.
  */
-function probe(root: string, worker: number): void {
+export function probe(root: string, worker: number): void {
   lstatSync(`${root}/shared/probe-${worker}-${probes++}`, { throwIfNoEntry: false });
 }
 
@@ -20,8 +21,7 @@ function probe(root: string, worker: number): void {
  * Looks at what `change` is about: true if it has happened, false if not.
  * Throws Mismatch where neither is true, or the error of a mount that does not answer.
  */
-export function whetherHappened({ root, model, worker }: Place, change: Change): boolean {
-  probe(root, worker);
+export function whetherHappened({ root, model }: Place, change: Change): boolean {
   const after = model.clone();
   after.apply(change);
   const paths = "to" in change ? [change.path, change.to] : [change.path];

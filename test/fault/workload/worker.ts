@@ -26,11 +26,12 @@ import {
   SHARED,
   type Shared,
 } from "./record.ts";
-import { whetherHappened } from "./resolve.ts";
+import { probe, whetherHappened } from "./resolve.ts";
 import { Mismatch, SharedFiles } from "./shared.ts";
 
 const PAUSE_MAX_MS = 2;
 const RETRY_MS = 50;
+const SETTLED_MS = 300;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -110,6 +111,9 @@ function findOut(operation: Change): void {
   for (;;) {
     pause(RETRY_MS);
     try {
+      probe(root, worker);
+      // The kernel is told by another thread what became of what it was told has failed.
+      pause(SETTLED_MS);
       const happened = whetherHappened(place, operation);
       if (happened) place.model.apply(operation);
       recorder.conclude(number, { happened });
