@@ -91,7 +91,7 @@ function attachAt(address: Address, source: string, facts: Facts, deadlineMs: nu
   const transport = connect(address);
   const session = newSession();
   try {
-    sayHello(transport, { id: session, resumes: false, events: 0 }, facts);
+    sayHello(transport, { id: session, resumes: false, epoch: FIRST_EPOCH, events: 0 }, facts);
     expectFrame(transport, Kind.HELLO, deadlineMs);
     const hello = readHello(transport);
     sayAttach(transport, source, FIRST_EPOCH);

@@ -18,7 +18,13 @@ import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
 import { NoticeQueue } from "./noticequeue.ts";
 import type { MountOptions } from "./options.ts";
 import { createRecord } from "./record.ts";
-import { leaveLastWords, readSettings, type Settings } from "./settings.ts";
+import {
+  beginSettings,
+  exchangeSettings,
+  leaveLastWords,
+  readSettings,
+  type Settings,
+} from "./settings.ts";
 
 /** How often a mount may be taken over in a short time: one that dies at once each time is given up. */
 const TAKEOVERS_MAX = 10;
@@ -205,6 +211,7 @@ class Mount {
     this.#mount = adoptFuse(kept.fuse, this.#options.target);
     // At once: should this process die as well, there is another.
     this.#keep();
+    exchangeSettings(this.#recordFd, settings);
     this.#serve(settings, true);
     return this.#usable.promise;
   }
@@ -290,7 +297,9 @@ class Mount {
     this.#mount = mountFuse(options.target, mountFlags(this.#options, this.#readOnly));
     const common = { options, session, serverFacts };
     const settings = { ...common, readOnly: this.#readOnly, mountedAtMs: Date.now() };
-    this.#serve({ ...settings, takeoversMs: [] }, false);
+    const all = { ...settings, takeoversMs: [] };
+    if (this.#recordFd >= 0) beginSettings(this.#recordFd, all);
+    this.#serve(all, false);
   }
 
   #serve(settings: Settings, takesOver: boolean): void {
@@ -302,7 +311,6 @@ class Mount {
       takesOver,
       fuseFd,
       recordFd: this.#recordFd,
-      settings: JSON.stringify(settings),
       session: settings.session,
       servers,
       source,

@@ -27,6 +27,8 @@ export interface SessionName {
   id: string;
   /** Whether the server should have it already. */
   resumes: boolean;
+  /** The mount's number for it. */
+  epoch: number;
   /** EVENT frames of it that came. */
   events: number;
 }
@@ -51,6 +53,7 @@ export function sayHello(transport: Transport, session: SessionName, facts: Fact
     capabilities: [...CAPABILITIES],
     session: session.id,
     resumes: session.resumes,
+    epoch: wireEpoch(session.epoch),
     events: session.events,
     facts,
   });
@@ -59,6 +62,11 @@ export function sayHello(transport: Transport, session: SessionName, facts: Fact
   w.at += bytes.length;
   transport.end();
   transport.flush();
+}
+
+/** The wire's number of a mount's session: they begin anew after the last one. */
+function wireEpoch(epoch: number): number {
+  return epoch % (EPOCH_MAX + 1);
 }
 
 /** Checks that the frame at hand is of `kind`; a GOODBYE instead is thrown as its reason. */
@@ -95,7 +103,7 @@ export function sayAttach(transport: Transport, source: string, epoch: number): 
   w.uint(1);
   w.uint(Op.ATTACH);
   w.blob(path, 0, path.length);
-  w.uint(epoch % (EPOCH_MAX + 1));
+  w.uint(wireEpoch(epoch));
   transport.end();
   transport.flush();
 }

@@ -71,6 +71,7 @@ export class Link {
       session: () => ({
         id: options.session,
         resumes: true,
+        epoch: client.record.get(Head.EPOCH),
         events: client.record.get(Head.EVENTS),
       }),
       epoch: () => client.record.get(Head.EPOCH) + 1,

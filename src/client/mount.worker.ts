@@ -31,8 +31,6 @@ export interface ServeData {
   fuseFd: number;
   /** The record, or -errno. */
   recordFd: number;
-  /** For whoever takes over from us, as JSON (settings.ts). */
-  settings: string;
   session: string;
   servers: Address[];
   source: string;
@@ -79,7 +77,6 @@ function attach({ servers, source, facts, timeoutMs }: AttachData): void {
 /** The record of a session that has just begun. */
 function beginRecord(data: ServeData, { hello, root }: Attached): ClientRecord {
   const record = mapRecord(data.recordFd);
-  record.begin(data.settings);
   record.set(Head.SLOTS, hello.slots);
   record.set(Head.LIVES, hello.lives);
   record.set(Head.EPOCH, FIRST_EPOCH);
@@ -90,7 +87,6 @@ function beginRecord(data: ServeData, { hello, root }: Attached): ClientRecord {
 /** The record that another process has left. */
 function goOnWithRecord(data: ServeData): ClientRecord {
   const record = mapRecord(data.recordFd);
-  record.begin(data.settings);
   record.set(Head.RESTARTS, record.get(Head.RESTARTS) + 1);
   return record;
 }

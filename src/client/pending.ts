@@ -15,6 +15,8 @@ export const State = {
   ABANDONED: 2,
   /** Nobody in the kernel waits: the request was our own. */
   OWN: 3,
+  /** The kernel is being answered: if it asks again, the answer did not reach it. */
+  ANSWERED: 4,
 } as const;
 
 /** The bit of a request's number that the kernel sets when it sends it again (linux/fuse.h). */
@@ -136,7 +138,14 @@ export class Pending {
     return -1;
   }
 
-  /** Slot of the kernel's request `unique`, also of one that was to be answered early, or -1. */
+  /** What was about to be answered is not: its answer could not be understood. */
+  reopen(): void {
+    for (let slot = 0; slot < this.#slots; slot++) {
+      if (this.state[slot] === State.ANSWERED) this.state[slot] = State.ASKED;
+    }
+  }
+
+  /** Slot of the kernel's request `unique`, also of one that was being answered, or -1. */
   findAny(uniqueLow: number, uniqueHigh: number): number {
     const asked = this.find(uniqueLow, uniqueHigh);
     if (asked >= 0) return asked;
@@ -144,7 +153,7 @@ export class Pending {
     return (
       this.inOrder().findLast(
         (slot) =>
-          this.state[slot] === State.ABANDONED &&
+          (this.state[slot] === State.ABANDONED || this.state[slot] === State.ANSWERED) &&
           this.uniqueLow[slot] === uniqueLow &&
           ((this.uniqueHigh[slot] as number) & ~RESENT_BIT) >>> 0 === high,
       ) ?? -1

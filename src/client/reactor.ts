@@ -50,6 +50,8 @@ const TOLD: ReadonlyMap<number, number> = new Map([
 /** Requests without an answer, and those that succeed whatever has become of the server. */
 const SILENT: ReadonlySet<number> = new Set([Opcode.FORGET, Opcode.BATCH_FORGET]);
 const CLOSES: ReadonlySet<number> = new Set([Opcode.RELEASE, Opcode.RELEASEDIR, Opcode.FLUSH]);
+/** More than this on its way to the server shows a link that is slow: questions alone are less. */
+const GATHERED_BYTES = 64 * 1024;
 /** Why a connection ended of which nothing else is known. */
 const HUNG_UP = "it hung up";
 /** A thread that has not looked for this long was itself stopped: nobody was silent. */
@@ -80,6 +82,9 @@ export class Reactor {
   readonly #stall: Stall;
   /** Bytes that had gone either way when it was last looked at. */
   #movedBytes = 0;
+  /** Bytes that the server's machine had taken, and had not, when it was last looked at. */
+  #takenBytes = 0;
+  #untakenBytes = 0;
   readonly #bulk: BulkAnswer;
   /** Slot of the answer that is being spliced. */
   #bulkSlot = 0;
@@ -252,8 +257,10 @@ export class Reactor {
     const errno = this.#replyErrno;
     const opcode = c.pending.opcode[slot] as number;
     c.counters.heartbeat.beat(ANSWERING + opcode);
-    if (c.pending.state[slot] === State.ASKED) this.#answer(slot, opcode, errno);
-    else if (c.pending.state[slot] === State.ABANDONED && errno === 0) cleanUp(c, opcode);
+    if (c.pending.state[slot] === State.ASKED) {
+      c.pending.state[slot] = State.ANSWERED;
+      this.#answer(slot, opcode, errno);
+    } else if (c.pending.state[slot] === State.ABANDONED && errno === 0) cleanUp(c, opcode);
     else if (c.pending.op[slot] === Op.READDIR && errno === 0) keepAhead(c, slot);
     this.#finish(slot, errno);
   }
@@ -426,6 +433,7 @@ export class Reactor {
   }
 
   #checkSilence(now: number): void {
+    if (this.#isTaking()) this.#silence.restart(now);
     const verdict = this.#silence.judge(now);
     if (verdict === Verdict.PROBE) {
       this.#silence.probed();
@@ -447,6 +455,19 @@ export class Reactor {
     this.#failAll(E.EIO);
   }
 
+  /**
+   * Whether the server's machine takes what had gathered on the way to it: then the
+   * server is not silent, what it is asked is behind that on a slow link.
+   */
+  #isTaking(): boolean {
+    const { bytesSent, bytesUntaken } = this.#transport;
+    const taken = bytesSent - bytesUntaken;
+    const isTaking = this.#untakenBytes > GATHERED_BYTES && taken > this.#takenBytes;
+    this.#takenBytes = taken;
+    this.#untakenBytes = bytesUntaken;
+    return isTaking;
+  }
+
   #failAll(errno: number): void {
     const { pending } = this.#client;
     pending.forEachAsked((slot) => {
@@ -459,6 +480,7 @@ export class Reactor {
   #fault(error: unknown): void {
     const what = error instanceof ProtocolError ? error.message : ((error as Error).stack ?? error);
     this.#reason = `its answer was not understood: ${what}`;
+    this.#client.pending.reopen();
     this.#transport.close();
     this.#noteClosed();
   }

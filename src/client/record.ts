@@ -30,7 +30,8 @@ export const SETTINGS_BYTES = 64 * 1024;
 export const Head = {
   /** Says that the record is one, and of this layout. */
   MAGIC: 0,
-  SETTINGS_LENGTH: 1,
+  /** Where the settings are and how long (settings.ts). */
+  SETTINGS: 1,
   /** Slots that the server granted. */
   SLOTS: 2,
   /** Requests asked so far: their order. */
@@ -114,7 +115,6 @@ function part(region: Region, at: number, size: number): Region {
 
 export class ClientRecord {
   readonly head: Float64Array<ArrayBuffer>;
-  readonly settings: Region;
   readonly locked: Float64Array<ArrayBuffer>;
   readonly oneways: Region;
   /** Buffers that the kernel's requests are read to; each holds the largest. */
@@ -127,19 +127,11 @@ export class ClientRecord {
     const { buffer } = region.view;
     this.#region = region;
     this.head = new Float64Array(buffer, HEAD_AT, HEAD_NUMBERS);
-    this.settings = part(region, SETTINGS_AT, SETTINGS_BYTES);
     this.locked = new Float64Array(buffer, LOCKED_AT, LOCKED_MAX);
     this.oneways = part(region, ONEWAYS_AT, ONEWAYS_BYTES);
     this.buffers = Array.from({ length: BUFFERS }, (_, i) =>
       part(region, BUFFERS_AT + i * BUFFER_BYTES, BUFFER_BYTES),
     );
-  }
-
-  /** Makes zeros a record, with what a successor needs. */
-  begin(settings: string): void {
-    const length = this.settings.bytes.write(settings, 0);
-    this.set(Head.SETTINGS_LENGTH, length);
-    this.set(Head.MAGIC, RECORD_MAGIC);
   }
 
   get(field: number): number {

@@ -25,14 +25,22 @@ export function takeOver(c: Client, stall: Stall, serve: () => void): boolean {
   c.holds = true;
   // More was told to the process that died than the kernel has heard of.
   record.set(Head.EVENTS, record.get(Head.EVENTS) + UNHEARD);
-  if (record.get(Head.RESENDS) === 0) return false;
-  const answered = new Set(pending.inOrder().filter((slot) => pending.state[slot] === State.ASKED));
+  if (record.get(Head.RESENDS) === 0) {
+    pending.reopen();
+    return false;
+  }
+  const { state } = pending;
+  const unasked = new Set(
+    pending
+      .inOrder()
+      .filter((slot) => state[slot] === State.ASKED || state[slot] === State.ANSWERED),
+  );
   fuse.notify(Notify.RESEND, 0, 0, 0);
   let length = fuse.next();
   for (; length > 0; length = fuse.next()) {
     const slot = slotOf(c);
     if (slot >= 0) {
-      answered.delete(slot);
+      unasked.delete(slot);
       askAgain(c, slot);
     } else if (stall.concerned) {
       stall.take(0);
@@ -40,9 +48,17 @@ export function takeOver(c: Client, stall: Stall, serve: () => void): boolean {
       serve();
     }
   }
-  // What does not come again the kernel has got its answer to, just before the end.
-  for (const slot of answered) c.finish(slot);
+  for (const slot of unasked) settle(c, slot);
   return length === UNMOUNTED;
+}
+
+/**
+ * The request of `slot` does not come again: the kernel has got its answer, just
+ * before the end, or its caller was killed meanwhile and wants none.
+ */
+function settle(c: Client, slot: number): void {
+  if (c.pending.state[slot] === State.ANSWERED) c.finish(slot);
+  else c.pending.state[slot] = State.ABANDONED;
 }
 
 /** No session has had as many events: the server finds that some were not heard. */

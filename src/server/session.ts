@@ -94,6 +94,11 @@ export class Session {
     this.slots.connectionChanged();
   }
 
+  /** The client's number for the session; undefined until it has attached. */
+  get epoch(): number | undefined {
+    return this.record.details?.epoch;
+  }
+
   /** Server processes that have had the session. */
   get lives(): number {
     return this.record.lives;

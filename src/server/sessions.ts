@@ -139,7 +139,10 @@ export class Sessions {
     const lease = this.#leases.get(key) ?? this.#revive(key, hello);
     if (lease !== undefined && !hello.resumes) throw new ProtocolError("session exists already");
     if (lease !== undefined) {
-      if (this.#registry.attach(lease.place)) return { kind: "here", lease };
+      const isSame = lease.session.epoch === hello.epoch;
+      if (isSame && this.#registry.attach(lease.place)) return { kind: "here", lease };
+      // One that the client began and knows nothing of: it died, or gave up too early.
+      lease.connection?.close();
       this.#end(lease);
     }
     const entered = this.#registry.enter(hello.session, uid, this.#self);
@@ -274,6 +277,7 @@ export class Sessions {
   }
 
   #end(lease: Lease): void {
+    if (this.#leases.get(lease.key) !== lease) return;
     this.#leases.delete(lease.key);
     this.#registry.leave(lease.place);
     lease.session.cancelAll();

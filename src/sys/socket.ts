@@ -7,6 +7,7 @@
 import { fchmod, fchmodat } from "./attr.ts";
 import { cstring } from "./cstring.ts";
 import { E } from "./errno.ts";
+import { ioctl } from "./ioctl.ts";
 import { addr, i32, i64, libc, orErrno, u64 } from "./libc.ts";
 import { allocate } from "./memory.ts";
 import {
@@ -192,6 +193,18 @@ export function recv(fd: number, address: number, n: number): number {
 /** send(2) without waiting and without SIGPIPE: bytes taken or -errno (-EAGAIN: no room). */
 export function send(fd: number, address: number, n: number, flags: number): number {
   return orErrno(c.send(fd, address, n, flags | MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+/** linux/sockios.h: SIOCOUTQ, the same as TIOCOUTQ of asm-generic/ioctls.h. */
+const SIOCOUTQ = 0x5411;
+
+/**
+ * Bytes sent that the peer has not taken: not acknowledged by its machine (tcp(7))
+ * or not read by the peer (unix(7)). 0 where it cannot be told.
+ */
+export function unsentBytes(fd: number): number {
+  scratch.view.setInt32(0, 0, true);
+  return ioctl(fd, SIOCOUTQ, scratch.address) < 0 ? 0 : scratch.view.getInt32(0, true);
 }
 
 /** shutdown(2) with SHUT_*. */

@@ -8,7 +8,7 @@ import { E } from "../sys/errno.ts";
 import { IoVec, sendfile, writev } from "../sys/io.ts";
 import { allocate, free, type Region } from "../sys/memory.ts";
 import { close } from "../sys/open.ts";
-import { MSG_MORE, recv, send } from "../sys/socket.ts";
+import { MSG_MORE, recv, send, unsentBytes } from "../sys/socket.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { headerBytes, kindOf, payloadBytes, putPrefix } from "../wire/frame.ts";
 import { FRAME_MAX, HEADER_MAX, PAYLOAD_MAX, PREFIX_BYTES } from "../wire/limits.ts";
@@ -99,6 +99,10 @@ export class SocketTransport implements Transport {
 
   get pending(): boolean {
     return this.#gathered > this.#sent || this.#bulkLeft > 0;
+  }
+
+  get bytesUntaken(): number {
+    return this.closed ? 0 : unsentBytes(this.fd);
   }
 
   get hasMore(): boolean {

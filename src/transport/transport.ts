@@ -80,6 +80,8 @@ export interface Transport {
   close(): void;
   readonly closed: boolean;
 
+  /** Bytes of those sent that the peer's machine has not taken yet; not for hot paths. */
+  readonly bytesUntaken: number;
   bytesReceived: number;
   bytesSent: number;
 }

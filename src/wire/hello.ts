@@ -4,6 +4,7 @@
  * here, by hand because this code is part of every thread and runs once.
  */
 import { encode } from "cbor-x/encode";
+import { EPOCH_MAX } from "./constants.ts";
 import { ProtocolError } from "./error.ts";
 import { HELLO_MAX, ITEMS_MAX, SLOTS_MAX, VERSION_MAX, VERSION_MIN } from "./limits.ts";
 import { decodePlain } from "./plain.ts";
@@ -30,6 +31,8 @@ export interface ClientHello {
   session: string;
   /** Whether the session is one that the server should have already. */
   resumes: boolean;
+  /** Number of the session among those of the same id: one that went on without us is another. */
+  epoch: number;
   /** EVENT frames of the session that the client has taken in. */
   events: number;
   facts: Facts;
@@ -131,6 +134,7 @@ export function decodeClientHello(bytes: Uint8Array): ClientHello {
     capabilities: names(fields.capabilities),
     session,
     resumes: flag(fields.resumes, "resumes"),
+    epoch: integer(fields.epoch, "epoch", EPOCH_MAX),
     events: integer(fields.events, "events", Number.MAX_SAFE_INTEGER),
     facts: facts(fields.facts),
   };

@@ -60,7 +60,7 @@ function dial(...addresses: string[]): void {
     addresses: addresses.map((one): Address => parseAddress(one)),
     source: "/host",
     facts: machineFacts(),
-    session: () => ({ id: SESSION, resumes: true, events: 3 }),
+    session: () => ({ id: SESSION, resumes: true, epoch: 1, events: 3 }),
     epoch: () => NEXT_EPOCH,
     refused: (reason) => refusals.push(reason),
   });

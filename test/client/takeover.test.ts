@@ -88,6 +88,7 @@ describe("a kernel that sends again", () => {
       asked(1, Opcode.GETATTR, GETATTR),
       asked(2, Opcode.GETATTR, GETATTR),
     ];
+    before.client.pending.state[answered] = State.ANSWERED;
     die();
     again(2, Opcode.GETATTR, GETATTR);
     succeed();
@@ -96,6 +97,22 @@ describe("a kernel that sends again", () => {
     expect(pending.inOrder()).toEqual([waiting]);
     expect(pending.take()).toBe(answered);
     expect(pending.sequence[answered]).toBe(2);
+  });
+
+  test("sends no more what a caller asked that was killed: the server is told so", () => {
+    const slot = asked(1, Opcode.MKDIR, MKDIR);
+    die();
+    succeed();
+    expect(after.client.pending.state[slot]).toBe(State.ABANDONED);
+  });
+
+  test("sends what it was being answered with when the process died", () => {
+    const slot = asked(1, Opcode.MKDIR, MKDIR);
+    before.client.pending.state[slot] = State.ANSWERED;
+    die();
+    again(1, Opcode.MKDIR, MKDIR);
+    succeed();
+    expect(after.client.pending.state[slot]).toBe(State.ASKED);
   });
 
   test("sends what was answered early, and not known to be: it is asked after all", () => {
@@ -160,6 +177,7 @@ describe("a kernel that sends again", () => {
       before.received();
       return slot;
     });
+    for (const slot of slots.slice(2)) before.client.pending.state[slot] = State.ANSWERED;
     die();
     // As many as the kernel's socket holds.
     const sent = data.slice(0, 2);

@@ -381,6 +381,17 @@ test("an unknown session, and one that was ended, begin anew and unattached", as
   expect(server.resumed(hasGreeted).hello?.resumed).toBe(false);
 });
 
+test("a session of another epoch than its client knows of is ended, and a new one begins", async () => {
+  const first = server.client();
+  const other = server.stranger();
+  other.greet({ session: first.said.session, resumes: true, epoch: 1 });
+  expect(other.hello).toMatchObject({ resumed: false, oneways: 0 });
+  expect(other.ok("ATTACH", server.share, 1).length).toBeGreaterThan(1);
+  first.ended();
+  await until(async () => (await gauge("sessions")) === 1, "the other one is gone");
+  expect(other.ok("PING")).toEqual([]);
+});
+
 test("a violation ends the connection and not the session", () => {
   const first = server.client();
   const { node } = entryOf(first.ok("LOOKUP", 1, "f"));

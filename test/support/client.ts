@@ -37,6 +37,7 @@ export function helloOf(changes: Partial<ClientHello> = {}): ClientHello {
     capabilities: ["files", "locks"],
     session: crypto.randomUUID().replaceAll("-", ""),
     resumes: false,
+    epoch: 0,
     events: 0,
     facts: { build: "test", arch: "x64", kernel: "6", bootId: "b", pageSize: 4096, pid: 1 },
     ...changes,
