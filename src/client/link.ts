@@ -41,6 +41,8 @@ export interface LinkOptions extends Pick<DialOptions, "addresses" | "source" | 
   notices: NoticeQueue;
   log: (level: "info" | "warn" | "error", text: string) => void;
   tell: (news: LinkNews) => void;
+  /** Told that the connection was given up for another though it may have been good. */
+  suspectedInVain: () => void;
   /** Answers every caller with an errno: what they asked is given up. */
   failAll: (errno: number) => void;
 }
@@ -97,7 +99,9 @@ export class Link {
     this.#awayNs = Bun.nanoseconds();
     this.#client.holds = true;
     this.#again = [];
-    if (this.#client.pending.count > 0) this.#fruitless++;
+    // Suspected, the server may have given the session to the other connection already.
+    if (this.#dialer.active) this.#options.suspectedInVain();
+    else if (this.#client.pending.count > 0) this.#fruitless++;
     if (this.#fruitless > FRUITLESS_MAX) this.#options.failAll(E.EIO);
     const isBrief = this.#awayNs - this.#sinceNs < BRIEF_MS * NS_PER_MS;
     this.#brief = isBrief ? this.#brief + 1 : 0;
@@ -169,6 +173,7 @@ export class Link {
 
   #goOn({ transport, hello, root }: Dialed): void {
     const c = this.#client;
+    if (!this.away) this.#options.suspectedInVain();
     const awayMs = this.away ? Math.round((Bun.nanoseconds() - this.#awayNs) / NS_PER_MS) : 0;
     const restarted = hello.lives !== c.record.get(Head.LIVES);
     const old = c.transport as SocketTransport;

@@ -50,6 +50,7 @@ const TOLD: ReadonlyMap<number, number> = new Map([
 /** Requests without an answer, and those that succeed whatever has become of the server. */
 const SILENT: ReadonlySet<number> = new Set([Opcode.FORGET, Opcode.BATCH_FORGET]);
 const CLOSES: ReadonlySet<number> = new Set([Opcode.RELEASE, Opcode.RELEASEDIR, Opcode.FLUSH]);
+const ANSWERS_AGAIN = "The server answers again";
 /** More than this on its way to the server shows a link that is slow: questions alone are less. */
 const GATHERED_BYTES = 64 * 1024;
 /** Why a connection ended of which nothing else is known. */
@@ -103,6 +104,7 @@ export class Reactor {
       ...options.link,
       notices: options.notices,
       log: options.log,
+      suspectedInVain: () => this.#silence.suspectedInVain(),
       failAll: (errno) => this.#failAll(errno),
     });
   }
@@ -148,7 +150,7 @@ export class Reactor {
     const worked = this.#link.step();
     if (this.#client.transport !== transport) {
       this.#bulk.drop();
-      this.#heard();
+      if (this.#silence.begunAnew()) this.#options.log("info", ANSWERS_AGAIN);
     }
     return worked;
   }
@@ -290,7 +292,7 @@ export class Reactor {
 
   #heard(): void {
     this.#link.trust();
-    if (this.#silence.broken()) this.#options.log("info", "The server answers again");
+    if (this.#silence.broken()) this.#options.log("info", ANSWERS_AGAIN);
   }
 
   /** Whether another request can be forwarded now. */

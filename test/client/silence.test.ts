@@ -45,6 +45,16 @@ describe("a silence", () => {
     expect(silence.judge(START_NS + 1.3e9)).toBe(PROBE);
   });
 
+  test("is borne twice as long after each suspicion that was in vain", () => {
+    const silence = new Silence(0);
+    silence.suspectedInVain();
+    silence.begunAnew();
+    expect(verdicts(silence, 260, 510, 990, 1010)).toEqual([PROBE, NOTHING, NOTHING, SUSPECT]);
+    silence.suspectedInVain();
+    silence.begunAnew();
+    expect(verdicts(silence, 260, 1010, 1990, 2010)).toEqual([PROBE, NOTHING, NOTHING, SUSPECT]);
+  });
+
   test("that was too long says so when it ends, once", () => {
     const silence = new Silence(1000);
     silence.tooLong = true;
