@@ -24,6 +24,7 @@ import { serveEvent } from "./events.ts";
 import { keepAhead } from "./forward/lookahead.ts";
 import { sayGoodbye } from "./goodbye.ts";
 import { answerInit } from "./init.ts";
+import { tellLate } from "./late.ts";
 import { Link, type LinkOptions } from "./link.ts";
 import type { NoticeQueue } from "./noticequeue.ts";
 import { State } from "./pending.ts";
@@ -262,8 +263,10 @@ export class Reactor {
     if (c.pending.state[slot] === State.ASKED) {
       c.pending.state[slot] = State.ANSWERED;
       this.#answer(slot, opcode, errno);
-    } else if (c.pending.state[slot] === State.ABANDONED && errno === 0) cleanUp(c, opcode);
-    else if (c.pending.op[slot] === Op.READDIR && errno === 0) keepAhead(c, slot);
+    } else if (c.pending.state[slot] === State.ABANDONED && errno === 0) {
+      cleanUp(c, opcode);
+      tellLate(c, slot, this.#options.notices);
+    } else if (c.pending.op[slot] === Op.READDIR && errno === 0) keepAhead(c, slot);
     this.#finish(slot, errno);
   }
 

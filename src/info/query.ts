@@ -1,5 +1,7 @@
 /** Asks daemons through their control sockets. */
 import { readdirSync, rmSync } from "node:fs";
+import { E } from "../sys/errno.ts";
+import { kill } from "../sys/process.ts";
 import { Kind } from "../wire/frame.ts";
 import { CONTROL_DIRECTORY } from "./control.ts";
 import { encodeFrame, FrameReader, type Request } from "./frames.ts";
@@ -97,7 +99,8 @@ async function report(endpoint: Endpoint): Promise<DaemonReport | undefined> {
     return answer as unknown as DaemonReport;
   } catch (error) {
     if (!(error instanceof Dead)) return { kind, pid, error: (error as Error).message };
-    rmSync(path, { force: true });
+    // One that has just begun refuses, too, for a moment.
+    if (kill(pid, 0) === -E.ESRCH) rmSync(path, { force: true });
     return undefined;
   }
 }
