@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { Client } from "../../../src/client/client.ts";
 import { NoticeQueue } from "../../../src/client/noticequeue.ts";
 import { Reactor } from "../../../src/client/reactor.ts";
+import { ClientRecord, RECORD_BYTES } from "../../../src/client/record.ts";
 import { FuseDevice } from "../../../src/fuse/device.ts";
 import { Counters } from "../../../src/info/counters.ts";
 import { machineFacts } from "../../../src/info/facts.ts";
@@ -48,6 +49,10 @@ class Counting extends SocketTransport {
 
 const counters = new Counters();
 const FACTS = machineFacts();
+/** One record's memory for all sessions: a mount makes one in its life, and never gives it back. */
+const memory = allocate(RECORD_BYTES);
+/** More than what a record says of itself and its slots. */
+const SAID_BYTES = 1024 * 1024;
 const VALIDITY = { ordinarySeconds: 1, watchedSeconds: 60 };
 
 function residentKb(): number {
@@ -56,7 +61,9 @@ function residentKb(): number {
 
 function serve(fuse: FuseDevice, connection: number): Report {
   const transport = new Counting(connection, { description: "the hostile server" });
-  const client = new Client(fuse, transport, SLOTS, "auto", VALIDITY, counters);
+  memory.bytes.fill(0, 0, SAID_BYTES);
+  const record = new ClientRecord(memory);
+  const client = new Client(fuse, transport, SLOTS, "auto", VALIDITY, counters, record);
   const report: Report = { frames: 0, refused: 0, residentKb: 0 };
   const before = fuse.refused;
   new Reactor(client, {
