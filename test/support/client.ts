@@ -4,11 +4,11 @@
  * the server's encoder is read by code that is not its own.
  */
 import { decode } from "cbor-x/decode";
+import { sayGoodbye } from "../../src/client/goodbye.ts";
 import { POLLIN, POLLOUT, PollSet } from "../../src/sys/poll.ts";
 import { connectTcp, connectUnix } from "../../src/sys/socket.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { SocketTransport } from "../../src/transport/socket.ts";
-import { Goodbye } from "../../src/wire/constants.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { type ClientHello, encodeHello, MAGIC } from "../../src/wire/hello.ts";
 import { SLOTS_MAX, VERSION_MAX, VERSION_MIN } from "../../src/wire/limits.ts";
@@ -205,8 +205,7 @@ export class RawClient {
   /** Says GOODBYE, which ends the session, and closes. */
   leave(): void {
     if (this.hello !== undefined && !this.closed && !this.transport.congested) {
-      this.frame(Kind.GOODBYE, [Goodbye.DONE, ""]);
-      this.transport.flush();
+      sayGoodbye(this.transport);
     }
     this.close();
   }
