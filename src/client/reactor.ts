@@ -27,8 +27,8 @@ import { answerInit } from "./init.ts";
 import { tellLate } from "./late.ts";
 import { Link, type LinkOptions } from "./link.ts";
 import type { NoticeQueue } from "./noticequeue.ts";
+import { Patience } from "./patience.ts";
 import { State } from "./pending.ts";
-import { Silence, Verdict } from "./silence.ts";
 import { Stall } from "./stall.ts";
 import { takeOver } from "./takeover.ts";
 
@@ -51,9 +51,6 @@ const TOLD: ReadonlyMap<number, number> = new Map([
 /** Requests without an answer, and those that succeed whatever has become of the server. */
 const SILENT: ReadonlySet<number> = new Set([Opcode.FORGET, Opcode.BATCH_FORGET]);
 const CLOSES: ReadonlySet<number> = new Set([Opcode.RELEASE, Opcode.RELEASEDIR, Opcode.FLUSH]);
-const ANSWERS_AGAIN = "The server answers again";
-/** More than this on its way to the server shows a link that is slow: questions alone are less. */
-const GATHERED_BYTES = 64 * 1024;
 /** Why a connection ended of which nothing else is known. */
 const HUNG_UP = "it hung up";
 /** A thread that has not looked for this long was itself stopped: nobody was silent. */
@@ -80,13 +77,10 @@ export class Reactor {
   readonly #spin = new Spin();
   #unmounted = false;
   #checkedNs = 0;
-  readonly #silence: Silence;
+  readonly #patience: Patience;
   readonly #stall: Stall;
   /** Bytes that had gone either way when it was last looked at. */
   #movedBytes = 0;
-  /** Bytes that the server's machine had taken, and had not, when it was last looked at. */
-  #takenBytes = 0;
-  #untakenBytes = 0;
   readonly #bulk: BulkAnswer;
   /** Slot of the answer that is being spliced. */
   #bulkSlot = 0;
@@ -100,13 +94,19 @@ export class Reactor {
     this.#options = options;
     this.#bulk = new BulkAnswer(client.fuse);
     this.#stall = new Stall(client);
-    this.#silence = new Silence(options.timeoutMs);
+    const failAll = (errno: number) => this.#failAll(errno);
+    this.#patience = new Patience(client, {
+      timeoutMs: options.timeoutMs,
+      log: options.log,
+      suspect: () => this.#link.suspect(),
+      failAll,
+    });
     this.#link = new Link(client, {
       ...options.link,
       notices: options.notices,
       log: options.log,
-      suspectedInVain: () => this.#silence.suspectedInVain(),
-      failAll: (errno) => this.#failAll(errno),
+      suspectedInVain: () => this.#patience.suspectedInVain(),
+      failAll,
     });
   }
 
@@ -151,7 +151,7 @@ export class Reactor {
     const worked = this.#link.step();
     if (this.#client.transport !== transport) {
       this.#bulk.drop();
-      if (this.#silence.begunAnew()) this.#options.log("info", ANSWERS_AGAIN);
+      this.#patience.begunAnew();
     }
     return worked;
   }
@@ -295,13 +295,13 @@ export class Reactor {
 
   #heard(): void {
     this.#link.trust();
-    if (this.#silence.broken()) this.#options.log("info", ANSWERS_AGAIN);
+    this.#patience.heard();
   }
 
   /** Whether another request can be forwarded now. */
   get #hasRoom(): boolean {
     if (this.#link.gone) return true;
-    return !this.#silence.tooLong && this.#client.hasRoom;
+    return !this.#patience.isOver && this.#client.hasRoom;
   }
 
   /** Whether there is anything that the server has yet to do; without one nobody can tell. */
@@ -407,9 +407,9 @@ export class Reactor {
     if (!this.#waits && !this.#link.away) this.#heard();
     if (!this.#waits && !lookahead.active) return;
     const now = Bun.nanoseconds();
-    this.#silence.begin(now);
+    this.#patience.begin(now);
     if (now - this.#checkedNs < CHECK_MS * NS_PER_MS) return;
-    if (now - this.#checkedNs > STOPPED_MS * NS_PER_MS) this.#silence.restart(now);
+    if (now - this.#checkedNs > STOPPED_MS * NS_PER_MS) this.#patience.restart(now);
     this.#checkedNs = now;
     this.#refreshGauges();
     lookahead.expire();
@@ -418,7 +418,7 @@ export class Reactor {
     this.#stall.releaseTheDying();
     // In this order: a silence just found too long may be over by the next look.
     this.#checkStall();
-    this.#checkSilence(now);
+    this.#patience.check(now);
   }
 
   /** Reads the requests that are not forwarded for lack of room, if that has lasted. */
@@ -432,45 +432,9 @@ export class Reactor {
       const length = fuse.next();
       if (length === 0) break;
       if (length === UNMOUNTED) this.#unmounted = true;
-      else if (this.#stall.concerned) this.#stall.take(this.#silence.tooLong ? E.EIO : 0);
+      else if (this.#stall.concerned) this.#stall.take(this.#patience.isOver ? E.EIO : 0);
       else this.#request();
     }
-  }
-
-  #checkSilence(now: number): void {
-    if (this.#isTaking()) this.#silence.restart(now);
-    const verdict = this.#silence.judge(now);
-    if (verdict === Verdict.PROBE) {
-      this.#silence.probed();
-      if (this.#client.hasSlot) {
-        this.#client.askForOurselves(Op.PING);
-        this.#client.send();
-      }
-    }
-    if (verdict === Verdict.SUSPECT || verdict === Verdict.GIVE_UP) this.#link.suspect();
-    if (verdict !== Verdict.GIVE_UP) return;
-    if (!this.#silence.tooLong) {
-      const { timeoutMs } = this.#options;
-      this.#options.log(
-        "error",
-        `The server has been silent for ${timeoutMs} ms: requests fail with EIO`,
-      );
-    }
-    this.#silence.tooLong = true;
-    this.#failAll(E.EIO);
-  }
-
-  /**
-   * Whether the server's machine takes what had gathered on the way to it: then the
-   * server is not silent, what it is asked is behind that on a slow link.
-   */
-  #isTaking(): boolean {
-    const { bytesSent, bytesUntaken } = this.#transport;
-    const taken = bytesSent - bytesUntaken;
-    const isTaking = this.#untakenBytes > GATHERED_BYTES && taken > this.#takenBytes;
-    this.#takenBytes = taken;
-    this.#untakenBytes = bytesUntaken;
-    return isTaking;
   }
 
   #failAll(errno: number): void {

@@ -117,9 +117,12 @@ describe("after a cut", () => {
 
   test("a request whose caller has died is cancelled, once the connection is back", async () => {
     start();
-    const dying = linked.ask(Opcode.GETATTR, GETATTR, { pid: await ended() });
+    const caller = Bun.spawn(["sleep", "60"]);
+    const dying = linked.ask(Opcode.GETATTR, GETATTR, { pid: caller.pid });
     const [asked] = linked.frames(1);
     linked.cut();
+    caller.kill("SIGKILL");
+    await caller.exited;
     linked.ask(Opcode.INTERRUPT, interrupt(dying));
     expect(linked.told()).toMatchObject({ error: -E.EINTR, unique: dying });
     linked.resume();
