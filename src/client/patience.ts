@@ -46,6 +46,11 @@ export class Patience {
     this.#tell(this.#silence.begunAnew());
   }
 
+  /** A request was answered. */
+  progress(): void {
+    this.#silence.progressed();
+  }
+
   suspectedInVain(): void {
     this.#silence.suspectedInVain();
   }

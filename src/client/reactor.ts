@@ -279,6 +279,7 @@ export class Reactor {
     if (op === Op.READ && (pending.first[slot] as number) >= BULK_MIN) this.#client.bulkReads--;
     this.#client.finish(slot);
     this.#link.progress();
+    this.#patience.progress();
   }
 
   #answer(slot: number, opcode: number, errno: number): void {

@@ -9,7 +9,10 @@ const SUSPECT_MS = 500;
 const SUSPECT_SHARE = 2;
 /** The same without a bound, at most. */
 const SUSPECT_MAX_MS = 15_000;
-/** A silence that ended by itself shows how long one may last: so many times as long, for a while. */
+/**
+ * A silence that was suspected in vain and ended by itself shows how long one may
+ * last: so many times as long, for a while.
+ */
 const PATIENCE = 2;
 const REMEMBERED_NS = 60e9;
 
@@ -43,8 +46,9 @@ export class Silence {
 
   /** The server said something, or nothing is asked of it; true when that ends a long silence. */
   broken(): boolean {
-    if (this.#probed && this.#sinceNs !== 0) this.#remember(Bun.nanoseconds());
+    if (this.#vain > 0 && this.#probed && this.#sinceNs !== 0) this.#remember(Bun.nanoseconds());
     this.#sinceNs = 0;
+    this.#probed = false;
     const ends = this.tooLong;
     this.tooLong = false;
     return ends;
@@ -56,10 +60,14 @@ export class Silence {
     return this.broken();
   }
 
+  /** A request was answered, soon if nobody had to ask: the connection is as good as any. */
+  progressed(): void {
+    if (!this.#probed) this.#vain = 0;
+  }
+
   #remember(nowNs: number): void {
     const lastedMs = (nowNs - this.#sinceNs) / NS_PER_MS;
     this.#vain = 0;
-    this.#probed = false;
     if (lastedMs < this.#longestMs && nowNs - this.#longestNs < REMEMBERED_NS) return;
     this.#longestMs = lastedMs;
     this.#longestNs = nowNs;

@@ -55,6 +55,32 @@ describe("a silence", () => {
     expect(verdicts(silence, 260, 1010, 1990, 2010)).toEqual([PROBE, NOTHING, NOTHING, SUSPECT]);
   });
 
+  test("is suspected as soon as ever once requests are answered at once again", () => {
+    const silence = new Silence(0);
+    silence.suspectedInVain();
+    silence.begunAnew();
+    silence.progressed();
+    expect(verdicts(silence, 260, 510)).toEqual([PROBE, SUSPECT]);
+  });
+
+  test("that was suspected in vain shows how long the next one may last", () => {
+    const silence = new Silence(0);
+    silence.suspectedInVain();
+    silence.begunAnew();
+    const sinceNs = Bun.nanoseconds() - 2e9;
+    silence.begin(sinceNs);
+    silence.judge(sinceNs + 0.3e9);
+    silence.probed();
+    silence.broken();
+    silence.progressed();
+    const nextNs = Bun.nanoseconds();
+    silence.begin(nextNs);
+    expect(silence.judge(nextNs + 0.3e9)).toBe(PROBE);
+    silence.probed();
+    expect(silence.judge(nextNs + 3.9e9)).toBe(NOTHING);
+    expect(silence.judge(nextNs + 4.5e9)).toBe(SUSPECT);
+  });
+
   test("that was too long says so when it ends, once", () => {
     const silence = new Silence(1000);
     silence.tooLong = true;
