@@ -167,11 +167,11 @@ class Daemon implements ServerDaemon {
 
   /** Has the reactors go on with sessions of an earlier process: before anything else is served. */
   async #adopt(): Promise<void> {
-    const { directory } = this.#records;
-    const names = directory === undefined ? [] : RecordStore.names(directory);
+    const names = RecordStore.ownNames(this.#records);
     const shares = this.#reactors.map((_, i) => names.filter((_, n) => n % REACTORS_MAX === i));
     const started = shares.flatMap((share, i) => (share.length > 0 ? [this.#start(i, share)] : []));
     await Promise.all(started);
+    RecordStore.sweep(this.#records.directory);
   }
 
   snapshot(): ServerSnapshot {

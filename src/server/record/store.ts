@@ -1,11 +1,13 @@
 /**
- * Where the records of a server's sessions are: a directory of files, one a
- * session, named by a digest of the session's key so that the record of a client
- * that comes back is found, and the secret id is not.
+ * Where the records of servers' sessions are: a directory of files, one a session,
+ * named by digests of the server's addresses and of the session's key, so that a
+ * server knows its own, the record of a client that comes back is found, and the
+ * secret id is not.
  */
-import { mkdirSync, readdirSync } from "node:fs";
+import { chmodSync, fchmodSync, fstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { cstring } from "../../sys/cstring.ts";
 import { E, errnoText } from "../../sys/errno.ts";
+import { flock, LOCK_EX, LOCK_NB } from "../../sys/lock.ts";
 import { allocate, free } from "../../sys/memory.ts";
 import {
   AT_FDCWD,
@@ -13,7 +15,9 @@ import {
   O_CLOEXEC,
   O_DIRECTORY,
   O_NOFOLLOW,
+  O_NONBLOCK,
   O_RDONLY,
+  O_RDWR,
   openat,
 } from "../../sys/open.ts";
 import { fstatfs, STATFS, STATFS_STRUCT_SIZE } from "../../sys/stat.ts";
@@ -24,7 +28,14 @@ import { SessionRecord } from "./record.ts";
 /** linux/magic.h */
 const TMPFS_MAGIC = 0x01021994;
 const OWNER_ONLY = 0o700;
-const NAME = /^[0-9a-f]{64}$/;
+/** Mode of a record, and the bit of one that was found without a server; that time is its ctime. */
+const IN_USE_MODE = 0o600;
+const ORPHAN_BIT = 0o100;
+/** How long a server may take to come back to its records, at least. */
+const ORPHAN_MS = 60 * 60 * 1000;
+const NAME = /^[0-9a-f]{16}-[0-9a-f]{64}$/;
+/** Digits of the server's part of a name. */
+const SERVER_DIGITS = 16;
 
 /** Directories for records, best first; what is on a disk costs writes to it. */
 function candidates(uid: number): string[] {
@@ -89,15 +100,32 @@ export class RecordStore {
     this.server = server;
   }
 
-  /** Names of the records in the directory, of whichever server. */
-  static names(directory: string): string[] {
-    return readdirSync(directory).filter((name) => NAME.test(name));
+  /** Names of the records in the place that are the server's own. */
+  static ownNames({ directory, server }: StorePlace): string[] {
+    const prefix = serverPart(server);
+    return names(directory).filter((name) => name.startsWith(prefix));
+  }
+
+  /**
+   * Clears away what servers have left that do not come back. A record that nobody
+   * has is marked, and removed when it still is so at another server's start after
+   * `graceMs`: its own server may be about to be started again.
+   */
+  static sweep(directory: string | undefined, graceMs = ORPHAN_MS): void {
+    for (const name of names(directory)) {
+      const path = `${directory}/${name}`;
+      const fd = openat(AT_FDCWD, cstring(path), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+      if (fd < 0) continue;
+      if (flock(fd, LOCK_EX | LOCK_NB) === 0) sweepOne(fd, path, graceMs);
+      close(fd);
+    }
   }
 
   /** A record for the new session of `key`; throws a clause when there is no room for it. */
   create(key: string): SessionRecord {
     if (this.#directory === undefined) return SessionRecord.anonymous();
-    const made = SessionRecord.create(this.#path(digest(key)));
+    const name = `${serverPart(this.server)}-${digest(key)}`;
+    const made = SessionRecord.create(this.#path(name));
     if (typeof made !== "number") return made;
     // The name is taken by what another session left that ended without its process knowing.
     if (made !== -E.EEXIST) throw new Error(`no record can be made: ${errnoText(-made)}`);
@@ -107,18 +135,38 @@ export class RecordStore {
   /** The record called `name`; or why there is none, a clause. It is locked then. */
   open(name: string): SessionRecord | string {
     if (this.#directory === undefined) return "no records are kept";
-    return SessionRecord.open(this.#path(name));
+    const record = SessionRecord.open(this.#path(name));
+    if (typeof record !== "string") chmodSync(this.#path(name), IN_USE_MODE);
+    return record;
   }
 
   /** The record of `key` that a process left which is gone; undefined where there is none. */
   find(key: string): SessionRecord | undefined {
-    const record = this.open(digest(key));
+    const ending = `-${digest(key)}`;
+    const name = names(this.#directory).find((one) => one.endsWith(ending));
+    const record = name === undefined ? "there is none" : this.open(name);
     return typeof record === "string" ? undefined : record;
   }
 
   #path(name: string): string {
     return `${this.#directory}/${name}`;
   }
+}
+
+/** Marks the record `fd`, which nobody has, or removes it if that was done long ago. */
+function sweepOne(fd: number, path: string, graceMs: number): void {
+  const { mode, ctimeMs } = fstatSync(fd);
+  if ((mode & ORPHAN_BIT) === 0) fchmodSync(fd, IN_USE_MODE | ORPHAN_BIT);
+  else if (Date.now() - Math.floor(ctimeMs) >= graceMs) rmSync(path, { force: true });
+}
+
+/** Names of all records in the directory. */
+function names(directory: string | undefined): string[] {
+  return directory === undefined ? [] : readdirSync(directory).filter((name) => NAME.test(name));
+}
+
+function serverPart(server: string): string {
+  return digest(server).slice(0, SERVER_DIGITS);
 }
 
 function digest(key: string): string {
