@@ -43,7 +43,7 @@ async function caller(operation: string, path: string): Promise<Caller> {
 }
 
 async function steady(activity: Activity, path: string): Promise<Steady> {
-  const one = new Steady(steadyProgram, activity, path);
+  const one = new Steady(steadyProgram, activity, path, true);
   steadies.push(one);
   return await one.ready();
 }

@@ -25,9 +25,11 @@ export class Steady {
   #said = "";
   #complaints = "";
 
-  constructor(program: string, activity: Activity, path: string) {
+  /** `serverDies`: a file without a name may be gone. */
+  constructor(program: string, activity: Activity, path: string, serverDies = false) {
     this.activity = activity;
-    this.#child = Bun.spawn([program, activity, path], {
+    const words = [program, activity, path, ...(serverDies ? ["server-dies"] : [])];
+    this.#child = Bun.spawn(words, {
       stdin: "pipe",
       stdout: "pipe",
       stderr: "pipe",
