@@ -129,11 +129,11 @@ static void round_of(const char *activity, const char *path)
 
 int main(int argc, char **argv)
 {
-	server_dies = argc > 3;
 	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
 
-	if (argc != 3)
+	if (argc < 3)
 		return 2;
+	server_dies = argc > 3;
 	for (int i = 0; i < 2; i++)
 		snprintf(name[i], sizeof(name[i]), "%s/steady.%d.%d", argv[2], (int)getpid(), i);
 	if (strcmp(argv[1], "names") != 0 && strcmp(argv[1], "readdir") != 0) {
