@@ -8,7 +8,7 @@ import { ask, endpoints, reports } from "../info/query.ts";
 import { type DaemonReport, isMount, type MountReport } from "../info/report.ts";
 import { FILE_SYSTEM_TYPE } from "../info/select.ts";
 import { cstring } from "../sys/cstring.ts";
-import { MNT_DETACH, UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
+import { MNT_DETACH, MNT_FORCE, UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { ownCommand } from "./background.ts";
 
@@ -46,7 +46,7 @@ export async function takesOver(
     return true;
   }
   if (mayTakeOver === "must") throw new Error(`Cannot take over ${path}: no qtfs mount is there`);
-  if (isDead) umount2(cstring(path), MNT_DETACH | UMOUNT_NOFOLLOW);
+  if (isDead) umount2(cstring(path), MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW);
   return false;
 }
 

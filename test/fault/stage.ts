@@ -181,6 +181,8 @@ export class Stage {
     this.#killed.add(pid);
     await eventually(() => isGone(pid), "the mount's process is gone", END_MS);
     await this.mountPid(pid);
+    // Killed before it has one itself, it would take the mount with it.
+    await eventually(() => this.mountPids().keepers.length > 0, "the mount has a keeper", END_MS);
   }
 
   /** What server and mount have logged. */
