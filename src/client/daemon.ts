@@ -12,7 +12,7 @@ import type { Validity } from "./answers.ts";
 import { BULK_MAX } from "./bulk.ts";
 import type { CacheMode } from "./client.ts";
 import { describeDoing } from "./doing.ts";
-import { type Guardian, Keeper } from "./keeper.ts";
+import { FirstKeeper, type Guardian, Keeper } from "./keeper.ts";
 import type { LinkNews } from "./link.ts";
 import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
 import { NoticeQueue } from "./noticequeue.ts";
@@ -149,6 +149,9 @@ export function takeOverMount(
   kept: Kept,
   rest: Pick<MountOptions, "log" | "successor" | "store">,
 ): Promise<MountDaemon> {
+  const first = new FirstKeeper();
+  // Whoever cannot take over is not to be followed by others who cannot.
+  process.once("exit", () => first.dismiss());
   const { lastWords, ...settings } = readSettings(kept.record);
   if (lastWords !== undefined) rest.log("error", `The process before ended itself: ${lastWords}`);
   const since = Date.now() - TAKEOVERS_WITHIN_MS;
@@ -160,7 +163,7 @@ export function takeOverMount(
     );
   }
   const mount = new Mount({ ...settings.options, ...rest });
-  return mount.takeOver(kept, { ...settings, takeoversMs });
+  return mount.takeOver(kept, { ...settings, takeoversMs }, first);
 }
 
 class Mount {
@@ -203,7 +206,7 @@ class Mount {
     return this.#usable.promise;
   }
 
-  takeOver(kept: Kept, settings: Settings): Promise<MountDaemon> {
+  takeOver(kept: Kept, settings: Settings, first: FirstKeeper): Promise<MountDaemon> {
     this.#takeovers = settings.takeoversMs.length;
     this.#readOnly = settings.readOnly;
     this.#serverFacts = settings.serverFacts;
@@ -211,6 +214,7 @@ class Mount {
     this.#mount = adoptFuse(kept.fuse, this.#options.target);
     // At once: should this process die as well, there is another.
     this.#keep();
+    if (this.#keeper !== undefined) first.dismiss();
     exchangeSettings(this.#recordFd, settings);
     this.#serve(settings, true);
     return this.#usable.promise;

@@ -10,15 +10,66 @@
  */
 import { closeSync, fstatSync, writeSync } from "node:fs";
 import { pipe2 } from "../sys/io.ts";
-import { O_CLOEXEC } from "../sys/open.ts";
+import { F_SETFD, FD_CLOEXEC, fcntlInt, O_CLOEXEC } from "../sys/open.ts";
 
 const SHELL = "/bin/sh";
-const SCRIPT = 'read -r word <&3 && exit 0; exec "$@" 3<&-';
+/** Says that NEXT is what it is said to be, to the successor alone. */
+const NEXT_VARIABLE = "QTFS_FIRST_KEEPER";
+/** Keepers that may follow one another without a daemon that has started one itself. */
+const FOLLOWERS_MAX = 5;
+/**
+ * Its arguments are the script itself, how many may follow, and the command. Before
+ * it becomes the command it starts that one's keeper, which reads from a FIFO
+ * that only the command has open (NEXT): there is no moment without one.
+ */
+const SCRIPT = `
+read -r word <&3 && exit 0
+exec 3<&-
+script=$1 left=$2
+shift 2
+next=$(mktemp -u /tmp/qtfs-keeper.XXXXXXXXXX)
+if [ "$left" -gt 0 ] && mkfifo -m 600 "$next"; then
+  ( ${SHELL} -c "$script" "$0" "$script" $((left - 1)) "$@" 3<"$next" & )
+  exec 6>"$next"
+  rm -f "$next"
+  export ${NEXT_VARIABLE}=6
+fi
+exec "$@"`;
 /** What people see in ps(1). */
 const NAME = "qtfs-keeper";
 
 /** Descriptors that the successor finds open. */
 export const KEPT = { fuse: 4, record: 5 } as const;
+/** What the successor holds its first keeper by, which it did not start itself. */
+const NEXT = 6;
+
+/** In the successor: that keeper, until it has one of its own. */
+export class FirstKeeper {
+  #isThere = process.env[NEXT_VARIABLE] === String(NEXT);
+
+  constructor() {
+    delete process.env[NEXT_VARIABLE];
+    // Another program must not keep it waiting.
+    if (this.#isThere) fcntlInt(NEXT, F_SETFD, FD_CLOEXEC);
+  }
+
+  /** Ends it. */
+  dismiss(): void {
+    if (!this.#isThere) return;
+    this.#isThere = false;
+    sayEnd(NEXT);
+  }
+}
+
+/** Has the keeper at the other end of `fd` end without becoming anything. */
+function sayEnd(fd: number): void {
+  try {
+    writeSync(fd, "end\n");
+  } catch {
+    // It was killed a moment ago.
+  }
+  closeSync(fd);
+}
 
 /** Who has what the next daemon needs, should this one die. */
 export interface Guardian {
@@ -42,7 +93,7 @@ export class Keeper implements Guardian {
     if (typeof ends === "number") throw new Error(`Cannot make a pipe: errno ${-ends}`);
     const [readEnd, writeEnd] = ends;
     this.#pipe = writeEnd;
-    this.#child = Bun.spawn([SHELL, "-c", SCRIPT, NAME, ...command], {
+    this.#child = Bun.spawn([SHELL, "-c", SCRIPT, NAME, SCRIPT, `${FOLLOWERS_MAX}`, ...command], {
       argv0: NAME,
       cwd: "/",
       detached: true,
@@ -66,12 +117,7 @@ export class Keeper implements Guardian {
   dismiss(): void {
     if (this.#isDismissed) return;
     this.#isDismissed = true;
-    try {
-      writeSync(this.#pipe, "end\n");
-    } catch {
-      // It was killed a moment ago.
-    }
-    closeSync(this.#pipe);
+    sayEnd(this.#pipe);
   }
 }
 
