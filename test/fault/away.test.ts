@@ -92,7 +92,7 @@ test.each(WAYS)(
           expect([caller.operation, await caller.errno(ANSWER_MS)]).toEqual([caller.operation, 0]);
         }
       } finally {
-        for (const caller of [...callers, ...later]) caller.end();
+        await Promise.all([...callers, ...later].map((one) => one.end()));
       }
     });
   },

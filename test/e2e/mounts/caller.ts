@@ -98,10 +98,10 @@ export class Caller {
     return Number(/done (\d+)/.exec(this.#said)?.[1]);
   }
 
-  /** Ends it: the end of its input, then SIGKILL. */
-  end(): void {
-    this.#child.stdin.end();
+  /** Kills it; resolves when it has nothing open any more. */
+  async end(): Promise<void> {
     this.#child.kill("SIGKILL");
+    await this.#child.exited;
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  for (const caller of callers) caller.end();
+  await Promise.all(callers.map((one) => one.end()));
   await world.close();
 });
 
@@ -103,7 +103,7 @@ describe("nothing is left of a mount", () => {
       const open = await caller("read", `${mount.target}/file`);
       process.kill(mount.pid, "SIGTERM");
       await eventually(() => mountsAt(mount.target).length === 0, "it is unmounted", ANSWER_MS);
-      open.end();
+      await open.end();
       await world.vanished(mount);
     });
   });

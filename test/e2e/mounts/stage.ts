@@ -91,7 +91,7 @@ export class Stage {
   /** Ends the processes, then the share. */
   async close(): Promise<void> {
     process.kill(this.serverPid, "SIGCONT");
-    for (const caller of this.#callers) caller.end();
+    await Promise.all(this.#callers.map((one) => one.end()));
     await this.share.close();
   }
 }

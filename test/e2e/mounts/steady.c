@@ -1,6 +1,6 @@
 /*
  * A process that does one thing on a mount over and over until its standard input
- * ends, and fails at the first thing that is not as it should be.
+ * ends, at least ROUNDS_MIN times, and fails at the first thing that is not as it should be.
  *
  *   steady ACTIVITY PATH
  *
@@ -19,7 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BLOCK = 200000, BLOCKS = 5, MAPPED = 1 << 20, ENTRIES = 300 };
+/* ROUNDS_MIN: it has gone on after whatever happened to the mount. */
+enum { BLOCK = 200000, BLOCKS = 5, MAPPED = 1 << 20, ENTRIES = 300, ROUNDS_MIN = 10 };
 
 static int fd = -1;
 static char written[BLOCK], found[BLOCK];
@@ -144,7 +145,7 @@ int main(int argc, char **argv)
 		mapped = mmap(NULL, MAPPED, PROT_READ, MAP_SHARED, fd, 0);
 		check(mapped != MAP_FAILED, "mmap");
 	}
-	while (poll(&input, 1, 0) == 0) {
+	while (poll(&input, 1, 0) == 0 || rounds < ROUNDS_MIN) {
 		round_of(argv[1], argv[2]);
 		if (rounds++ == 0)
 			write(STDOUT_FILENO, "ready\n", 6);

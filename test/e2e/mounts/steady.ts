@@ -53,7 +53,7 @@ export class Steady {
     return this;
   }
 
-  /** Lets it end: how often it went round. Throws what it complained of. */
+  /** Lets it end, after ten rounds at least: how often it went round. Throws what it complained of. */
   async end(): Promise<number> {
     this.#child.stdin.end();
     await eventually(() => this.#hasEnded, `${this.activity} ends`, END_MS);

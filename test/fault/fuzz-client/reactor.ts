@@ -28,7 +28,7 @@ export interface Report {
   refused: number;
   /** Why the connection was closed, if the client did that. */
   fault?: string;
-  residentKb: number;
+  anonymousKb: number;
 }
 
 /** A transport that counts. */
@@ -55,8 +55,8 @@ const memory = allocate(RECORD_BYTES);
 const SAID_BYTES = 1024 * 1024;
 const VALIDITY = { ordinarySeconds: 1, watchedSeconds: 60 };
 
-function residentKb(): number {
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1]);
+function anonymousKb(): number {
+  return Number(/^RssAnon:\s+(\d+) kB/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1]);
 }
 
 function serve(fuse: FuseDevice, connection: number): Report {
@@ -64,7 +64,7 @@ function serve(fuse: FuseDevice, connection: number): Report {
   memory.bytes.fill(0, 0, SAID_BYTES);
   const record = new ClientRecord(memory);
   const client = new Client(fuse, transport, SLOTS, "auto", VALIDITY, counters, record);
-  const report: Report = { frames: 0, refused: 0, residentKb: 0 };
+  const report: Report = { frames: 0, refused: 0, anonymousKb: 0 };
   const before = fuse.refused;
   new Reactor(client, {
     timeoutMs: TIMEOUT_MS,
@@ -80,7 +80,7 @@ function serve(fuse: FuseDevice, connection: number): Report {
   transport.release();
   report.frames = transport.frames;
   report.refused = fuse.refused - before;
-  report.residentKb = residentKb();
+  report.anonymousKb = anonymousKb();
   return report;
 }
 
