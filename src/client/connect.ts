@@ -76,15 +76,15 @@ export function attachTo(
   facts: Facts,
   timeoutMs: number,
 ): Attached {
-  let reason: unknown;
+  const reasons: string[] = [];
   for (const address of addresses) {
     try {
       return attachAt(address, source, facts, Date.now() + timeoutMs);
     } catch (error) {
-      reason ??= error;
+      reasons.push((error as Error).message);
     }
   }
-  throw reason;
+  throw new Error(reasons.join("; "));
 }
 
 function attachAt(address: Address, source: string, facts: Facts, deadlineMs: number): Attached {

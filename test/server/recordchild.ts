@@ -58,15 +58,15 @@ function touch(file: number): void {
 }
 
 function forget(file: number): void {
-  const row = rowOf(file);
   say({ begins: `file ${file}` });
+  const row = rowOf(file);
   tree.forget(row, nodes.lookups[row] as number);
   say({ key: `file ${file}`, row: 0 });
 }
 
 function rename(file: number): void {
-  const row = rowOf(file);
   say({ begins: `file ${file}` });
+  const row = rowOf(file);
   const name = `${file}${"x".repeat(1 + below(120))}`;
   const fd = reach.fd(ROOT_NODE);
   if (name === names[file]) return;
@@ -79,6 +79,7 @@ function rename(file: number): void {
 
 function openOne(): void {
   const file = below(OPENED);
+  say({ begins: `file ${file}` });
   const row = rowOf(file);
   sayFile(file, row);
   const handle = open(tree, row);

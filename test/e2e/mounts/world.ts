@@ -106,7 +106,8 @@ export class World {
     await chmod(this.directory, 0o755);
     const address = `unix://${socket}`;
     const path = `${socket}.log`;
-    const output = openSync(path, "a");
+    // Not what an earlier server at this socket has said.
+    const output = openSync(path, "w");
     const words = exports.flatMap((one) => ["--export", one]);
     const child = Bun.spawn([QTFS, "server", "--listen", address, ...words], {
       stdio: ["ignore", output, output],
