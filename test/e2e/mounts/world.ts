@@ -50,12 +50,21 @@ export function residentMb(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
 }
 
-/** What `qtfs info --json` says of one daemon. */
+/** What `qtfs info --json` says of one daemon, as soon as it says anything. */
 export async function report<T extends ServerReport | MountReport>(pid: number): Promise<T> {
-  // Not by qtfs info, which waits for whoever else is silent on this machine.
-  const endpoint = endpoints().find((one) => one.pid === pid);
-  if (endpoint === undefined) throw new Error(`Process ${pid} has no control socket`);
-  return (await ask(endpoint.path, { want: "snapshot" })) as unknown as T;
+  const endMs = performance.now() + START_MS;
+  while (true) {
+    // Not by qtfs info, which waits for whoever else is silent on this machine.
+    const endpoint = endpoints().find((one) => one.pid === pid);
+    if (endpoint === undefined) throw new Error(`Process ${pid} has no control socket`);
+    try {
+      return (await ask(endpoint.path, { want: "snapshot" })) as unknown as T;
+    } catch (error) {
+      // Between bind(2) and listen(2) it takes nobody.
+      if (isGone(pid) || performance.now() > endMs) throw error;
+      await Bun.sleep(10);
+    }
+  }
 }
 
 /** Names of the control sockets that a process left in /run/qtfs/control. */
