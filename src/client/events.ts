@@ -20,10 +20,12 @@ export function serveEvent(c: Client, notices: NoticeQueue): void {
     wakePollers(c.fuse, high, low);
   } else if (event === Event.CHANGED) {
     const kind = reader.uint() !== 0 ? NoticeKind.DATA : NoticeKind.ATTRIBUTES;
+    reader.uint32();
     c.dropKnown(high, low);
     notices.put({ kind, high, low, name: "" });
   } else if (event === Event.RENAMED) {
     const name = reader.latin1(NAME_MAX);
+    reader.uint32();
     c.dropKnown(high, low);
     c.lookahead.dropName(nodeKey(high, low), name);
     notices.put({ kind: NoticeKind.ENTRY, high, low, name });

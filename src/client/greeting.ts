@@ -98,12 +98,13 @@ export function readHello(transport: Transport): ServerHello {
 export function sayAttach(transport: Transport, source: string, epoch: number): void {
   const path = Buffer.from(source);
   const w = transport.begin(Kind.REQUEST);
-  w.array(5);
+  w.array(6);
   w.uint(0);
   w.uint(1);
   w.uint(Op.ATTACH);
   w.blob(path, 0, path.length);
   w.uint(wireEpoch(epoch));
+  w.uint(0);
   transport.end();
   transport.flush();
 }
@@ -122,6 +123,7 @@ export function readAttached(transport: Transport, source: string): Root {
   }
   if (errno !== 0) throw new Error(`Cannot mount ${source} of the server: ${errnoText(errno)}`);
   const readOnly = reader.uint() !== 0;
+  reader.uint();
   reader.uint64();
   const attributes = emptyAttributes();
   readAttributes(reader, attributes);

@@ -4,6 +4,7 @@ import { attach, ping } from "./ops/attach.ts";
 import { getattr, readlink, setattr, statfs, statxOp, syncfsOp } from "./ops/attributes.ts";
 import { fsyncOp, read, seek, write } from "./ops/data.ts";
 import { fsyncdir, readdir } from "./ops/directories.ts";
+import { mountEnd, mountRoot, mounts } from "./ops/hostmounts.ts";
 import { flockOp, getlk, setlk, unlock } from "./ops/locks.ts";
 import { link, lookup, mkdir, mknod, rename, rmdir, symlink, unlink } from "./ops/names.ts";
 import { create, open, tmpfile } from "./ops/open.ts";
@@ -52,5 +53,8 @@ export const operations: readonly (Operation | undefined)[] = (() => {
   table[Op.POLL] = poll;
   table[Op.IOCTL] = ioctl;
   table[Op.STATX] = statxOp;
+  table[Op.MOUNTS] = mounts;
+  table[Op.MOUNT_ROOT] = mountRoot;
+  table[Op.MOUNT_END] = mountEnd;
   return table;
 })();

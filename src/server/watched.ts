@@ -1,6 +1,7 @@
 /** A session's side of the watcher: which directories its client knows, and what it is told. */
 import { PathBuffer } from "../sys/cstring.ts";
 import type { Transport } from "../transport/transport.ts";
+import { ROOT_MOUNT } from "../wire/constants.ts";
 import { Event } from "../wire/ops.ts";
 import type { Writer } from "../wire/writer.ts";
 import { distrust } from "./coherence.ts";
@@ -148,19 +149,21 @@ export class Watched implements Watching {
 
   #sendChanged(row: number, data: boolean): void {
     const w = this.#session.beginEvent();
-    w.array(3);
+    w.array(4);
     w.uint(Event.CHANGED);
     this.#putNode(w, row);
     w.uint(data ? 1 : 0);
+    w.uint(ROOT_MOUNT);
     this.#transport.end();
   }
 
   #sendName(directory: number, name: string): void {
     const w = this.#session.beginEvent();
-    w.array(3);
+    w.array(4);
     w.uint(Event.RENAMED);
     this.#putNode(w, directory);
     w.latin1(name);
+    w.uint(ROOT_MOUNT);
     this.#transport.end();
   }
 

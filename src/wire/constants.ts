@@ -100,6 +100,18 @@ export const Rename = { NOREPLACE: 1, EXCHANGE: 2, WHITEOUT: 4, ALL: 7 } as cons
 /** Flags of SETXATTR: CREATE, REPLACE (values of linux/xattr.h) and the wire's own. */
 export const SetXattr = { CREATE: 1, REPLACE: 2, KILL_SGID: 0x100 } as const;
 
+/** Flags of a mount (values of linux/mount.h's MS_*). */
+export const MountFlag = {
+  RDONLY: 0x1,
+  NOSUID: 0x2,
+  NODEV: 0x4,
+  NOEXEC: 0x8,
+  NOSYMFOLLOW: 0x100,
+  NOATIME: 0x400,
+  NODIRATIME: 0x800,
+  RELATIME: 0x20_0000,
+} as const;
+
 /** Why a connection is closed, in GOODBYE. */
 export const Goodbye = {
   DONE: 0,
@@ -109,6 +121,9 @@ export const Goodbye = {
   BUSY: 4,
   SHUTDOWN: 5,
 } as const;
+
+/** The mount that the root of a session is in, and all of a session that does not split. */
+export const ROOT_MOUNT = 0;
 
 /** The root of what a session attached to. */
 export const ROOT_NODE = 1;

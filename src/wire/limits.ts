@@ -42,6 +42,8 @@ export const WAITS_MAX = 128;
 export const LOCK_FILES_MAX = 16_384;
 /** Ranges one lock owner may hold on one inode. */
 export const LOCK_RANGES_MAX = 65_536;
+/** Mounts of the HOST beneath its root that one session is told of. */
+export const MOUNTS_MAX = 4096;
 /** FORGETs in one frame. */
 export const FORGETS_MAX = 2048;
 

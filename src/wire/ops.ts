@@ -42,12 +42,15 @@ export const Op = {
   IOCTL: 35,
   STATX: 36,
   PING: 37,
+  MOUNTS: 44,
+  MOUNT_ROOT: 45,
+  MOUNT_END: 46,
 } as const;
 
 export type OpName = keyof typeof Op;
 
 /** One past the highest operation number: the size of tables indexed by operation. */
-export const OP_COUNT = 38;
+export const OP_COUNT = 47;
 
 /** Messages that are never answered. */
 export const Oneway = {
@@ -63,10 +66,12 @@ export const Oneway = {
 export const Event = {
   /** `[event, wakeup]`: a polled file became ready. */
   POLL_READY: 1,
-  /** `[event, node, dropData]`: attributes, and data if 1, are no longer what the client has. */
+  /** `[event, node, dropData, mount]`: attributes, and data if 1, are no longer what the client has. */
   CHANGED: 2,
-  /** `[event, parent, name]`: the name is gone or means another inode. */
+  /** `[event, parent, name, mount]`: the name is gone or means another inode. */
   RENAMED: 3,
+  /** `[event, generation]`: what is mounted beneath the root is no longer what MOUNTS told. */
+  MOUNTS: 4,
 } as const;
 
 const NAMES: readonly string[] = (() => {
@@ -82,7 +87,7 @@ export function opName(op: number): string {
 
 /** Arguments after `[slot, sequence, op]`, by operation. */
 export const ARGUMENTS: Readonly<Record<number, number>> = {
-  [Op.ATTACH]: 2,
+  [Op.ATTACH]: 3,
   [Op.LOOKUP]: 2,
   [Op.GETATTR]: 2,
   [Op.SETATTR]: 11,
@@ -119,6 +124,9 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.IOCTL]: 4,
   [Op.STATX]: 2,
   [Op.PING]: 0,
+  [Op.MOUNTS]: 1,
+  [Op.MOUNT_ROOT]: 1,
+  [Op.MOUNT_END]: 1,
 };
 
 const CHANGING: ReadonlySet<number> = new Set([
@@ -143,6 +151,7 @@ const CHANGING: ReadonlySet<number> = new Set([
   Op.FLOCK,
   Op.UNLOCK,
   Op.IOCTL,
+  Op.MOUNT_END,
 ]);
 
 /** Whether running `op` twice differs from running it once. */

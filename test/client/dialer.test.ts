@@ -220,7 +220,7 @@ test("a server that has lost the session is attached to", () => {
   expect([reader.uint(), reader.uint(), reader.uint()]).toEqual([0, 1, Op.ATTACH]);
   expect(reader.latin1(100)).toBe("/host");
   expect(reader.uint()).toBe(NEXT_EPOCH);
-  end.say(Kind.REPLY, [0, 1, 0, 1, 7, ...new Array<number>(16).fill(0)]);
+  end.say(Kind.REPLY, [0, 1, 0, 1, 0, 7, ...new Array<number>(16).fill(0)]);
   const dialed = run(2000);
   expect(dialed?.root?.readOnly).toBe(true);
   use(dialed);

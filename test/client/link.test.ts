@@ -172,10 +172,10 @@ describe("after a cut", () => {
 
   test("events that came are counted", () => {
     start();
-    linked.say(Kind.EVENT, [2, 77n, 1]);
+    linked.say(Kind.EVENT, [2, 77n, 1, 0]);
     linked.ask(Opcode.GETATTR, GETATTR);
     linked.frames(1);
-    linked.say(Kind.EVENT, [2, 78n, 0]);
+    linked.say(Kind.EVENT, [2, 78n, 0, 0]);
     linked.ask(Opcode.GETATTR, GETATTR);
     linked.frames(1);
     linked.cut();
@@ -203,7 +203,7 @@ describe("a server that has lost the session", () => {
     expect(outline(asked as Frame)).toEqual([Kind.REQUEST, 0, 1, Op.ATTACH]);
     expect(asked?.items[4]).toBe(2);
     const attributes = new Array<number>(16).fill(0);
-    linked.reply(asked as Frame, 0, [0, 1n, ...attributes]);
+    linked.reply(asked as Frame, 0, [0, 0, 1n, ...attributes]);
   }
 
   test("gets a new one; what was under way fails, and slots begin at 1", () => {

@@ -109,7 +109,7 @@ describe("the reactor", () => {
         const before = reactor.run([request], rng, HONEST).anonymousKb;
         const events = Array.from({ length: FLOOD }, (_, i) => {
           const name = Buffer.from(`name${i}`);
-          return encode(frameOf(Kind.EVENT, [BigInt(Event.RENAMED), 1n, name]));
+          return encode(frameOf(Kind.EVENT, [BigInt(Event.RENAMED), 1n, name, 0n]));
         });
         const prelude = Buffer.concat(events);
         const outcome = reactor.run([request], rng, { ...HONEST, prelude });

@@ -2,7 +2,7 @@
 import { allocate } from "../../src/sys/memory.ts";
 import { Kind, putPrefix } from "../../src/wire/frame.ts";
 import { PREFIX_BYTES } from "../../src/wire/limits.ts";
-import { ARGUMENTS, Oneway, Op } from "../../src/wire/ops.ts";
+import { ARGUMENTS, Oneway, OP_COUNT, Op } from "../../src/wire/ops.ts";
 import { Writer } from "../../src/wire/writer.ts";
 import { type Argument, put } from "../support/client.ts";
 import type { Random } from "../support/random.ts";
@@ -109,6 +109,9 @@ const MAKERS: Partial<Record<keyof typeof Op, Maker>> = {
   UNLOCK: (r, k) => [node(r, k), r.below(4)],
   POLL: (r, k) => [handle(r, k), r.below(0x10000), number(r)],
   PING: () => [],
+  MOUNTS: (r) => [r.below(3)],
+  MOUNT_ROOT: (r) => [number(r)],
+  MOUNT_END: (r) => [number(r)],
 };
 const OPERATIONS = Object.keys(MAKERS) as (keyof typeof Op)[];
 
@@ -166,7 +169,7 @@ export function mutated(rng: Random, frame: Buffer): Buffer {
       return bytes;
     case 6: {
       // The argument count stays, an item becomes another one.
-      const items = [rng.below(40), 1 + rng.below(40), rng.below(45)];
+      const items = [rng.below(40), 1 + rng.below(40), rng.below(OP_COUNT)];
       const args = Array.from({ length: ARGUMENTS[items[2] as number] ?? 3 }, () => rng.pick(HUGE));
       return frameBytes(Kind.REQUEST, [...items, ...args]);
     }

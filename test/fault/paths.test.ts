@@ -245,7 +245,7 @@ test("a client that attaches while the tree moves gets what is inside, or nothin
     const client = server.stranger();
     client.greet();
     const path = ["swap", "replaced", "deep/er/est", "swap-link", "elsewhere/er"][round % 5] ?? "";
-    const reply = client.call("ATTACH", [server.path(path), 0]);
+    const reply = client.call("ATTACH", [server.path(path), 0, 0]);
     results.set(reply.errno, (results.get(reply.errno) ?? 0) + 1);
     if (reply.errno === 0) {
       const { node, ino } = entryOf(reply.results, 1);

@@ -27,7 +27,7 @@ afterAll(async () => {
 function attach(path: string): number {
   const client = server.stranger();
   client.greet();
-  return client.errno("ATTACH", path, 0);
+  return client.errno("ATTACH", path, 0, 0);
 }
 
 test("the server's HELLO says who it is and what it grants", () => {
@@ -47,14 +47,14 @@ test("the server's HELLO says who it is and what it grants", () => {
 test("ATTACH answers with the root's entry and whether it is read-only", () => {
   const client = server.stranger();
   client.greet();
-  const results = client.ok("ATTACH", server.share, 0);
+  const results = client.ok("ATTACH", server.share, 0, 0);
   expect(results[0]).toBe(0);
-  const root = entryOf(results, 1);
+  const root = entryOf(results, 2);
   expect(root.node).toBe(1);
   expect(root.mode & 0o170000).toBe(0o040000);
   const readOnly = server.stranger();
   readOnly.greet();
-  expect(readOnly.ok("ATTACH", server.readOnly, 0)[0]).toBe(1);
+  expect(readOnly.ok("ATTACH", server.readOnly, 0, 0)[0]).toBe(1);
 });
 
 test("a directory beneath an export is as good, also through a symbolic link inside", () => {
@@ -98,7 +98,7 @@ test("bytes that are not UTF-8 name no path", () => {
   const client = server.stranger();
   client.greet();
   const path = Buffer.concat([Buffer.from(`${server.share}/`), Buffer.from([0xff])]);
-  expect(client.errno("ATTACH", path, 0)).toBe(E.EINVAL);
+  expect(client.errno("ATTACH", path, 0, 0)).toBe(E.EINVAL);
 });
 
 test("an export is what its path names when a client attaches", async () => {
@@ -109,15 +109,15 @@ test("an export is what its path names when a client attaches", async () => {
   expect(other.client().errno("LOOKUP", 1, "new")).toBe(0);
   const client = other.stranger();
   client.greet();
-  expect(client.errno("ATTACH", `${other.directory}/moved`, 0)).toBe(E.EACCES);
+  expect(client.errno("ATTACH", `${other.directory}/moved`, 0, 0)).toBe(E.EACCES);
   rmSync(other.share, { recursive: true });
-  expect(client.errno("ATTACH", other.share, 0)).toBe(E.EACCES);
+  expect(client.errno("ATTACH", other.share, 0, 0)).toBe(E.EACCES);
   await other.stop();
 });
 
 test("a session attaches once", () => {
   const client = server.client();
-  client.send(0, "ATTACH", [server.share, 0]);
+  client.send(0, "ATTACH", [server.share, 0, 0]);
   expect(client.ended()?.[0]).toBe(Goodbye.PROTOCOL);
 });
 
@@ -125,13 +125,13 @@ test("PING answers before and after ATTACH", () => {
   const client = server.stranger();
   client.greet();
   expect(client.ok("PING")).toEqual([]);
-  client.ok("ATTACH", server.share, 0);
+  client.ok("ATTACH", server.share, 0, 0);
   expect(client.ok("PING")).toEqual([]);
 });
 
 test("nothing is served before HELLO", () => {
   const client = server.stranger();
-  client.send(0, "ATTACH", [server.share, 0]);
+  client.send(0, "ATTACH", [server.share, 0, 0]);
   expect(client.ended()).toEqual([Goodbye.PROTOCOL, "request before HELLO"]);
 });
 

@@ -294,10 +294,10 @@ test("IOCTL sets what it sets", async () => {
 
 test("ATTACH attaches once", async () => {
   const fresh = new Rig();
-  const request: Request = ["ATTACH", [fresh.share, 1]];
+  const request: Request = ["ATTACH", [fresh.share, 1, 0]];
   expect(await fresh.callKilled(request, "before the answer is kept")).toBeUndefined();
   const reply = await fresh.repeat(request);
-  expect([reply.errno, reply.results[1]]).toEqual([0, 1]);
+  expect([reply.errno, reply.results[2]]).toEqual([0, 1]);
   expect(fresh.tree.nodes.count).toBe(1);
   fresh.end();
 });

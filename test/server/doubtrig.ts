@@ -104,7 +104,7 @@ export class Rig {
   }
 
   async attach(): Promise<void> {
-    this.client.root = (await this.ok("ATTACH", this.share, EPOCH))[1] as number;
+    this.client.root = (await this.ok("ATTACH", this.share, EPOCH, 0))[2] as number;
   }
 
   /** One request and its answer. */

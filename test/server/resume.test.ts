@@ -386,7 +386,7 @@ test("a session of another epoch than its client knows of is ended, and a new on
   const other = server.stranger();
   other.greet({ session: first.said.session, resumes: true, epoch: 1 });
   expect(other.hello).toMatchObject({ resumed: false, oneways: 0 });
-  expect(other.ok("ATTACH", server.share, 1).length).toBeGreaterThan(1);
+  expect(other.ok("ATTACH", server.share, 1, 0).length).toBeGreaterThan(1);
   first.ended();
   await until(async () => (await gauge("sessions")) === 1, "the other one is gone");
   expect(other.ok("PING")).toEqual([]);

@@ -89,7 +89,7 @@ export class RawClient {
   static attached(path: string, root: string): RawClient {
     const client = new RawClient(path);
     client.greet();
-    client.root = client.ok("ATTACH", root, 0)[1] as number;
+    client.root = client.ok("ATTACH", root, 0, 0)[2] as number;
     return client;
   }
 

@@ -10,7 +10,7 @@ import { Tree } from "../tree.ts";
 import { ENTRY_RESULTS, writeEntry } from "./entries.ts";
 
 /**
- * `[path, epoch]` → readOnly (0|1), entry of the root. The epoch is part of all
+ * `[path, epoch, splits]` → readOnly (0|1), splits (0|1), entry of the root. The epoch is part of all
  * numbers of nodes and handles: those of an earlier session of the same mount mean nothing.
  */
 export function attach(session: Session): number {
@@ -18,6 +18,7 @@ export function attach(session: Session): number {
   const length = reader.blob(PATH_MAX);
   const path = reader.bytes.toString("utf8", reader.start, reader.at);
   const epoch = reader.uint();
+  reader.uint();
   reader.finish();
   if (epoch > EPOCH_MAX) throw new ProtocolError(`epoch ${epoch}`);
   // Bytes that are not UTF-8 would name another path.
@@ -44,8 +45,9 @@ export function attach(session: Session): number {
 
 function replyRoot(session: Session, tree: Tree): number {
   tree.reach.stat(ROOT_NODE);
-  const w = session.reply(1 + ENTRY_RESULTS);
+  const w = session.reply(2 + ENTRY_RESULTS);
   w.uint(tree.readOnly ? 1 : 0);
+  w.uint(0);
   writeEntry(session, w, ROOT_NODE);
   session.send();
   return 0;

@@ -81,7 +81,7 @@ function answer(to: SocketTransport): void {
   const [slot, sequence, op] = [reader.uint(), reader.uint(), reader.uint()];
   const reply = (errno: number, ...results: (number | bigint)[]) =>
     say(to, Kind.REPLY, [slot, sequence, errno, ...results]);
-  if (op === Op.ATTACH) reply(0, 0, BigInt(ROOT_NODE), ...DIRECTORY);
+  if (op === Op.ATTACH) reply(0, 0, 0, BigInt(ROOT_NODE), ...DIRECTORY);
   else if (op === Op.GETATTR) reply(0, ...DIRECTORY);
   else if (op === Op.PING) reply(0);
   else if (op === Op.MKDIR && isHolding) held.push([slot, sequence]);
@@ -122,6 +122,7 @@ test("its mount is taken over nevertheless, and the process dies then", async ()
     Event.RENAMED,
     BigInt(ROOT_NODE),
     "other",
+    0,
   ]);
   await until(() => isTelling(mount.pid), "a thread waits for the directory");
   process.kill(mount.pid, "SIGKILL");

@@ -157,8 +157,8 @@ export function unsolicited(random: Random): Buffer {
   const node = random.chance(0.5) ? BigInt(random.below(8)) : random.pick(NUMBERS);
   const frame = random.pick([
     () => frameOf(Kind.EVENT, [BigInt(Event.POLL_READY), node]),
-    () => frameOf(Kind.EVENT, [BigInt(Event.CHANGED), node, BigInt(random.below(2))]),
-    () => frameOf(Kind.EVENT, [BigInt(Event.RENAMED), node, random.pick(NAMES)]),
+    () => frameOf(Kind.EVENT, [BigInt(Event.CHANGED), node, BigInt(random.below(2)), 0n]),
+    () => frameOf(Kind.EVENT, [BigInt(Event.RENAMED), node, random.pick(NAMES), 0n]),
   ])();
   if (random.chance(0.95)) return encode(frame);
   return random.pick([
