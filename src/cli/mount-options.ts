@@ -94,6 +94,12 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   atime: {
     apply: set({ noatime: false }),
   },
+  flat: {
+    text:
+      "Shows what the HOST has mounted below SRC as directories of this one file system. Default: " +
+      "as mounts at the same places, with device numbers of their own (umount -R TARGET).",
+    apply: set({ flat: true }),
+  },
   hard: {
     text: "Waits for a silent server for ever: nothing fails, and what waits may have to be killed.",
     apply: set({ hard: true }),
@@ -162,6 +168,7 @@ export function parseMountOptions(words: readonly string[]): MountSettings {
     dev: false,
     noexec: false,
     noatime: false,
+    flat: false,
     insecure: false,
     timeoutMs: TIMEOUT_DEFAULT_S * 1000,
     hard: false,

@@ -3,8 +3,8 @@
  * FileDescriptorStoreMax=): it holds what the next process of a mount needs, and
  * gives it to that one (sd_listen_fds(3)).
  */
-import type { Kept, MountDaemon } from "../client/daemon.ts";
-import type { Guardian } from "../client/keeper.ts";
+import type { MountDaemon } from "../client/daemon.ts";
+import type { Guardian, Kept } from "../client/keeper.ts";
 import type { MountOptions } from "../client/options.ts";
 import { cstring } from "../sys/cstring.ts";
 import { MNT_DETACH, UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
@@ -12,7 +12,7 @@ import { close, F_SETFD, FD_CLOEXEC, fcntlInt } from "../sys/open.ts";
 import { tellServiceManager } from "./daemon.ts";
 
 /** What the descriptors are called there. */
-const NAMES = { fuse: "qtfs-fuse", record: "qtfs-record" } as const;
+const NAMES = { fuse: "qtfs-fuse", record: "qtfs-record", channels: "qtfs-channels" } as const;
 /** SD_LISTEN_FDS_START */
 const FIRST_FD = 3;
 const FDS_MAX = 1024;
@@ -31,19 +31,32 @@ export function storedMount(env: NodeJS.ProcessEnv = process.env): Kept | undefi
   const fuse = names.lastIndexOf(NAMES.fuse);
   const record = names.lastIndexOf(NAMES.record);
   if (fuse < 0 || record < 0) return undefined;
-  return { fuse: FIRST_FD + fuse, record: FIRST_FD + record };
+  const channels = names.lastIndexOf(NAMES.channels);
+  return {
+    fuse: FIRST_FD + fuse,
+    record: FIRST_FD + record,
+    channels: channels < 0 ? -1 : FIRST_FD + channels,
+  };
 }
 
 /** Gives a mount's descriptors to the store; throws a clause if they do not get there. */
-export function storeMount(fuseFd: number, recordFd: number): Guardian {
-  for (const [name, fd] of [
-    [NAMES.fuse, fuseFd],
-    [NAMES.record, recordFd],
-  ] as const) {
-    const sent = tellServiceManager(`FDSTORE=1\nFDNAME=${name}`, [fd]);
-    if (sent <= 0) throw new Error(`the service manager does not take descriptors: errno ${-sent}`);
+export function storeMount(own: Kept): Guardian {
+  for (const key of ["fuse", "record", "channels"] as const) {
+    if (own[key] >= 0) store(NAMES[key], own[key]);
   }
   return STORE;
+}
+
+/** The same where the other two are there already, and the channels of an earlier process. */
+function storeChannels({ channels }: Kept): Guardian {
+  tellServiceManager(`FDSTOREREMOVE=1\nFDNAME=${NAMES.channels}`);
+  if (channels >= 0) store(NAMES.channels, channels);
+  return STORE;
+}
+
+function store(name: string, fd: number): void {
+  const sent = tellServiceManager(`FDSTORE=1\nFDNAME=${name}`, [fd]);
+  if (sent <= 0) throw new Error(`the service manager does not take descriptors: errno ${-sent}`);
 }
 
 const STORE: Guardian = { pid: undefined, dismiss: emptyStore };
@@ -61,11 +74,11 @@ export async function goOnWithStored(
 ): Promise<MountDaemon> {
   const { takeOverMount } = await import("../client/daemon.ts");
   try {
-    return await takeOverMount(kept, { ...rest, store: () => STORE });
+    return await takeOverMount(kept, { ...rest, store: storeChannels });
   } catch (error) {
     rest.log("error", (error as Error).message);
   }
-  for (const fd of [kept.fuse, kept.record]) close(fd);
+  for (const fd of Object.values(kept)) if (fd >= 0) close(fd);
   emptyStore();
   umount2(cstring(target), MNT_DETACH | UMOUNT_NOFOLLOW);
   return await mount();

@@ -4,6 +4,8 @@
  * and is copied once instead of three times. Where the pipe cannot take an
  * answer whole (its pages came in too small pieces), the rest is read to memory.
  */
+
+import { kernelHigh } from "../fuse/channels.ts";
 import type { FuseDevice } from "../fuse/device.ts";
 import { OUT_HEADER_SIZE } from "../fuse/protocol.ts";
 import { E } from "../sys/errno.ts";
@@ -40,6 +42,8 @@ export class BulkAnswer {
   readonly #writeEnd: number;
   readonly #header = allocate(OUT_HEADER_SIZE);
   readonly #readable = new PollSet(1);
+  /** Descriptor of /dev/fuse that the answer is for. */
+  #device = -1;
   /** Bytes of the answer still in the socket, and its length with its header. */
   #missing = 0;
   #total = 0;
@@ -76,7 +80,8 @@ export class BulkAnswer {
     words[0] = OUT_HEADER_SIZE + length;
     words[1] = 0;
     words[2] = uniqueLow;
-    words[3] = uniqueHigh;
+    words[3] = kernelHigh(uniqueHigh);
+    this.#device = this.#fuse.fdFor(uniqueHigh);
     write(this.#writeEnd, this.#header.address, OUT_HEADER_SIZE);
     if (have > 0) write(this.#writeEnd, address, have);
     this.#total = OUT_HEADER_SIZE + length;
@@ -149,13 +154,13 @@ export class BulkAnswer {
   }
 
   #deliver(): void {
-    if (this.#unwanted) {
+    if (this.#unwanted || this.#device < 0) {
       if (this.#inMemory < 0) this.#drain();
     } else if (this.#inMemory >= 0) {
       const memory = this.#memory as Region;
-      this.#fuse.noteSent(write(this.#fuse.fd, memory.address, this.#total));
+      this.#fuse.noteSent(write(this.#device, memory.address, this.#total));
     } else {
-      const sent = splice(this.#readEnd, this.#fuse.fd, this.#total, SPLICE_F_MOVE);
+      const sent = splice(this.#readEnd, this.#device, this.#total, SPLICE_F_MOVE);
       this.#fuse.noteSent(sent);
       // The kernel takes an answer whole or not at all.
       if (sent !== this.#total) this.#drain();

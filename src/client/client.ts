@@ -237,6 +237,18 @@ export class Client {
     return this.#start(slot, op);
   }
 
+  /** Sends request `op` of our own, which takes one number; its slot. */
+  askOwn(op: number, argument: number): number {
+    const { pending } = this;
+    const slot = pending.take();
+    pending.op[slot] = op;
+    pending.first[slot] = 0;
+    pending.startedNs[slot] = Bun.nanoseconds();
+    this.#start(slot, op).uint(argument);
+    this.send();
+    return slot;
+  }
+
   #start(slot: number, op: number): Writer {
     const { pending } = this;
     const w = this.transport.begin(Kind.REQUEST);

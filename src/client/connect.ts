@@ -65,6 +65,14 @@ function expectFrame(transport: Transport, kind: number, deadlineMs: number): vo
   expectKind(transport, kind);
 }
 
+/** What is to be attached to, and as whom. */
+export interface Subject {
+  source: string;
+  facts: Facts;
+  /** Whether the HOST's mounts are to be trees of their own. */
+  splits: boolean;
+}
+
 /**
  * Connects, greets and attaches to `source` at the first of `addresses` that
  * takes us, each within `timeoutMs`; throws a sentence for people. Slot 0 has
@@ -72,14 +80,13 @@ function expectFrame(transport: Transport, kind: number, deadlineMs: number): vo
  */
 export function attachTo(
   addresses: readonly Address[],
-  source: string,
-  facts: Facts,
+  subject: Subject,
   timeoutMs: number,
 ): Attached {
   const reasons: string[] = [];
   for (const address of addresses) {
     try {
-      return attachAt(address, source, facts, Date.now() + timeoutMs);
+      return attachAt(address, subject, Date.now() + timeoutMs);
     } catch (error) {
       reasons.push((error as Error).message);
     }
@@ -87,14 +94,15 @@ export function attachTo(
   throw new Error(reasons.join("; "));
 }
 
-function attachAt(address: Address, source: string, facts: Facts, deadlineMs: number): Attached {
+function attachAt(address: Address, subject: Subject, deadlineMs: number): Attached {
+  const { source, facts, splits } = subject;
   const transport = connect(address);
   const session = newSession();
   try {
     sayHello(transport, { id: session, resumes: false, epoch: FIRST_EPOCH, events: 0 }, facts);
     expectFrame(transport, Kind.HELLO, deadlineMs);
     const hello = readHello(transport);
-    sayAttach(transport, source, FIRST_EPOCH);
+    sayAttach(transport, source, FIRST_EPOCH, splits);
     expectFrame(transport, Kind.REPLY, deadlineMs);
     return { transport, session, hello, root: readAttached(transport, source) };
   } catch (error) {

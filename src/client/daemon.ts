@@ -6,17 +6,20 @@ import { machineFacts } from "../info/facts.ts";
 import { type Stuck, type ThreadReport, Watchdog } from "../info/watchdog.ts";
 import { cstring } from "../sys/cstring.ts";
 import { UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
+import { eventfd } from "../sys/poll.ts";
 import { formatAddress } from "../transport/address.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
 import { BULK_MAX } from "./bulk.ts";
+import { ChannelStore, type KeptChannel } from "./channelstore.ts";
 import type { CacheMode } from "./client.ts";
 import { describeDoing } from "./doing.ts";
-import { FirstKeeper, type Guardian, Keeper } from "./keeper.ts";
+import { FirstKeeper, type Guardian, Keeper, type Kept } from "./keeper.ts";
 import type { LinkNews } from "./link.ts";
 import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
 import { NoticeQueue } from "./noticequeue.ts";
 import type { MountOptions } from "./options.ts";
+import { Orders } from "./orders.ts";
 import { createRecord } from "./record.ts";
 import {
   beginSettings,
@@ -25,20 +28,15 @@ import {
   readSettings,
   type Settings,
 } from "./settings.ts";
+import { type SubmountReport, Submounts } from "./submounts.ts";
 
 /** How often a mount may be taken over in a short time: one that dies at once each time is given up. */
 const TAKEOVERS_MAX = 10;
 const TAKEOVERS_WITHIN_MS = 10_000;
+/** How long the HOST's mounts may take to be taken away in order, when the mount is to end. */
+const SUBMOUNTS_END_MS = 5000;
 /** How long a process lives on that has handed over, to say so. */
 const HAND_OVER_MS = 100;
-
-/** Descriptors that a daemon left. */
-export interface Kept {
-  /** Of /dev/fuse. */
-  fuse: number;
-  /** Of the record. */
-  record: number;
-}
 
 /** What `qtfs info` shows of a mount. */
 export interface MountSnapshot {
@@ -63,6 +61,8 @@ export interface MountSnapshot {
   /** Process that takes over should this one die; the service manager may start one instead. */
   keeper: number | undefined;
   inStore: boolean;
+  /** The HOST's mounts below the directory, which have superblocks of their own. */
+  submounts: SubmountReport[];
   threads: ThreadReport[];
   serverFacts: Facts;
   clientFacts: Facts;
@@ -184,6 +184,10 @@ class Mount {
   #mount: FuseMount | undefined;
   #recordFd = -1;
   #keeper: Guardian | undefined;
+  readonly #orders: Orders;
+  readonly #submounts: Submounts;
+  /** Where the channels of superblocks beside the first are kept for the next process. */
+  readonly #channels = new ChannelStore();
 
   constructor(options: MountOptions) {
     this.#options = options;
@@ -197,12 +201,23 @@ class Mount {
     };
     this.#worker.onerror = (event) =>
       this.#failed(`The mount's thread has failed: ${event.message}`);
+    const wakeFd = eventfd();
+    if (wakeFd < 0) throw new Error(`Cannot make an eventfd: errno ${-wakeFd}`);
+    this.#orders = new Orders(wakeFd);
+    this.#submounts = new Submounts({
+      mount: options,
+      isReadOnly: () => this.#readOnly,
+      log: options.log,
+      order: (order) => this.#orders.put(order),
+      store: this.#channels,
+    });
     this.#watchdog.add("reactor", this.#counters.heartbeat, describeDoing);
   }
 
   start(): Promise<MountDaemon> {
     const { servers, source, timeoutMs } = this.#options;
-    this.#post({ kind: "attach", servers, source, facts: this.#facts, timeoutMs });
+    const splits = this.#splits;
+    this.#post({ kind: "attach", servers, source, facts: this.#facts, timeoutMs, splits });
     return this.#usable.promise;
   }
 
@@ -212,12 +227,19 @@ class Mount {
     this.#serverFacts = settings.serverFacts;
     this.#recordFd = kept.record;
     this.#mount = adoptFuse(kept.fuse, this.#options.target);
+    const channels = ChannelStore.takeAll(kept.channels);
+    this.#submounts.adopt(channels);
     // At once: should this process die as well, there is another.
     this.#keep();
     if (this.#keeper !== undefined) first.dismiss();
     exchangeSettings(this.#recordFd, settings);
-    this.#serve(settings, true);
+    this.#serve(settings, channels);
     return this.#usable.promise;
+  }
+
+  /** Whether the HOST's mounts get superblocks of their own, which only root can make. */
+  get #splits(): boolean {
+    return !this.#options.flat && process.geteuid?.() === 0;
   }
 
   #post(message: AttachData | ServeData): void {
@@ -247,6 +269,13 @@ class Mount {
         break;
       case "back":
         this.#back(message);
+        break;
+      case "mounts":
+      case "rooted":
+      case "rootless":
+      case "ended":
+      case "closed":
+        this.#submounts.hear(message);
         break;
       case "done":
         this.#watchdog.stop();
@@ -303,16 +332,18 @@ class Mount {
     const settings = { ...common, readOnly: this.#readOnly, mountedAtMs: Date.now() };
     const all = { ...settings, takeoversMs: [] };
     if (this.#recordFd >= 0) beginSettings(this.#recordFd, all);
-    this.#serve(all, false);
+    this.#serve(all);
   }
 
-  #serve(settings: Settings, takesOver: boolean): void {
+  #serve(settings: Settings, channels?: readonly KeptChannel[]): void {
     const { cache, hard, timeoutMs, servers, source } = this.#options;
     const fuseFd = (this.#mount as FuseMount).fd;
     this.#noticeWorker.postMessage({ queue: this.#notices.shared, fuseFd });
     this.#post({
       kind: "serve",
-      takesOver,
+      channels,
+      splits: this.#splits,
+      orders: { shared: this.#orders.shared, wakeFd: this.#orders.wakeFd },
       fuseFd,
       recordFd: this.#recordFd,
       session: settings.session,
@@ -332,11 +363,12 @@ class Mount {
     const { store } = this.#options;
     if (this.#recordFd < 0 || (store === undefined && command.length === 0)) return;
     const before = this.#keeper;
-    const fuseFd = (this.#mount as FuseMount).fd;
+    const fuse = (this.#mount as FuseMount).fd;
+    const own = { fuse, record: this.#recordFd, channels: this.#channels.fd };
     try {
       this.#keeper =
-        store?.(fuseFd, this.#recordFd) ??
-        new Keeper(command, fuseFd, this.#recordFd, () => {
+        store?.(own) ??
+        new Keeper(command, own, () => {
           this.#options.log("warn", "The mount's keeper was killed, starting another");
           this.#keep();
         });
@@ -359,6 +391,7 @@ class Mount {
 
   async #unmount(): Promise<void> {
     // With the thread still serving, so that an orderly unmount can end orderly.
+    await Promise.race([this.#submounts.close(), Bun.sleep(SUBMOUNTS_END_MS)]);
     const busy = umount2(cstring(this.#options.target), UMOUNT_NOFOLLOW) !== 0;
     this.#keeper?.dismiss();
     if (busy) this.#mount?.unmount();
@@ -375,6 +408,7 @@ class Mount {
       connected: this.#connected,
       recovery: { ...this.#recovery, takeovers: this.#takeovers },
       keeper: this.#keeper?.pid,
+      submounts: this.#submounts.report(),
       inStore: this.#keeper !== undefined && this.#keeper.pid === undefined,
       threads: this.#watchdog.threads(),
       serverFacts: this.#serverFacts ?? this.#facts,

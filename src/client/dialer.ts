@@ -39,6 +39,8 @@ export interface DialOptions {
   addresses: readonly Address[];
   /** Path on the HOST, should the session have to begin anew. */
   source: string;
+  /** Whether the HOST's mounts are to be trees of their own then. */
+  splits: boolean;
   facts: Facts;
   /** The session as it is at the moment. */
   session: () => SessionName;
@@ -192,7 +194,7 @@ export class Dialer {
     const hello = readHello(transport);
     if (hello.resumed) return { transport, hello, root: undefined };
     attempt.hello = hello;
-    sayAttach(transport, this.#options.source, this.#options.epoch());
+    sayAttach(transport, this.#options.source, this.#options.epoch(), this.#options.splits);
     return undefined;
   }
 

@@ -2,14 +2,16 @@
 import { ProtocolError } from "../wire/error.ts";
 import { NAME_MAX } from "../wire/limits.ts";
 import { Event } from "../wire/ops.ts";
+import { putNotice } from "./channelnotice.ts";
 import type { Client } from "./client.ts";
+import type { HostMounts } from "./hostmounts.ts";
 import { nodeKey } from "./lookahead.ts";
 import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
 import { wakePollers } from "./notices.ts";
 import { Head } from "./record.ts";
 
 /** Serves the EVENT frame in the transport's reader. */
-export function serveEvent(c: Client, notices: NoticeQueue): void {
+export function serveEvent(c: Client, notices: NoticeQueue, mounts: HostMounts): void {
   const { reader } = c.transport;
   reader.array();
   const event = reader.uint();
@@ -20,15 +22,17 @@ export function serveEvent(c: Client, notices: NoticeQueue): void {
     wakePollers(c.fuse, high, low);
   } else if (event === Event.CHANGED) {
     const kind = reader.uint() !== 0 ? NoticeKind.DATA : NoticeKind.ATTRIBUTES;
-    reader.uint32();
     c.dropKnown(high, low);
-    notices.put({ kind, high, low, name: "" });
+    const channel = mounts.channelOf(reader.uint32());
+    if (channel !== undefined) putNotice(c, notices, channel, kind, high, low);
   } else if (event === Event.RENAMED) {
     const name = reader.latin1(NAME_MAX);
-    reader.uint32();
     c.dropKnown(high, low);
     c.lookahead.dropName(nodeKey(high, low), name);
-    notices.put({ kind: NoticeKind.ENTRY, high, low, name });
+    const channel = mounts.channelOf(reader.uint32());
+    if (channel !== undefined) putNotice(c, notices, channel, NoticeKind.ENTRY, high, low, name);
+  } else if (event === Event.MOUNTS) {
+    mounts.changed();
   } else {
     throw new ProtocolError(`event ${event} is unknown`);
   }

@@ -36,6 +36,8 @@ export interface SessionName {
 /** What the server says of the directory attached to. */
 export interface Root {
   readOnly: boolean;
+  /** Whether mounts below it are trees of their own. */
+  splits: boolean;
   attributes: Attributes;
 }
 
@@ -93,9 +95,14 @@ export function readHello(transport: Transport): ServerHello {
 
 /**
  * Asks for the HOST's directory `source`: the first request of slot 0. `epoch`
- * tells the mount's sessions apart.
+ * tells the mount's sessions apart; `splits`: mounts below it are to be trees of their own.
  */
-export function sayAttach(transport: Transport, source: string, epoch: number): void {
+export function sayAttach(
+  transport: Transport,
+  source: string,
+  epoch: number,
+  splits: boolean,
+): void {
   const path = Buffer.from(source);
   const w = transport.begin(Kind.REQUEST);
   w.array(6);
@@ -104,7 +111,7 @@ export function sayAttach(transport: Transport, source: string, epoch: number): 
   w.uint(Op.ATTACH);
   w.blob(path, 0, path.length);
   w.uint(wireEpoch(epoch));
-  w.uint(0);
+  w.uint(splits ? 1 : 0);
   transport.end();
   transport.flush();
 }
@@ -123,10 +130,10 @@ export function readAttached(transport: Transport, source: string): Root {
   }
   if (errno !== 0) throw new Error(`Cannot mount ${source} of the server: ${errnoText(errno)}`);
   const readOnly = reader.uint() !== 0;
-  reader.uint();
+  const splits = reader.uint() !== 0;
   reader.uint64();
   const attributes = emptyAttributes();
   readAttributes(reader, attributes);
   reader.finish();
-  return { readOnly, attributes };
+  return { readOnly, splits, attributes };
 }

@@ -38,8 +38,18 @@ exec "$@"`;
 /** What people see in ps(1). */
 const NAME = "qtfs-keeper";
 
-/** Descriptors that the successor finds open. */
-export const KEPT = { fuse: 4, record: 5 } as const;
+/** Descriptors that a daemon leaves. */
+export interface Kept {
+  /** Of /dev/fuse. */
+  fuse: number;
+  /** Of the record. */
+  record: number;
+  /** Where the channels of other superblocks are (channelstore.ts); -1 for none. */
+  channels: number;
+}
+
+/** Where the successor finds them. */
+export const KEPT: Kept = { fuse: 4, record: 5, channels: 7 };
 /** What the successor holds its first keeper by, which it did not start itself. */
 const NEXT = 6;
 
@@ -88,7 +98,7 @@ export class Keeper implements Guardian {
    * Starts one that becomes `command`. `gone` is called if it ends without that:
    * somebody has killed it.
    */
-  constructor(command: readonly string[], fuseFd: number, recordFd: number, gone: () => void) {
+  constructor(command: readonly string[], { fuse, record, channels }: Kept, gone: () => void) {
     const ends = pipe2(O_CLOEXEC);
     if (typeof ends === "number") throw new Error(`Cannot make a pipe: errno ${-ends}`);
     const [readEnd, writeEnd] = ends;
@@ -97,7 +107,13 @@ export class Keeper implements Guardian {
       argv0: NAME,
       cwd: "/",
       detached: true,
-      stdio: ["ignore", "ignore", errorOutput(), readEnd, fuseFd, recordFd],
+      stdio: [
+        ...(["ignore", "ignore", errorOutput()] as const),
+        ...[readEnd, fuse, record],
+        // NEXT, which the script opens.
+        "ignore",
+        channels < 0 ? "ignore" : channels,
+      ],
       onExit: () => {
         if (this.#isDismissed) return;
         this.#isDismissed = true;

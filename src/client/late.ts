@@ -3,6 +3,7 @@
  * they failed, or is gone: the kernel does not know of them, and is told to ask
  * again for what they changed.
  */
+import { channelOf } from "../fuse/channels.ts";
 import {
   CREATE_IN_SIZE,
   IN_HEADER_SIZE,
@@ -14,6 +15,7 @@ import {
   RENAME2_IN,
   RENAME2_IN_SIZE,
 } from "../fuse/protocol.ts";
+import { putNotice } from "./channelnotice.ts";
 import type { Client } from "./client.ts";
 import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
 
@@ -68,11 +70,11 @@ function dropName(
   const start = IN_HEADER_SIZE + nameAt;
   const name = c.fuse.request.bytes.latin1Slice(start, start + c.textLength(nameAt));
   c.memo.changes(high, low);
-  notices.put({ kind: NoticeKind.ENTRY, high, low, name });
+  putNotice(c, notices, channelOf(c.fuse.uniqueHigh), NoticeKind.ENTRY, high, low, name);
   dropNode(c, notices, high, low);
 }
 
 function dropNode(c: Client, notices: NoticeQueue, high: number, low: number): void {
   c.dropKnown(high, low);
-  notices.put({ kind: NoticeKind.DATA, high, low, name: "" });
+  putNotice(c, notices, channelOf(c.fuse.uniqueHigh), NoticeKind.DATA, high, low);
 }

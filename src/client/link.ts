@@ -10,10 +10,12 @@ import type { SocketTransport } from "../transport/socket.ts";
 import { Kind } from "../wire/frame.ts";
 import type { ServerHello } from "../wire/hello.ts";
 import { changesSomething } from "../wire/ops.ts";
+import { putNotice } from "./channelnotice.ts";
 import type { Client } from "./client.ts";
 import { type Dialed, Dialer, type DialOptions } from "./dialer.ts";
 import { forwards } from "./dispatch.ts";
 import type { Root } from "./greeting.ts";
+import type { HostMounts } from "./hostmounts.ts";
 import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
 import { wakePollers } from "./notices.ts";
 import { State } from "./pending.ts";
@@ -35,10 +37,12 @@ export type LinkNews =
   | { kind: "away"; reason: string }
   | { kind: "back"; awayMs: number; restarted: boolean; anew: boolean };
 
-export interface LinkOptions extends Pick<DialOptions, "addresses" | "source" | "facts"> {
+export interface LinkOptions
+  extends Pick<DialOptions, "addresses" | "source" | "facts" | "splits"> {
   /** The session's id. */
   session: string;
   notices: NoticeQueue;
+  mounts: HostMounts;
   log: (level: "info" | "warn" | "error", text: string) => void;
   tell: (news: LinkNews) => void;
   /** Told that the connection was given up for another though it may have been good. */
@@ -200,6 +204,7 @@ export class Link {
     c.lookahead.clear();
     c.memo.clear();
     this.#again = c.pending.inOrder();
+    this.#options.mounts.resumed();
   }
 
   /** Sends again what the server may not have got, as far as the connection takes it. */
@@ -260,11 +265,14 @@ export class Link {
     pending.sequence[0] = 1;
     c.retained.adopt([]);
     c.forgetSession();
+    this.#options.mounts.begunAnew();
     record.set(Head.SLOTS, hello.slots);
     record.set(Head.EPOCH, record.get(Head.EPOCH) + 1);
     record.set(Head.ROOT_POLICY, root.attributes.policy);
     record.set(Head.EVENTS, 0);
-    this.#options.notices.put({ kind: NoticeKind.NAMES, high: 0, low: 0, name: "" });
+    for (const channel of [0, ...c.fuse.channels.numbers()]) {
+      putNotice(c, this.#options.notices, channel, NoticeKind.NAMES, 0, 0);
+    }
     c.holds = false;
   }
 

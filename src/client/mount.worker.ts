@@ -7,10 +7,13 @@ import type { Address } from "../transport/address.ts";
 import { SocketTransport } from "../transport/socket.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
+import type { KeptChannel } from "./channelstore.ts";
 import { type CacheMode, Client } from "./client.ts";
 import { type Attached, attachTo, FIRST_EPOCH } from "./connect.ts";
+import type { HostMountNews } from "./hostmounts.ts";
 import type { LinkNews } from "./link.ts";
 import { NoticeQueue } from "./noticequeue.ts";
+import { Orders } from "./orders.ts";
 import { Reactor } from "./reactor.ts";
 import { type ClientRecord, Head, mapRecord } from "./record.ts";
 
@@ -21,13 +24,17 @@ export interface AttachData {
   source: string;
   facts: Facts;
   timeoutMs: number;
+  /** Whether the HOST's mounts are to be trees of their own. */
+  splits: boolean;
 }
 
 /** What main sends once it has mounted. */
 export interface ServeData {
   kind: "serve";
-  /** Whether another process has served the mount before. */
-  takesOver: boolean;
+  /** The other superblocks that a process has left which served the mount before; undefined if none did. */
+  channels: readonly KeptChannel[] | undefined;
+  splits: boolean;
+  orders: { shared: SharedArrayBuffer; wakeFd: number };
   fuseFd: number;
   /** The record, or -errno. */
   recordFd: number;
@@ -51,6 +58,7 @@ export type MountMessage =
   | { kind: "log"; level: "info" | "warn" | "error"; text: string }
   /** The connection to the server is lost, or there is another. */
   | LinkNews
+  | HostMountNews
   | { kind: "done" };
 
 declare const self: {
@@ -60,9 +68,9 @@ declare const self: {
 
 let attached: Attached | undefined;
 
-function attach({ servers, source, facts, timeoutMs }: AttachData): void {
+function attach({ servers, source, facts, timeoutMs, splits }: AttachData): void {
   try {
-    attached = attachTo(servers, source, facts, timeoutMs);
+    attached = attachTo(servers, { source, facts, splits }, timeoutMs);
     self.postMessage({
       kind: "attached",
       readOnly: attached.root.readOnly,
@@ -110,16 +118,19 @@ function serve(data: ServeData): void {
     timeoutMs: data.timeoutMs,
     notices: new NoticeQueue(data.notices),
     log: (level, text) => self.postMessage({ kind: "log", level, text }),
+    orders: new Orders(data.orders.wakeFd, data.orders.shared),
+    mounts: (news) => self.postMessage(news),
     ready: () => self.postMessage({ kind: "ready" }),
     link: {
       addresses: data.servers,
       source: data.source,
       facts: data.facts,
+      splits: data.splits,
       session: data.session,
       tell: (news) => self.postMessage(news),
     },
   });
-  if (data.takesOver) reactor.takeOver();
+  if (data.channels !== undefined) reactor.takeOver(data.channels);
   reactor.run();
   self.postMessage({ kind: "done" });
 }

@@ -8,7 +8,8 @@
 import { FuseDevice } from "../fuse/device.ts";
 import { PathBuffer } from "../sys/cstring.ts";
 import { keepOnlyFd } from "../sys/process.ts";
-import { NoticeKind, NoticeQueue } from "./noticequeue.ts";
+import { withChannel } from "./borrow.ts";
+import { FIRST, type Notice, NoticeKind, NoticeQueue } from "./noticequeue.ts";
 import { dropEntry, dropInode, dropNames } from "./notices.ts";
 
 /** What main gives the thread. */
@@ -23,15 +24,23 @@ self.onmessage = ({ data }) => {
   keepOnlyFd(data.fuseFd);
   const queue = new NoticeQueue(data.queue);
   const fuse = new FuseDevice(data.fuseFd);
-  const names = new PathBuffer(1);
   for (let notice = queue.take(); notice !== undefined; notice = queue.take()) {
-    const { kind, high, low, name } = notice;
-    if (kind === NoticeKind.ENTRY) {
-      dropEntry(fuse, high, low, names.putLatin1(0, name), name.length);
-    } else if (kind === NoticeKind.NAMES) {
-      dropNames(fuse);
-    } else {
-      dropInode(fuse, high, low, kind === NoticeKind.DATA);
-    }
+    const taken = notice;
+    if (taken.fd === undefined || taken.fd === FIRST) tell(fuse, data.fuseFd, taken);
+    else withChannel(taken.fd, (fd) => tell(fuse, fd, taken));
   }
 };
+
+const names = new PathBuffer(1);
+
+/** Tells it to the superblock whose channel is `fd`. */
+function tell(fuse: FuseDevice, fd: number, { kind, high, low, name }: Notice): number {
+  if (kind === NoticeKind.ENTRY) {
+    dropEntry(fuse, fd, high, low, names.putLatin1(0, name), name.length);
+  } else if (kind === NoticeKind.NAMES) {
+    dropNames(fuse, fd);
+  } else {
+    dropInode(fuse, fd, high, low, kind === NoticeKind.DATA);
+  }
+  return 0;
+}

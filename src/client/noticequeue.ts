@@ -10,8 +10,9 @@ import { NAME_MAX } from "../wire/limits.ts";
 const PLACES = 512;
 /** Notices that may wait here: a server that tells more, faster, is not to fill the memory. */
 const WAITING_MAX = 262_144;
-/** Words of a notice: kind, node high, node low, name length; then the name. */
-const WORDS = 4 + 64;
+/** Words of a notice: kind, node high, node low, name length, descriptor; then the name. */
+const WORDS = 5 + 64;
+const NAME_WORD = 5;
 const HEADER_WORDS = 4;
 const TAIL = 0;
 const HEAD = 1;
@@ -20,9 +21,14 @@ const STOP = 2;
 /** NAMES: all names everywhere, and that others do not exist. */
 export const NoticeKind = { ATTRIBUTES: 1, DATA: 2, ENTRY: 3, NAMES: 4 } as const;
 
+/** Stands for the descriptor of the first superblock. */
+export const FIRST = -1;
+
 /** A notice as the thread reads it. */
 export interface Notice {
   kind: number;
+  /** Descriptor of the superblock's channel; that of the first one if it is absent. */
+  fd?: number;
   high: number;
   low: number;
   name: string;
@@ -47,7 +53,10 @@ export class NoticeQueue {
     if (this.#waiting.size >= WAITING_MAX) {
       throw new ProtocolError("more changes were told than the kernel can be told in time");
     }
-    this.#waiting.set(`${notice.kind}:${notice.high}:${notice.low}:${notice.name}`, notice);
+    this.#waiting.set(
+      `${notice.fd ?? FIRST}:${notice.kind}:${notice.high}:${notice.low}:${notice.name}`,
+      notice,
+    );
   }
 
   /** Moves what waits into the ring, as far as there is room. */
@@ -74,10 +83,11 @@ export class NoticeQueue {
         continue;
       }
       const at = HEADER_WORDS + ((head >>> 0) % PLACES) * WORDS;
-      const nameAt = (at + 4) * 4;
+      const nameAt = (at + NAME_WORD) * 4;
       const length = words[at + 3] as number;
       const notice = {
         kind: words[at] as number,
+        fd: words[at + 4] as number,
         high: (words[at + 1] as number) >>> 0,
         low: (words[at + 2] as number) >>> 0,
         name: Buffer.from(this.#bytes.subarray(nameAt, nameAt + length)).toString("latin1"),
@@ -104,7 +114,8 @@ export class NoticeQueue {
     words[at + 1] = notice.high;
     words[at + 2] = notice.low;
     words[at + 3] = notice.name.length;
-    const nameAt = (at + 4) * 4;
+    words[at + 4] = notice.fd ?? FIRST;
+    const nameAt = (at + NAME_WORD) * 4;
     for (let i = 0; i < notice.name.length; i++)
       this.#bytes[nameAt + i] = notice.name.charCodeAt(i);
     Atomics.store(words, TAIL, (tail + 1) | 0);

@@ -1,4 +1,5 @@
-/** What the client tells the kernel of its own accord. */
+/** What the client tells the kernel of its own accord; `fd`: of the superblock that it is about. */
+import { kernelHigh } from "../fuse/channels.ts";
 import type { FuseDevice } from "../fuse/device.ts";
 import {
   EXPIRE_ONLY,
@@ -20,6 +21,7 @@ import {
  */
 export function storeData(
   fuse: FuseDevice,
+  fd: number,
   nodeHigh: number,
   nodeLow: number,
   address: number,
@@ -31,14 +33,14 @@ export function storeData(
   view.setBigUint64(STORE_OUT.offset, 0n, true);
   view.setUint32(STORE_OUT.size, length, true);
   view.setUint32(STORE_OUT.size + 4, 0, true);
-  return fuse.notify(Notify.STORE, STORE_OUT_SIZE, address, length) > 0;
+  return fuse.notify(Notify.STORE, STORE_OUT_SIZE, address, length, fd) > 0;
 }
 
-/** Wakes those who poll the file with the kernel's number `high:low`. */
+/** Wakes those who poll the file with the number `high:low`, which says its superblock too. */
 export function wakePollers(fuse: FuseDevice, high: number, low: number): void {
   fuse.notice.setUint32(0, low, true);
-  fuse.notice.setUint32(4, high, true);
-  fuse.notify(Notify.POLL, POLL_WAKEUP_OUT_SIZE, 0, 0);
+  fuse.notice.setUint32(4, kernelHigh(high), true);
+  fuse.notify(Notify.POLL, POLL_WAKEUP_OUT_SIZE, 0, 0, fuse.fdFor(high));
 }
 
 /**
@@ -48,6 +50,7 @@ export function wakePollers(fuse: FuseDevice, high: number, low: number): void {
  */
 export function dropInode(
   fuse: FuseDevice,
+  fd: number,
   nodeHigh: number,
   nodeLow: number,
   data: boolean,
@@ -58,7 +61,7 @@ export function dropInode(
   // A negative offset means attributes alone (fuse_reverse_inval_inode).
   view.setBigInt64(INVAL_INODE_OUT.off, data ? 0n : -1n, true);
   view.setBigInt64(INVAL_INODE_OUT.len, 0n, true);
-  fuse.notify(Notify.INVAL_INODE, INVAL_INODE_OUT_SIZE, 0, 0);
+  fuse.notify(Notify.INVAL_INODE, INVAL_INODE_OUT_SIZE, 0, 0, fd);
 }
 
 /**
@@ -69,6 +72,7 @@ export function dropInode(
  */
 export function dropEntry(
   fuse: FuseDevice,
+  fd: number,
   parentHigh: number,
   parentLow: number,
   nameAddress: number,
@@ -80,13 +84,13 @@ export function dropEntry(
   view.setUint32(INVAL_ENTRY_OUT.namelen, nameLength, true);
   view.setUint32(INVAL_ENTRY_OUT.flags, EXPIRE_ONLY, true);
   // The name goes with its terminator.
-  fuse.notify(Notify.INVAL_ENTRY, INVAL_ENTRY_OUT_SIZE, nameAddress, nameLength + 1);
+  fuse.notify(Notify.INVAL_ENTRY, INVAL_ENTRY_OUT_SIZE, nameAddress, nameLength + 1, fd);
 }
 
 /**
  * Drops all names, and what is known of names that do not exist (kernels before 6.16
  * refuse that): for a session that has begun anew, where nothing is as it was.
  */
-export function dropNames(fuse: FuseDevice): void {
-  fuse.notify(Notify.INC_EPOCH, 0, 0, 0);
+export function dropNames(fuse: FuseDevice, fd: number): void {
+  fuse.notify(Notify.INC_EPOCH, 0, 0, 0, fd);
 }

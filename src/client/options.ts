@@ -1,7 +1,7 @@
 /** How a directory of the HOST is mounted. */
 import type { Address } from "../transport/address.ts";
 import type { CacheMode } from "./client.ts";
-import type { Guardian } from "./keeper.ts";
+import type { Guardian, Kept } from "./keeper.ts";
 
 export interface MountOptions {
   /** Where the server is: addresses that lead to the same one, tried in turn. */
@@ -27,7 +27,9 @@ export interface MountOptions {
   allowOther: boolean;
   /** The command that takes the mount over should this process die; none if empty. */
   successor: readonly string[];
+  /** Shows the HOST's mounts below `source` within this one file system. */
+  flat: boolean;
   /** Gives the mount's descriptors to somebody else than a keeper; throws why it cannot. */
-  store?: ((fuseFd: number, recordFd: number) => Guardian) | undefined;
+  store?: ((own: Kept) => Guardian) | undefined;
   log(level: "debug" | "info" | "warn" | "error", text: string): void;
 }

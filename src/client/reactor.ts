@@ -2,6 +2,7 @@
  * The thread of a mount: takes the kernel's requests and the server's answers as
  * they come, and turns each into the other. It waits for nothing else.
  */
+import { channelOf } from "../fuse/channels.ts";
 import { type FuseDevice, UNMOUNTED } from "../fuse/device.ts";
 import { INTERRUPT_IN, Opcode } from "../fuse/protocol.ts";
 import { At } from "../info/heartbeat.ts";
@@ -15,6 +16,7 @@ import { NAME_MAX } from "../wire/limits.ts";
 import { Op } from "../wire/ops.ts";
 import { BULK_MAX, BULK_MIN, Bulk, BulkAnswer, PEEK_BYTES } from "./bulk.ts";
 import { interrupt, releaseTheDying } from "./callers.ts";
+import type { KeptChannel } from "./channelstore.ts";
 import { cleanUp } from "./cleanup.ts";
 import type { Client } from "./client.ts";
 import { ATTEMPTS_MAX } from "./dialer.ts";
@@ -23,10 +25,12 @@ import { ANSWERING, ASKING } from "./doing.ts";
 import { serveEvent } from "./events.ts";
 import { keepAhead } from "./forward/lookahead.ts";
 import { sayGoodbye } from "./goodbye.ts";
+import { type HostMountNews, HostMounts } from "./hostmounts.ts";
 import { answerInit } from "./init.ts";
 import { tellLate } from "./late.ts";
 import { Link, type LinkOptions } from "./link.ts";
 import type { NoticeQueue } from "./noticequeue.ts";
+import type { Orders } from "./orders.ts";
 import { Patience } from "./patience.ts";
 import { State } from "./pending.ts";
 import { Stall } from "./stall.ts";
@@ -65,15 +69,19 @@ export interface ReactorOptions {
   /** Called once the kernel has been greeted. */
   ready: () => void;
   /** How the server is found again. */
-  link: Pick<LinkOptions, "addresses" | "source" | "facts" | "session" | "tell">;
+  link: Pick<LinkOptions, "addresses" | "source" | "facts" | "splits" | "session" | "tell">;
+  /** What main has it do about superblocks beside the first, and what main is told of them. */
+  orders: Orders;
+  mounts: (news: HostMountNews) => void;
 }
 
 export class Reactor {
   readonly #client: Client;
   readonly #fuse: FuseDevice;
   readonly #options: ReactorOptions;
-  readonly #polls = new PollSet(2 + ATTEMPTS_MAX);
+  readonly #polls = new PollSet(4 + ATTEMPTS_MAX);
   readonly #link: Link;
+  readonly #mounts: HostMounts;
   readonly #spin = new Spin();
   #unmounted = false;
   #checkedNs = 0;
@@ -94,6 +102,7 @@ export class Reactor {
     this.#options = options;
     this.#bulk = new BulkAnswer(client.fuse);
     this.#stall = new Stall(client);
+    this.#mounts = new HostMounts(client, options.link.splits, options.orders, options.mounts);
     const failAll = (errno: number) => this.#failAll(errno);
     this.#patience = new Patience(client, {
       timeoutMs: options.timeoutMs,
@@ -103,6 +112,7 @@ export class Reactor {
     });
     this.#link = new Link(client, {
       ...options.link,
+      mounts: this.#mounts,
       notices: options.notices,
       log: options.log,
       suspectedInVain: () => this.#patience.suspectedInVain(),
@@ -114,8 +124,12 @@ export class Reactor {
     return this.#client.transport;
   }
 
-  /** Goes on where another process has died, before `run`; the kernel has been greeted already. */
-  takeOver(): void {
+  /**
+   * Goes on where another process has died, before `run`; the kernel has been greeted
+   * already. `kept`: the superblocks beside the first.
+   */
+  takeOver(kept: readonly KeptChannel[]): void {
+    this.#mounts.adopt(kept);
     this.#unmounted = takeOver(this.#client, this.#stall, () => this.#request());
     this.#client.transport.close();
     this.#link.lost("another process had the connection");
@@ -125,6 +139,7 @@ export class Reactor {
   /** Serves until the file system is unmounted. */
   run(): void {
     const { heartbeat } = this.#client.counters;
+    this.#mounts.changed();
     while (true) {
       heartbeat.beat(At.LOOKING);
       let worked = this.#takeAnswers();
@@ -132,6 +147,7 @@ export class Reactor {
       if (taken < 0 || this.#unmounted) break;
       if (taken > 0) worked = true;
       if (this.#stepLink()) worked = true;
+      if (this.#mounts.step()) worked = true;
       if (!this.#client.lazy && this.#transport.pending && !this.#transport.flush()) {
         this.#noteClosed();
       }
@@ -224,7 +240,7 @@ export class Reactor {
         this.#reply();
         break;
       case Kind.EVENT:
-        serveEvent(this.#client, this.#options.notices);
+        serveEvent(this.#client, this.#options.notices, this.#mounts);
         break;
       case Kind.GOODBYE: {
         const { reader } = this.#transport;
@@ -266,7 +282,9 @@ export class Reactor {
     } else if (c.pending.state[slot] === State.ABANDONED && errno === 0) {
       cleanUp(c, opcode);
       tellLate(c, slot, this.#options.notices);
-    } else if (c.pending.op[slot] === Op.READDIR && errno === 0) keepAhead(c, slot);
+    } else if (!this.#mounts.answer(slot, errno) && errno === 0) {
+      if (c.pending.op[slot] === Op.READDIR) keepAhead(c, slot);
+    }
     this.#finish(slot, errno);
   }
 
@@ -338,8 +356,8 @@ export class Reactor {
     c.counters.heartbeat.beat(ASKING + opcode);
     if (opcode === Opcode.INIT) {
       const trouble = answerInit(c);
-      if (trouble === undefined) this.#options.ready();
-      else this.#options.log("error", trouble);
+      if (trouble !== undefined) this.#options.log("error", trouble);
+      else if (channelOf(this.#fuse.uniqueHigh) === 0) this.#options.ready();
       return;
     }
     if (opcode === Opcode.INTERRUPT) {
@@ -381,7 +399,10 @@ export class Reactor {
     this.#sendOwed();
     this.#refreshGauges();
     polls.clear();
-    polls.add(this.#hasRoom ? this.#fuse.fd : -1, POLLIN);
+    const hasRoom = this.#hasRoom;
+    polls.add(hasRoom ? this.#fuse.fd : -1, POLLIN);
+    polls.add(hasRoom ? this.#fuse.channels.fd : -1, POLLIN);
+    const wake = polls.add(this.#options.orders.wakeFd, POLLIN);
     const { fd, pending } = this.#transport;
     if (!this.#link.away) polls.add(fd, pending ? POLLIN | POLLOUT : POLLIN);
     this.#link.addTo(polls);
@@ -390,6 +411,7 @@ export class Reactor {
     const { heartbeat } = this.#client.counters;
     heartbeat.beat(At.ASLEEP);
     polls.wait(soon || this.#link.dialing ? Math.min(dialMs, CHECK_MS) : -1);
+    if (polls.revents(wake) !== 0) this.#options.orders.drain();
     heartbeat.beat(At.LOOKING);
   }
 

@@ -35,7 +35,9 @@ export function takeOver(c: Client, stall: Stall, serve: () => void): boolean {
       .inOrder()
       .filter((slot) => state[slot] === State.ASKED || state[slot] === State.ANSWERED),
   );
-  fuse.notify(Notify.RESEND, 0, 0, 0);
+  for (const channel of [0, ...fuse.channels.numbers()]) {
+    fuse.notify(Notify.RESEND, 0, 0, 0, fuse.channels.fdOf(channel));
+  }
   let length = fuse.next();
   for (; length > 0; length = fuse.next()) {
     const slot = slotOf(c);

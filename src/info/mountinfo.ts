@@ -5,6 +5,8 @@
 import { readFileSync } from "node:fs";
 
 export interface MountLine {
+  /** mnt_id */
+  id: number;
   mountpoint: string;
   /** `fuse.qtfs`, `ext4` */
   type: string;
@@ -24,7 +26,8 @@ export function parseMountinfo(text: string): MountLine[] {
     const mountpoint = fields[4];
     if (dash === -1 || mountpoint === undefined) return [];
     const [type = "", source = ""] = fields.slice(dash + 1);
-    return [{ mountpoint: unescapeOctal(mountpoint), type, source: unescapeOctal(source) }];
+    const id = Number(fields[0]);
+    return [{ id, mountpoint: unescapeOctal(mountpoint), type, source: unescapeOctal(source) }];
   });
 }
 

@@ -70,6 +70,14 @@ export function pidfdOpen(pid: number, flags = 0): number {
   return rawSyscall(SYS.pidfd_open, pid, flags);
 }
 
+/**
+ * pidfd_getfd(2): a duplicate, closed on exec, of what process `pidfd` has open as `fd`, in the
+ * table of its first thread; or -errno. One's own process may always be asked.
+ */
+export function pidfdGetfd(pidfd: number, fd: number): number {
+  return rawSyscall(SYS.pidfd_getfd, pidfd, fd, 0);
+}
+
 /** Raises the soft limit of descriptors to the hard one; returns it, or -errno. */
 export function raiseNoFileLimit(): number {
   const result = orErrno(c.prlimit(0, RLIMIT_NOFILE, 0, limit.address));

@@ -9,6 +9,7 @@ const DEFAULTS: MountSettings = {
   dev: false,
   noexec: false,
   noatime: false,
+  flat: false,
   insecure: false,
   timeoutMs: 30_000,
   hard: false,
@@ -20,7 +21,7 @@ test("without options nothing dangerous is allowed", () => {
 });
 
 test("every option arrives, also from several -o", () => {
-  const first = "server=tcp://10.0.0.1:7000,ro,cache=never,suid,dev,noexec,noatime";
+  const first = "server=tcp://10.0.0.1:7000,ro,cache=never,suid,dev,noexec,noatime,flat";
   const second = "insecure,timeout=2.5,hard,fsname=x y,noallow_other";
   expect(parseMountOptions([first, second])).toEqual({
     servers: [{ kind: "tcp", host: "10.0.0.1", port: 7000 }],
@@ -30,6 +31,7 @@ test("every option arrives, also from several -o", () => {
     dev: true,
     noexec: true,
     noatime: true,
+    flat: true,
     insecure: true,
     timeoutMs: 2500,
     hard: true,

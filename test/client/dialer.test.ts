@@ -59,6 +59,7 @@ function dial(...addresses: string[]): void {
   dialer = new Dialer({
     addresses: addresses.map((one): Address => parseAddress(one)),
     source: "/host",
+    splits: true,
     facts: machineFacts(),
     session: () => ({ id: SESSION, resumes: true, epoch: 1, events: 3 }),
     epoch: () => NEXT_EPOCH,

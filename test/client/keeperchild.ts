@@ -7,7 +7,8 @@ import { openSync, writeSync } from "node:fs";
 import { Keeper } from "../../src/client/keeper.ts";
 
 const [fuse = "", record = "", ...command] = process.argv.slice(2);
-const keeper = new Keeper(command, openSync(fuse, "r"), openSync(record, "r"), () => {
+const own = { fuse: openSync(fuse, "r"), record: openSync(record, "r"), channels: -1 };
+const keeper = new Keeper(command, own, () => {
   writeSync(1, "gone\n");
 });
 writeSync(1, `${keeper.pid}\n`);

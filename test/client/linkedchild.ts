@@ -6,13 +6,16 @@
 import { writeSync } from "node:fs";
 import { Client } from "../../src/client/client.ts";
 import { NoticeQueue } from "../../src/client/noticequeue.ts";
+import { Orders } from "../../src/client/orders.ts";
 import { Reactor } from "../../src/client/reactor.ts";
 import { Head } from "../../src/client/record.ts";
 import { FuseDevice } from "../../src/fuse/device.ts";
 import { Counters } from "../../src/info/counters.ts";
 import { machineFacts } from "../../src/info/facts.ts";
+import { eventfd } from "../../src/sys/poll.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { SocketTransport } from "../../src/transport/socket.ts";
+import { ok } from "../sys/support.ts";
 
 const DEVICE = 3;
 const CONNECTION = 4;
@@ -32,6 +35,7 @@ client.record.set(Head.LIVES, 1);
 const link = {
   addresses: [parseAddress(address)],
   source: "/host",
+  splits: false,
   facts: machineFacts(),
   session,
 };
@@ -40,6 +44,8 @@ new Reactor(client, {
   notices: new NoticeQueue(),
   log: (level, text) => say({ level, text }),
   ready: () => {},
+  orders: new Orders(ok(eventfd())),
+  mounts: say,
   link: { ...link, tell: say },
 }).run();
 say({ kind: "done", refused: client.fuse.refused });

@@ -11,7 +11,12 @@ const lines = parseMountinfo(TEXT);
 
 test("fields are found behind any number of optional ones, and unescaped", () => {
   expect(lines).toHaveLength(5);
-  expect(lines[2]).toEqual({ mountpoint: "/mnt/a b", type: "fuse.qtfs", source: "/srv\\x" });
+  expect(lines[2]).toEqual({
+    id: 40,
+    mountpoint: "/mnt/a b",
+    type: "fuse.qtfs",
+    source: "/srv\\x",
+  });
 });
 
 test.each([

@@ -4,7 +4,9 @@
  */
 import { describe, expect, test } from "bun:test";
 import * as attr from "../../src/sys/attr.ts";
+import * as epoll from "../../src/sys/epoll.ts";
 import { E } from "../../src/sys/errno.ts";
+import * as fsmount from "../../src/sys/fsmount.ts";
 import * as handle from "../../src/sys/handle.ts";
 import * as identity from "../../src/sys/identity.ts";
 import * as io from "../../src/sys/io.ts";
@@ -133,6 +135,9 @@ const families: readonly Family[] = [
     },
   },
   { name: "mount", exports: mount, only: /^MS_/, includes: ["linux/mount.h"] },
+  { name: "fsmount", exports: fsmount, includes: ["linux/mount.h"] },
+  // The struct is packed on x86-64 alone: epoll.test.ts has the kernel fill it.
+  { name: "epoll", exports: epoll, only: /^EPOLL(IN|_CTL_|_CLOEXEC)/, includes: ["sys/epoll.h"] },
   { name: "umount", exports: mount, only: /^(MNT_|UMOUNT_)/, includes: ["sys/mount.h"] },
   {
     name: "process",

@@ -1,5 +1,6 @@
 /** Requests on open files and their data. */
 
+import { channelOf, ROOT } from "../../fuse/channels.ts";
 import { TRANSFER_MAX } from "../../fuse/device.ts";
 import {
   COPY_FILE_RANGE_IN,
@@ -90,14 +91,17 @@ export function answerOpen(c: Client, slot: number): void {
   const flags = c.fuse.answer.view.getUint32(c.answerBody + OPEN_OUT.open_flags, true);
   if (attributesChanged) {
     const { pending } = c;
-    dropInode(c.fuse, pending.nodeHigh[slot] as number, pending.nodeLow[slot] as number, false);
+    const [high, low] = kernelNode(c, slot);
+    dropInode(c.fuse, c.fuse.fdFor(pending.uniqueHigh[slot] as number), high, low, false);
   }
   if (c.transport.payloadLength > 0 && (flags & Fopen.DIRECT_IO) === 0) {
     const { pending, transport } = c;
+    const [high, low] = kernelNode(c, slot);
     const stored = storeData(
       c.fuse,
-      pending.nodeHigh[slot] as number,
-      pending.nodeLow[slot] as number,
+      c.fuse.fdFor(pending.uniqueHigh[slot] as number),
+      high,
+      low,
       transport.payloadAddress,
       transport.payloadLength,
     );
@@ -105,6 +109,14 @@ export function answerOpen(c: Client, slot: number): void {
       c.fuse.answer.view.setUint32(c.answerBody + OPEN_OUT.open_flags, Fopen.KEEP_CACHE, true);
   }
   c.answer(slot, bytes);
+}
+
+/** What the kernel calls the node of the request in `slot`, in halves. */
+function kernelNode({ fuse, pending }: Client, slot: number): readonly [number, number] {
+  const high = pending.nodeHigh[slot] as number;
+  const low = pending.nodeLow[slot] as number;
+  const channel = channelOf(pending.uniqueHigh[slot] as number);
+  return channel !== 0 && fuse.channels.isRoot(channel, high, low) ? [0, ROOT] : [high, low];
 }
 
 /** The server's handle in the request's field at `offset`. */

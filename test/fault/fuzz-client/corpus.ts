@@ -74,7 +74,8 @@ class Recorder {
 
   constructor(server: TestServer) {
     const address = { kind: "unix", path: server.address } as const;
-    this.#server = attachTo([address], server.share, machineFacts(), ANSWER_MS).transport;
+    const subject = { source: server.share, facts: machineFacts(), splits: false };
+    this.#server = attachTo([address], subject, ANSWER_MS).transport;
     this.#polls.add(this.#server.fd, POLLIN);
     // ATTACH was the first request of slot 0.
     this.#rig.client.pending.sequence[0] = 1;

@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { Client } from "../../../src/client/client.ts";
 import { NoticeQueue } from "../../../src/client/noticequeue.ts";
+import { Orders } from "../../../src/client/orders.ts";
 import { Reactor } from "../../../src/client/reactor.ts";
 import { ClientRecord, RECORD_BYTES } from "../../../src/client/record.ts";
 import { FuseDevice } from "../../../src/fuse/device.ts";
@@ -13,7 +14,7 @@ import { Counters } from "../../../src/info/counters.ts";
 import { machineFacts } from "../../../src/info/facts.ts";
 import { allocate } from "../../../src/sys/memory.ts";
 import { close } from "../../../src/sys/open.ts";
-import { POLLIN, PollSet } from "../../../src/sys/poll.ts";
+import { eventfd, POLLIN, PollSet } from "../../../src/sys/poll.ts";
 import { dupOver } from "../../../src/sys/process.ts";
 import { connectUnix, recvFds, send } from "../../../src/sys/socket.ts";
 import { SocketTransport } from "../../../src/transport/socket.ts";
@@ -53,6 +54,7 @@ const FACTS = machineFacts();
 const memory = allocate(RECORD_BYTES);
 /** More than what a record says of itself and its slots. */
 const SAID_BYTES = 1024 * 1024;
+const orders = new Orders(ok(eventfd()));
 const VALIDITY = { ordinarySeconds: 1, watchedSeconds: 60 };
 
 function anonymousKb(): number {
@@ -74,7 +76,9 @@ function serve(fuse: FuseDevice, connection: number): Report {
     },
     ready: () => {},
     // No address: the connection that was given is the only one.
-    link: { addresses: [], source: "/", facts: FACTS, session: "", tell: () => {} },
+    link: { addresses: [], source: "/", splits: false, facts: FACTS, session: "", tell: () => {} },
+    orders,
+    mounts: () => {},
   }).run();
   transport.close();
   transport.release();

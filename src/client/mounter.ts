@@ -1,0 +1,118 @@
+/**
+ * Putting superblocks into the tree and taking them away. The way there leads through
+ * our own mount, so another thread goes it, which the mount's process does not need
+ * in order to end (mounter.worker.ts); one request at a time, in shared memory.
+ */
+
+/** Longest path, in bytes. */
+const PATH_BYTES = 4096;
+/** Words: what is going on, then a request's or an answer's. */
+export const Word = {
+  STATE: 0,
+  KIND: 1,
+  /** Descriptor of the mount to be attached, in main's table. */
+  MOUNT_FD: 2,
+  /** Number (mnt_id) of the mount that the place must be in or, to detach, that must be there. */
+  EXPECTED: 3,
+  RESULT: 4,
+  /** Number of the mount that is there: the one attached, or one that is in the way. */
+  FOUND: 5,
+  PATH_LENGTH: 6,
+} as const;
+const WORDS = 8;
+
+export const MounterState = { IDLE: 0, ASKED: 1 } as const;
+/** LOOK: which mount is there. */
+export const MounterKind = { LOOK: 1, ATTACH: 2, DETACH: 3 } as const;
+
+/** What main gives the thread. */
+export interface MounterData {
+  shared: SharedArrayBuffer;
+  /** Absolute path of the first superblock. */
+  target: string;
+}
+
+export interface Outcome {
+  /** 0 or -errno: -EBUSY where another mount is there, -ENOENT where none is. */
+  result: number;
+  /** mnt_id of the mount that is there. */
+  found: number;
+}
+
+/** The shared memory as both sides see it. */
+export class MounterRequest {
+  readonly words: Int32Array;
+  readonly #bytes: Uint8Array;
+
+  constructor(shared = new SharedArrayBuffer(WORDS * 4 + PATH_BYTES)) {
+    this.words = new Int32Array(shared, 0, WORDS);
+    this.#bytes = new Uint8Array(shared, WORDS * 4);
+  }
+
+  get shared(): SharedArrayBuffer {
+    return this.words.buffer as SharedArrayBuffer;
+  }
+
+  /** The path below the target, a byte a character. */
+  get path(): string {
+    const length = this.words[Word.PATH_LENGTH] as number;
+    return Buffer.from(this.#bytes.slice(0, length)).toString("latin1");
+  }
+
+  set path(path: string) {
+    if (path.length > PATH_BYTES) throw new RangeError("A path is too long");
+    this.#bytes.set(Buffer.from(path, "latin1"));
+    this.words[Word.PATH_LENGTH] = path.length;
+  }
+}
+
+export class Mounter {
+  readonly #request = new MounterRequest();
+  readonly #target: string;
+  #worker: Worker | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(target: string) {
+    this.#target = target;
+  }
+
+  /** Which mount is at `path` below the target (""). */
+  look(path: string): Promise<Outcome> {
+    return this.#do(MounterKind.LOOK, path, 0, -1);
+  }
+
+  /** Puts the mount that is `mountFd` at `path`, which must be in the mount `parent`. */
+  attach(mountFd: number, path: string, parent: number): Promise<Outcome> {
+    return this.#do(MounterKind.ATTACH, path, parent, mountFd);
+  }
+
+  /** Takes the mount `mount` away that is at `path`: from the tree at once, its users keep it. */
+  detach(path: string, mount: number): Promise<Outcome> {
+    return this.#do(MounterKind.DETACH, path, mount, -1);
+  }
+
+  #do(kind: number, path: string, expected: number, mountFd: number): Promise<Outcome> {
+    const done = this.#last.then(() => this.#ask(kind, path, expected, mountFd));
+    this.#last = done;
+    return done;
+  }
+
+  async #ask(kind: number, path: string, expected: number, mountFd: number): Promise<Outcome> {
+    this.#start();
+    const { words } = this.#request;
+    words.set([MounterState.IDLE, kind, mountFd, expected, 0, 0]);
+    this.#request.path = path;
+    Atomics.store(words, Word.STATE, MounterState.ASKED);
+    Atomics.notify(words, Word.STATE);
+    const wait = Atomics.waitAsync(words, Word.STATE, MounterState.ASKED);
+    if (wait.async) await wait.value;
+    return { result: words[Word.RESULT] as number, found: words[Word.FOUND] as number };
+  }
+
+  #start(): void {
+    if (this.#worker !== undefined) return;
+    this.#worker = new Worker(new URL("./mounter.worker.ts", import.meta.url).href);
+    const data: MounterData = { shared: this.#request.shared, target: this.#target };
+    this.#worker.postMessage(data);
+  }
+}
