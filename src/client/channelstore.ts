@@ -6,7 +6,7 @@
 import { allocate } from "../sys/memory.ts";
 import { close } from "../sys/open.ts";
 import { recvFds, SOCK_SEQPACKET, sendFds, setBuffers, socketPair } from "../sys/socket.ts";
-import type { HostMount } from "./hostmounts.ts";
+import type { HostMount } from "./hostmount.ts";
 
 /** What is kept of a superblock. */
 export interface KeptChannel {

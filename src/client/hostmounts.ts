@@ -7,29 +7,12 @@ import { CHANNELS_MAX } from "../fuse/channels.ts";
 import { E } from "../sys/errno.ts";
 import { FileType } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
-import { MOUNTS_MAX, NAME_MAX, PATH_MAX } from "../wire/limits.ts";
+import { MOUNTS_MAX } from "../wire/limits.ts";
 import { Op } from "../wire/ops.ts";
 import type { KeptChannel } from "./channelstore.ts";
 import type { Client } from "./client.ts";
+import { type HostMount, readHostMount } from "./hostmount.ts";
 import { type Order, OrderKind, type Orders } from "./orders.ts";
-
-/** A mount of the HOST. Texts have a byte a character. */
-export interface HostMount {
-  /** The HOST's number for it. */
-  mount: number;
-  /** That of the mount it is on; 0: the one that holds the directory mounted. */
-  parent: number;
-  /** MountFlag bits. */
-  flags: number;
-  /** FileType of its root. */
-  rootType: number;
-  /** Its device on the HOST. */
-  device: number;
-  /** Where it is below the directory mounted. */
-  path: string;
-  type: string;
-  source: string;
-}
 
 /** What main is told. */
 export type HostMountNews =
@@ -50,8 +33,6 @@ interface Question {
   /** The HOST's mount, or where the list goes on. */
   argument: number;
 }
-
-const ITEMS = 8;
 
 export class HostMounts {
   readonly #client: Client;
@@ -191,7 +172,7 @@ export class HostMounts {
     const next = reader.uint32();
     reader.finish();
     payload.window(payloadStart, payloadStart + payloadLength);
-    while (payload.at < payload.end) this.#list.push(this.#readMount());
+    while (payload.at < payload.end) this.#list.push(readHostMount(payload));
     if (this.#list.length > MOUNTS_MAX) throw new ProtocolError("more mounts than there may be");
     if (next !== 0) {
       if (next <= this.#list.length - 1) throw new ProtocolError("the list of mounts goes back");
@@ -200,23 +181,6 @@ export class HostMounts {
     }
     this.#tell({ kind: "mounts", mounts: this.#list });
     this.#list = [];
-  }
-
-  #readMount(): HostMount {
-    const { payload } = this.#client;
-    if (payload.array() !== ITEMS) throw new ProtocolError("a mount has other fields");
-    const one = {
-      mount: payload.uint32(),
-      parent: payload.uint32(),
-      flags: payload.uint32(),
-      rootType: payload.uint32(),
-      device: payload.uint32(),
-      path: payload.latin1(PATH_MAX),
-      type: payload.latin1(NAME_MAX),
-      source: payload.latin1(PATH_MAX),
-    };
-    if (one.mount === 0 || !isBelow(one.path)) throw new ProtocolError("a mount is nowhere");
-    return one;
   }
 
   #answerRoot(question: Question, errno: number): void {
@@ -247,10 +211,3 @@ export class HostMounts {
 
 /** The most superblocks that there are beside the first: not more than the HOST may have mounts. */
 export const SUBMOUNTS_MAX = Math.min(MOUNTS_MAX, CHANNELS_MAX);
-
-/** Whether a path has proper names only, and so leads nowhere else than below where it starts. */
-function isBelow(path: string): boolean {
-  return path.split("/").every((name) => {
-    return name !== "" && name !== "." && name !== ".." && !name.includes("\0");
-  });
-}

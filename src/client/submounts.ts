@@ -3,43 +3,17 @@
  * the same places: what the server says there is, is made to be here (DESIGN §4). A
  * superblock that somebody has unmounted here stays so until the HOST's mount is gone.
  */
-import { makeSuperblock } from "../fuse/superblock.ts";
 import { mounts } from "../info/mountinfo.ts";
 import { FILE_SYSTEM_TYPE } from "../info/select.ts";
 import { E, errnoText } from "../sys/errno.ts";
-import {
-  MOUNT_ATTR_NOATIME,
-  MOUNT_ATTR_NODEV,
-  MOUNT_ATTR_NODIRATIME,
-  MOUNT_ATTR_NOEXEC,
-  MOUNT_ATTR_NOSUID,
-  MOUNT_ATTR_NOSYMFOLLOW,
-  MOUNT_ATTR_RDONLY,
-} from "../sys/fsmount.ts";
 import { close } from "../sys/open.ts";
-import { MountFlag } from "../wire/constants.ts";
-import { BULK_MAX } from "./bulk.ts";
 import type { ChannelStore, KeptChannel } from "./channelstore.ts";
-import { type HostMount, type HostMountNews, SUBMOUNTS_MAX } from "./hostmounts.ts";
+import { type HostMount, isSameMount, pathText } from "./hostmount.ts";
+import { type HostMountNews, SUBMOUNTS_MAX } from "./hostmounts.ts";
 import { Mounter } from "./mounter.ts";
 import type { MountOptions } from "./options.ts";
 import { type Order, OrderKind } from "./orders.ts";
-
-const NOWHERE = -1;
-
-interface Submount {
-  host: HostMount;
-  readonly channel: number;
-  readonly fuseFd: number;
-  /** Its mount while that is not in the tree yet, or NOWHERE. */
-  mountFd: number;
-  /** mnt_id of its mount; 0 while it is not in the tree. */
-  id: number;
-  high: number;
-  low: number;
-  /** Resolves with whether the server has it. */
-  readonly rooted: PromiseWithResolvers<boolean>;
-}
+import { makeFor, NOWHERE, type Submount } from "./submount.ts";
 
 export interface SubmountsOptions {
   mount: Omit<MountOptions, "log" | "successor" | "store">;
@@ -157,7 +131,7 @@ export class Submounts {
     }
     const gone = [...this.#byMount.values()].filter(({ host }) => {
       const now = there.get(host.mount);
-      return now === undefined || !isSame(now, host);
+      return now === undefined || !isSameMount(now, host);
     });
     // What was mounted last may be on what was mounted before.
     for (const one of gone.reverse()) await this.#remove(one);
@@ -176,17 +150,11 @@ export class Submounts {
   /** A superblock for `host`, which is nowhere yet; undefined where the kernel will not. */
   #make(host: HostMount): Submount | undefined {
     const { mount } = this.#options;
-    const made = makeSuperblock({
-      source: `${mount.fsname.replace(/\/$/, "")}/${Buffer.from(host.path, "latin1")}`,
-      rootMode: host.rootType,
-      maxReadBytes: BULK_MAX,
-      allowOther: mount.allowOther,
-      attributes: this.#attributes(host.flags),
-    });
+    const made = makeFor(host, { ...mount, readOnly: this.#options.isReadOnly() });
     const channel = this.#freeChannel();
     if (typeof made === "number" || channel === undefined) {
       const why = typeof made === "number" ? errnoText(-made) : "there are too many";
-      this.#options.log("warn", `Cannot mount what the HOST has at ${printable(host)}: ${why}`);
+      this.#options.log("warn", `Cannot mount what the HOST has at ${pathText(host)}: ${why}`);
       this.#dismissed.set(host.mount, host.path);
       if (typeof made !== "number") for (const fd of Object.values(made)) close(fd);
       return undefined;
@@ -215,7 +183,7 @@ export class Submounts {
       const why = errnoText(-outcome.result);
       this.#options.log(
         "info",
-        `What the HOST has mounted at ${printable(one.host)} is not here: ${why}`,
+        `What the HOST has mounted at ${pathText(one.host)} is not here: ${why}`,
       );
       this.#dismissed.set(one.host.mount, path);
       return this.#giveUp(one);
@@ -261,7 +229,7 @@ export class Submounts {
     const { result } = await this.#mounter.detach(one.host.path, one.id);
     if (result !== 0 && result !== -E.ENOENT && result !== -E.EINVAL) {
       const why = errnoText(-result);
-      this.#options.log("warn", `Cannot unmount ${printable(one.host)}: ${why}`);
+      this.#options.log("warn", `Cannot unmount ${pathText(one.host)}: ${why}`);
     }
     // Whoever has a file of it open is served until the superblock ends.
   }
@@ -290,32 +258,4 @@ export class Submounts {
     }
     return undefined;
   }
-
-  /** What the HOST's mount does not allow is not allowed here either. */
-  #attributes(flags: number): number {
-    const { mount } = this.#options;
-    const chosen: [boolean, number, number][] = [
-      [this.#options.isReadOnly(), MountFlag.RDONLY, MOUNT_ATTR_RDONLY],
-      [!mount.suid, MountFlag.NOSUID, MOUNT_ATTR_NOSUID],
-      [!mount.dev, MountFlag.NODEV, MOUNT_ATTR_NODEV],
-      [mount.noexec, MountFlag.NOEXEC, MOUNT_ATTR_NOEXEC],
-      [mount.noatime, MountFlag.NOATIME, MOUNT_ATTR_NOATIME],
-      [false, MountFlag.NODIRATIME, MOUNT_ATTR_NODIRATIME],
-      [false, MountFlag.NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW],
-    ];
-    return chosen
-      .filter(([own, flag]) => own || (flags & flag) !== 0)
-      .reduce((sum, [, , attribute]) => sum | attribute, 0);
-  }
-}
-
-/** Whether two descriptions are of one mount at one place. */
-function isSame(a: HostMount, b: HostMount): boolean {
-  return (
-    a.path === b.path && a.parent === b.parent && a.rootType === b.rootType && a.type === b.type
-  );
-}
-
-function printable({ path }: HostMount): string {
-  return Buffer.from(path, "latin1").toString();
 }
