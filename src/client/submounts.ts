@@ -15,6 +15,9 @@ import type { MountOptions } from "./options.ts";
 import { type Order, OrderKind } from "./orders.ts";
 import { makeFor, NOWHERE, type Submount } from "./submount.ts";
 
+/** When to look again for a directory that is to be mounted on. */
+const MISSING_MS = [20, 100, 500] as const;
+
 export interface SubmountsOptions {
   mount: Omit<MountOptions, "log" | "successor" | "store">;
   isReadOnly: () => boolean;
@@ -138,8 +141,13 @@ export class Submounts {
   }
 
   async #addNew(wanted: readonly HostMount[]): Promise<void> {
-    const isNew = ({ mount }: HostMount) =>
-      !this.#byMount.has(mount) && !this.#dismissed.has(mount);
+    const here = new Set([0, ...this.#byMount.keys()]);
+    // Parents come before what is mounted on them.
+    const isNew = ({ mount, parent }: HostMount) => {
+      if (here.has(mount) || !here.has(parent) || this.#dismissed.has(mount)) return false;
+      here.add(mount);
+      return true;
+    };
     // The server is asked for all roots before the first is waited for.
     const made = wanted.filter(isNew).map((host) => this.#make(host));
     for (const one of made) {
@@ -174,6 +182,12 @@ export class Submounts {
     if (parent === 0) return this.#giveUp(one);
     const { path } = one.host;
     let outcome = await this.#mounter.attach(one.mountFd, path, parent);
+    for (const delayMs of MISSING_MS) {
+      if (outcome.result !== -E.ENOENT) break;
+      // The kernel may still believe that there is no such directory.
+      await Bun.sleep(delayMs);
+      outcome = await this.#mounter.attach(one.mountFd, path, parent);
+    }
     if (outcome.result === -E.EBUSY && this.#isOrphan(outcome.found)) {
       // A process that died has left a superblock there that nobody serves.
       await this.#mounter.detach(path, outcome.found);
