@@ -87,6 +87,7 @@ export class HostMounts {
     this.#questions = [...this.#asked.values(), ...this.#questions].filter(
       ({ op }) => op !== Op.MOUNTS,
     );
+    this.#list = [];
     this.#asked.clear();
     this.changed();
   }
@@ -95,6 +96,7 @@ export class HostMounts {
   begunAnew(): void {
     this.#asked.clear();
     this.#questions = [];
+    this.#list = [];
     for (const [channel, { mount }] of this.#channels) {
       this.#client.fuse.channels.pause(channel);
       this.#questions.push({ op: Op.MOUNT_ROOT, channel, argument: mount });
@@ -131,9 +133,10 @@ export class HostMounts {
   answer(slot: number, errno: number): boolean {
     const question = this.#asked.get(slot);
     if (question === undefined) return false;
-    this.#asked.delete(slot);
     if (question.op === Op.MOUNTS) this.#answerMounts(errno);
     else if (question.op === Op.MOUNT_ROOT) this.#answerRoot(question, errno);
+    // Not before: an answer that was not understood is asked for on another connection.
+    this.#asked.delete(slot);
     return true;
   }
 
