@@ -162,6 +162,11 @@ export class HandleTable {
     if (this.busy[handle] === 0 && this.#ended[handle] === 1) this.#finish(handle);
   }
 
+  /** All handles that were opened and not released. */
+  *all(): Generator<number> {
+    for (let row = 1; row < this.#used; row++) if (this.has(row)) yield row;
+  }
+
   /** Handles that another process had open and this one has not opened again yet. */
   *closed(): Generator<number> {
     for (let row = 1; row < this.#used; row++) {

@@ -2,8 +2,8 @@
  * The inodes one session knows: a table of columns, so that a walk over
  * hundreds of thousands of files costs little memory and no descriptors.
  *
- * A node is (device, inode, birth time) of the HOST: hard links share one, a
- * re-used inode number is another. Its number on the wire is a row and how
+ * A node is (device, inode, birth time) of the HOST in one of its mounts: hard links
+ * share one, a re-used inode number is another. Its number on the wire is a row and how
  * often that row was used before, so a number from the past is never mistaken.
  *
  * How a node is reached again, best first: a descriptor it has open, its file
@@ -14,7 +14,7 @@
  * its record. A row is in use while it has lookups or a handle of the record is
  * open on it; so `lookups` is written last of a new row and first of a dropped one.
  */
-import { NODE_EPOCH_SHIFT, NODE_POLICY_SHIFT, ROOT_NODE } from "../wire/constants.ts";
+import { NODE_EPOCH_SHIFT, NODE_POLICY_SHIFT, ROOT_MOUNT, ROOT_NODE } from "../wire/constants.ts";
 import { NODES_MAX } from "../wire/limits.ts";
 import { HANDLE, HEADER, NODE } from "./record/layout.ts";
 import { NameHeap } from "./record/names.ts";
@@ -50,6 +50,8 @@ export class NodeTable {
   /** How often each row was used before: the high half of the node's number. */
   reuse = EMPTY_WORDS;
   lookups = EMPTY_WORDS;
+  /** Mount that it is seen in, where sessions tell them apart (hostmounts.ts); else ROOT_MOUNT. */
+  mount = EMPTY_WORDS;
   device = EMPTY_WORDS;
   inoHigh = EMPTY_WORDS;
   inoLow = EMPTY_WORDS;
@@ -137,6 +139,11 @@ export class NodeTable {
     return parent > 0 && this.row(this.parentReuse[row] as number, parent) === parent;
   }
 
+  /** Mount of a row, or of none (-1): ROOT_MOUNT. */
+  mountOf(row: number): number {
+    return row === NONE ? ROOT_MOUNT : (this.mount[row] as number);
+  }
+
   /** Name of a row's hint, a byte a character. */
   nameOf(row: number): string {
     return this.#names.text(this.#name[row] as number);
@@ -147,14 +154,16 @@ export class NodeTable {
     return this.#names.address(this.#name[row] as number);
   }
 
-  /** Row with this identity, or -1. */
-  find(id: Identity): number {
+  /** Row with this identity in `mount`, or -1. */
+  find(id: Identity, mount = ROOT_MOUNT): number {
     let row = this.#buckets[this.#bucket(id.inoLow, id.device)] as number;
-    while (row !== NONE && !this.matches(row, id)) row = this.#next[row] as number;
+    while (row !== NONE && !(this.matches(row, id) && this.mount[row] === mount)) {
+      row = this.#next[row] as number;
+    }
     return row;
   }
 
-  /** Whether `row` is the inode `id`. */
+  /** Whether `row` is the inode `id`, in whichever mount. */
   matches(row: number, id: Identity): boolean {
     return (
       this.inoLow[row] === id.inoLow &&
@@ -167,10 +176,11 @@ export class NodeTable {
 
   /**
    * The row of `id`, made if it is new, with one lookup more to forget and its
-   * hint set to `name` in `parent`. Returns -1 when the table is full.
+   * hint set to `name` in `parent`. It is in the mount of `parent` unless another is
+   * given. Returns -1 when the table is full.
    */
-  intern(id: Identity, parent: number, name: string): number {
-    const known = this.find(id);
+  intern(id: Identity, parent: number, name: string, mount = this.mountOf(parent)): number {
+    const known = this.find(id, mount);
     if (known !== NONE) {
       this.lookups[known] = (this.lookups[known] as number) + 1;
       this.setHint(known, parent, name);
@@ -183,6 +193,7 @@ export class NodeTable {
       return NONE;
     }
     this.#identify(row, id);
+    this.mount[row] = mount;
     this.#name[row] = at;
     this.parent[row] = parent;
     this.parentReuse[row] = parent === NONE ? 0 : this.high(parent);
@@ -241,6 +252,7 @@ export class NodeTable {
   #clear(row: number): void {
     this.reuse[row] = ((this.reuse[row] as number) + 1) & REUSE_MASK;
     this.parent[row] = NONE;
+    this.mount[row] = ROOT_MOUNT;
     this.#name[row] = 0;
     this.seenTime[row] = 0;
     this.seenTimeNs[row] = 0;
@@ -312,6 +324,7 @@ export class NodeTable {
     const { record } = this;
     this.reuse = record.u32(NODE.reuse, rows);
     this.lookups = record.u32(NODE.lookups, rows);
+    this.mount = record.u32(NODE.mount, rows);
     this.device = record.u32(NODE.device, rows);
     this.inoHigh = record.u32(NODE.inoHigh, rows);
     this.inoLow = record.u32(NODE.inoLow, rows);

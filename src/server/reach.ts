@@ -8,7 +8,7 @@ import { E } from "../sys/errno.ts";
 import { HANDLE, MAX_HANDLE_SZ, nameToHandleAt } from "../sys/handle.ts";
 import { allocate } from "../sys/memory.ts";
 import { AT_EMPTY_PATH, close, O_CLOEXEC, O_NOFOLLOW, O_PATH, openat } from "../sys/open.ts";
-import { FileType, Policy, ROOT_NODE } from "../wire/constants.ts";
+import { FileType, Policy, ROOT_MOUNT, ROOT_NODE } from "../wire/constants.ts";
 import type { Writer } from "../wire/writer.ts";
 import type { HandleTable } from "./handles.ts";
 import { MountFds } from "./mountfds.ts";
@@ -63,6 +63,8 @@ export class Reach {
   #pinned = NONE;
   #pinnedToo = NONE;
   readonly #mounts = new MountFds();
+  /** Devices of the roots of mounts that are trees of their own. */
+  readonly #mountDevices = new Map<number, number>();
   readonly #watcher: Watcher;
 
   /**
@@ -82,7 +84,31 @@ export class Reach {
     // The root's number is fixed; its policy goes with the answer to ATTACH.
     nodes.madeWith[ROOT_NODE] = 0;
     nodes.fd[ROOT_NODE] = rootFd;
-    this.#mounts.remember(rootFd, this.device);
+    this.#mounts.remember(rootFd, ROOT_MOUNT, this.device);
+  }
+
+  /**
+   * Reaches the nodes of `mount` from now on by `fd`, an O_PATH descriptor of its root
+   * `row`, owned until the row is released.
+   */
+  addMount(mount: number, row: number, fd: number, isDirectory: boolean): void {
+    const nodes = this.#nodes;
+    const dev = nodes.device[row] as number;
+    this.release(row);
+    nodes.fd[row] = fd;
+    this.#mountDevices.set(mount, dev);
+    if (isDirectory) this.#mounts.remember(fd, mount, dev);
+  }
+
+  /** Has a policy for the device of `fd`: what had its number before may be gone. */
+  renewPolicy(fd: number, device: number): void {
+    this.#nodes.policies.set(device, this.#choosePolicy(fd));
+  }
+
+  /** Closes what is not of one row of `mount`. */
+  dropMount(mount: number): void {
+    this.#mountDevices.delete(mount);
+    this.#mounts.drop(mount);
   }
 
   /**
@@ -159,9 +185,10 @@ export class Reach {
    */
   reopen(row: number, fileHandle: number, flags: number): number {
     const dev = this.#nodes.device[row] as number;
+    const mount = this.#nodes.mountOf(row);
     if (fileHandle === 0) return this.open(row, flags);
-    if (!this.#mounts.has(dev)) this.#findMount(row, dev);
-    const fd = this.#mounts.open(dev, fileHandle, flags | O_NOFOLLOW | O_CLOEXEC);
+    if (!this.#mounts.has(mount, dev)) this.#findMount(row, mount, dev);
+    const fd = this.#mounts.open(mount, dev, fileHandle, flags | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return this.open(row, flags);
     if (statFd(fd) === 0 && this.#nodes.matches(row, identify())) return fd;
     close(fd);
@@ -169,11 +196,11 @@ export class Reach {
   }
 
   /** Has a descriptor of the file system of `row`, by the directory of its hint. */
-  #findMount(row: number, dev: number): void {
+  #findMount(row: number, mount: number, dev: number): void {
     const parent = this.#hintDirectory(row, 0);
     if (parent < 0) return;
     if (this.#nodes.device[this.#nodes.parent[row] as number] !== dev) return;
-    this.#mounts.remember(parent, dev);
+    this.#mounts.remember(parent, mount, dev);
   }
 
   /** Whether a descriptor of `row` is at hand: the first handle is of no use if none is. */
@@ -188,14 +215,31 @@ export class Reach {
   /** Writes the attributes of `row`, which was described last. */
   writeAttributes(w: Writer, row: number): void {
     const dev = device();
-    const apart = dev === this.device ? 0 : (Math.imul(dev + 1, 0x9e3779b1) | 1) >>> 0;
+    const own = this.#ownDevice(row);
+    const apart = dev === own ? 0 : (Math.imul(dev + 1, 0x9e3779b1) | 1) >>> 0;
     this.#nodes.toldTime[row] = ctimeLow();
     this.#nodes.toldTimeNs[row] = ctimeNs();
     this.#nodes.toldSize[row] = size() >>> 0;
     const policy = this.policy(row);
     // Changes through another of its names come under a directory that may be unknown.
-    const aliased = policy === Policy.WATCHED && hasAliases();
+    const aliased = policy === Policy.WATCHED && (hasAliases() || this.#isFileMount(row));
     writeAttributes(w, apart, aliased ? Policy.ORDINARY : policy);
+  }
+
+  /** Device of the root of the mount that `row` is in. */
+  #ownDevice(row: number): number {
+    const mount = this.#nodes.mount[row] as number;
+    return mount === ROOT_MOUNT ? this.device : (this.#mountDevices.get(mount) ?? this.device);
+  }
+
+  /** Whether `row`, described last, is a file that is mounted: its directory is out of reach. */
+  #isFileMount(row: number): boolean {
+    const { mount, parent } = this.#nodes;
+    return (
+      mount[row] !== ROOT_MOUNT &&
+      parent[row] === NONE &&
+      (mode() & FileType.MASK) !== FileType.DIRECTORY
+    );
   }
 
   /** How far a client may cache `row`. */
@@ -248,7 +292,8 @@ export class Reach {
     if (fileHandle !== undefined) {
       handleRegion.bytes.latin1Write(fileHandle, 0);
       const flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-      const fd = this.#mounts.open(nodes.device[row] as number, handleRegion.address, flags);
+      const dev = nodes.device[row] as number;
+      const fd = this.#mounts.open(nodes.mountOf(row), dev, handleRegion.address, flags);
       if (fd >= 0) return fd;
     }
     const parent = this.#hintDirectory(row, depth);
@@ -300,7 +345,7 @@ export class Reach {
     const length = HANDLE.data + view.getUint32(HANDLE.bytes, true);
     this.#nodes.fileHandles.set(row, bytes.latin1Slice(0, length));
     if (statFd(fd) === 0 && (mode() & FileType.MASK) === FileType.DIRECTORY) {
-      this.#mounts.remember(fd, this.#nodes.device[row] as number);
+      this.#mounts.remember(fd, this.#nodes.mountOf(row), this.#nodes.device[row] as number);
     }
   }
 }

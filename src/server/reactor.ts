@@ -40,7 +40,7 @@ export class Reactor {
   readonly #services: ReactorServices;
   readonly #sessions: Sessions;
   readonly #strangers: Strangers;
-  readonly #polls = new PollSet(3 + SESSIONS_MAX + 2 * GREETERS_MAX + WATCHES_MAX);
+  readonly #polls = new PollSet(4 + SESSIONS_MAX + 2 * GREETERS_MAX + WATCHES_MAX);
   readonly #spin = new Spin();
   readonly #log: (budget: LogBudget, text: string) => void;
   readonly #tell: (text: string) => void;
@@ -52,6 +52,7 @@ export class Reactor {
   #lookedNs = 0;
   #toldNs = 0;
   #polledNs = 0;
+  #mountsSeen = 0;
   /** Whether anything has happened since the gauges were refreshed. */
   #gaugesOld = false;
 
@@ -159,10 +160,14 @@ export class Reactor {
     const gatherMs = GATHER_MS - (Bun.nanoseconds() - this.#toldNs) / NS_PER_MS;
     polls.add(gatherMs > 0 ? -1 : this.#services.watcher.fd, POLLIN);
     this.#services.polls.addTo(polls);
+    const { mounts } = this.#services;
+    mounts.addTo(polls);
     const { heartbeat } = this.#services.counters;
     heartbeat.beat(At.ASLEEP);
-    polls.wait(gatherMs > 0 ? boundedBy(timeoutMs, Math.ceil(gatherMs)) : timeoutMs);
+    const waitMs = gatherMs > 0 ? boundedBy(timeoutMs, Math.ceil(gatherMs)) : timeoutMs;
+    polls.wait(mounts.waitMs() < 0 ? waitMs : boundedBy(waitMs, mounts.waitMs()));
     heartbeat.beat(At.LOOKING);
+    mounts.polled(polls);
     if (polls.revents(0) !== 0) {
       drainEventfd(this.#mailbox.wakeFd);
       this.#sessions.dropEvicted();
@@ -178,11 +183,23 @@ export class Reactor {
     const now = Bun.nanoseconds();
     this.#lookedNs = now;
     if (this.#services.watcher.deliver()) this.#toldNs = now;
+    this.#lookAtMounts(now);
     for (const { session, connection } of this.#sessions.connected) {
       const watched = session.tree?.watched;
       if (watched?.waits) watched.flush();
+      session.tree?.mounts?.flush();
       if (connection.pending) connection.flush();
     }
+  }
+
+  /** Sees what was mounted and unmounted on the HOST, for all sessions that show it. */
+  #lookAtMounts(nowNs: number): void {
+    const { mounts } = this.#services;
+    mounts.look(nowNs);
+    if (mounts.version === this.#mountsSeen) return;
+    this.#mountsSeen = mounts.version;
+    this.#gaugesOld = true;
+    for (const { session } of this.#sessions.all) session.tree?.mounts?.look();
   }
 
   #timeoutMs(): number {

@@ -5,6 +5,7 @@ import type { Facts } from "../wire/hello.ts";
 import { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
+import { MountTable } from "./mounttable.ts";
 import { Polls } from "./polls.ts";
 import { Reactor } from "./reactor.ts";
 import { RecordStore, type StorePlace } from "./record/store.ts";
@@ -48,18 +49,20 @@ self.onmessage = (event) => {
   self.postMessage({ kind: "calls", queue: calls.queue.shared });
   const counters = new Counters(data.counters);
   counters.heartbeat.belongsTo(gettid());
+  const log = (level: "info" | "warn", text: string) =>
+    self.postMessage({ kind: "log", level, text });
   const services = {
     counters,
     calls,
     polls: new Polls(),
     watcher: new Watcher(),
+    mounts: new MountTable(),
+    tell: (text: string) => log("warn", text),
     exports: data.exports,
     facts: data.facts,
     leaseMs: data.leaseMs,
     records: new RecordStore(data.records),
   };
-  const log = (level: "info" | "warn", text: string) =>
-    self.postMessage({ kind: "log", level, text });
   const mailboxes = data.mailboxes.map(({ shared, wakeFd }) => new Mailbox(wakeFd, shared));
   const registry = new Registry(data.registry);
   const reactor = new Reactor(data.index, mailboxes, registry, services, log);

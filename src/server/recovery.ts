@@ -17,7 +17,7 @@ import {
 import { allocate } from "../sys/memory.ts";
 import { close, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_RDWR } from "../sys/open.ts";
 import { FileType, Lock } from "../wire/constants.ts";
-import { type Export, openRoot } from "./exports.ts";
+import { openRoot } from "./exports.ts";
 import { HandleState } from "./handles.ts";
 import { hostFlags } from "./hostflags.ts";
 import type { HeldRange, RangeOwner } from "./lockrows.ts";
@@ -25,9 +25,9 @@ import { type LockFile, LockTable } from "./locks.ts";
 import { putFlock } from "./ofdlock.ts";
 import type { SessionRecord } from "./record/record.ts";
 import { mode, statFd } from "./status.ts";
-import { Tree } from "./tree.ts";
+import type { Tree } from "./tree.ts";
+import { type TreeServices, treeOf } from "./trees.ts";
 import type { Connected } from "./watched.ts";
-import type { Watcher } from "./watcher.ts";
 
 /** A session gone on with, and what became of what it had. */
 export interface Recovered {
@@ -72,13 +72,12 @@ export function countRecovered(counters: Counters, recovered: Recovered): void {
  */
 export function recover(
   record: SessionRecord,
-  exports: readonly Export[],
-  watcher: Watcher,
+  services: TreeServices,
   session: Connected,
 ): Recovered | string {
   const { details } = record;
   if (details === undefined) return "it does not say what it is of";
-  const root = openRoot(exports, details.path);
+  const root = openRoot(services.exports, details.path);
   if (typeof root === "number") return `${details.path} is exported no more`;
   if (root.path !== details.path || root.readOnly !== details.readOnly) {
     close(root.fd);
@@ -86,14 +85,18 @@ export function recover(
   }
   let tree: Tree;
   try {
-    tree = new Tree(root.fd, root.path, root.readOnly, watcher, session, record);
+    tree = treeOf(root, details.splits, services, session, record);
   } catch (error) {
-    close(root.fd);
     return error instanceof Error ? error.message : String(error);
   }
   record.beginLife();
+  // Before anything is reached: nodes in other mounts are by these.
+  tree.mounts?.restore();
   const recovered = { tree, reopened: 0, stale: 0, lost: 0, locksReclaimed: 0, locksLost: 0 };
   for (const handle of tree.handles.closed()) reopen(recovered, handle);
+  for (const handle of tree.handles.all()) {
+    tree.mounts?.opened(tree.nodes.mountOf(tree.handles.node[handle] as number));
+  }
   reclaimRanges(recovered);
   return recovered;
 }

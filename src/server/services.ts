@@ -3,6 +3,7 @@ import type { Counters } from "../info/counters.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
+import type { MountTable } from "./mounttable.ts";
 import type { Polls } from "./polls.ts";
 import type { RecordStore } from "./record/store.ts";
 import type { Watcher } from "./watcher.ts";
@@ -12,6 +13,9 @@ export interface ReactorServices {
   readonly calls: Calls;
   readonly polls: Polls;
   readonly watcher: Watcher;
+  readonly mounts: MountTable;
+  /** Says something to people, seldom. */
+  readonly tell: (text: string) => void;
   readonly exports: readonly Export[];
   readonly facts: Facts;
   /** How long a session outlives its connection. */

@@ -123,6 +123,7 @@ export class Session {
       for (const [high, low] of lost) this.sendWakeup(high, low);
     }
     tree?.watched.resumed(events !== sent);
+    tree?.mounts?.resumed(events !== sent);
   }
 
   /** The tree, for an operation that needs one. */

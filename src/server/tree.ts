@@ -1,6 +1,8 @@
 /** What a session attached to: an export, and all the session holds of it. */
 import { close } from "../sys/open.ts";
+import { ROOT_MOUNT } from "../wire/constants.ts";
 import { HandleTable } from "./handles.ts";
+import type { HostMounts } from "./hostmounts.ts";
 import { LockTable } from "./locks.ts";
 import { NodeTable } from "./nodes.ts";
 import { Reach } from "./reach.ts";
@@ -10,6 +12,7 @@ import type { Watcher } from "./watcher.ts";
 
 /** A directory being read: its descriptor, and the cookie the next entry follows. */
 export interface Directory {
+  readonly mount: number;
   fd: number;
   high: number;
   low: number;
@@ -26,6 +29,9 @@ export class Tree {
   readonly readOnly: boolean;
   /** The HOST's path, for people. */
   readonly path: string;
+
+  /** What is mounted beneath the root, where that is a tree of its own; undefined: it is all one. */
+  mounts: HostMounts | undefined;
 
   readonly watched: Watched;
   readonly #watcher: Watcher;
@@ -57,6 +63,7 @@ export class Tree {
 
   /** Forgets `count` lookups of a row, and the node with the last of them. */
   forget(row: number, count: number): void {
+    if (this.nodes.mount[row] !== ROOT_MOUNT && this.mounts?.isRoot(row)) return;
     if (!this.nodes.forget(row, count)) return;
     // A file still open keeps its node until the handle is released.
     if ((this.nodes.handle[row] as number) >= 0) return;
@@ -68,8 +75,35 @@ export class Tree {
     const row = this.handles.node[handle] as number;
     this.locks.dropHandle(handle);
     this.handles.release(handle);
-    const idle = (this.nodes.handle[row] as number) < 0;
-    if (idle && (this.nodes.lookups[row] as number) === 0) this.#drop(row);
+    const mount = this.nodes.mountOf(row);
+    this.mounts?.closed(mount);
+    if ((this.nodes.handle[row] as number) >= 0 || this.mounts?.isRoot(row)) return;
+    const isGone = this.mounts?.has(mount) === false;
+    if (isGone || (this.nodes.lookups[row] as number) === 0) this.#drop(row);
+  }
+
+  /**
+   * Closes everything in `mount`, and forgets its nodes but for those with open files,
+   * which go with these; `known`: the client has such nodes still.
+   */
+  dropMount(mount: number, known: boolean): void {
+    const { nodes, reach } = this;
+    for (let row = 1; row < nodes.rows; row++) {
+      if (nodes.mount[row] !== mount) continue;
+      if ((nodes.handle[row] as number) < 0) {
+        this.#drop(row);
+        continue;
+      }
+      reach.release(row);
+      this.watched.forget(row);
+      if (!known) nodes.lookups[row] = 0;
+    }
+    for (const [id, directory] of this.directories) {
+      if (directory.mount !== mount) continue;
+      close(directory.fd);
+      this.directories.delete(id);
+    }
+    reach.dropMount(mount);
   }
 
   /** The session has ended: closes all, and its record is no more. */
@@ -79,6 +113,7 @@ export class Tree {
     this.directories.clear();
     this.locks.close();
     this.handles.close();
+    this.mounts?.close();
     this.reach.close();
     this.nodes.close();
     this.record.remove();

@@ -1,7 +1,6 @@
 /** A session's side of the watcher: which directories its client knows, and what it is told. */
 import { PathBuffer } from "../sys/cstring.ts";
 import type { Transport } from "../transport/transport.ts";
-import { ROOT_MOUNT } from "../wire/constants.ts";
 import { Event } from "../wire/ops.ts";
 import type { Writer } from "../wire/writer.ts";
 import { distrust } from "./coherence.ts";
@@ -25,6 +24,8 @@ export class Watched implements Watching {
   readonly #tree: Tree;
   readonly #session: Connected;
   readonly #directories = new Map<string, number>();
+  /** Further rows of those that are seen in several mounts. */
+  readonly #elsewhere = new Map<string, Set<number>>();
   readonly #keys = new Map<number, string>();
   /** What could not be sent yet, in order. */
   #backlog: (() => void)[] = [];
@@ -47,7 +48,14 @@ export class Watched implements Watching {
     if (this.#keys.has(row)) return;
     const key = Watcher.key(fd) ?? "";
     this.#keys.set(row, key);
-    if (key !== "") this.#directories.set(key, row);
+    if (key === "") return;
+    if (!this.#directories.has(key)) {
+      this.#directories.set(key, row);
+      return;
+    }
+    const others = this.#elsewhere.get(key);
+    if (others === undefined) this.#elsewhere.set(key, new Set([row]));
+    else others.add(row);
   }
 
   /** The client forgot `row`. */
@@ -55,7 +63,25 @@ export class Watched implements Watching {
     const key = this.#keys.get(row);
     if (key === undefined) return;
     this.#keys.delete(row);
-    if (this.#directories.get(key) === row) this.#directories.delete(key);
+    const others = this.#elsewhere.get(key);
+    if (others === undefined) {
+      if (this.#directories.get(key) === row) this.#directories.delete(key);
+      return;
+    }
+    if (!others.delete(row)) {
+      const [next = row] = others;
+      others.delete(next);
+      this.#directories.set(key, next);
+    }
+    if (others.size === 0) this.#elsewhere.delete(key);
+  }
+
+  watchedElsewhere(key: string): Iterable<number> | undefined {
+    return this.#elsewhere.get(key);
+  }
+
+  get hasAliases(): boolean {
+    return this.#elsewhere.size > 0;
   }
 
   watchedDirectory(key: string): number | undefined {
@@ -74,7 +100,8 @@ export class Watched implements Watching {
     }
     const dirfd = this.#tree.reach.fd(directory);
     if (dirfd < 0 || statName(dirfd, names.putLatin1(0, name)) !== 0) return;
-    const row = this.#tree.nodes.find(identify());
+    const { nodes } = this.#tree;
+    const row = nodes.find(identify(), nodes.mountOf(directory));
     if (row >= 0) this.#changed(row, data);
   }
 
@@ -153,7 +180,7 @@ export class Watched implements Watching {
     w.uint(Event.CHANGED);
     this.#putNode(w, row);
     w.uint(data ? 1 : 0);
-    w.uint(ROOT_MOUNT);
+    w.uint(this.#tree.nodes.mountOf(row));
     this.#transport.end();
   }
 
@@ -163,7 +190,7 @@ export class Watched implements Watching {
     w.uint(Event.RENAMED);
     this.#putNode(w, directory);
     w.latin1(name);
-    w.uint(ROOT_MOUNT);
+    w.uint(this.#tree.nodes.mountOf(directory));
     this.#transport.end();
   }
 

@@ -42,6 +42,10 @@ const HANDLE_MAX = HANDLE.data + MAX_HANDLE_SZ;
 export interface Watching {
   /** Row of the directory registered under `key`, or undefined. */
   watchedDirectory(key: string): number | undefined;
+  /** Further rows that it has in other mounts, or undefined. */
+  watchedElsewhere(key: string): Iterable<number> | undefined;
+  /** Whether any directory has several rows. */
+  readonly hasAliases: boolean;
   /** An entry of a directory was made, removed or renamed. */
   nameChanged(directory: number, name: string): void;
   /** An entry's data (or its attributes alone) changed; "" means the directory itself. */
@@ -116,7 +120,9 @@ export class Watcher {
       for (const tree of this.#trees) tree.everythingChanged();
       return;
     }
-    if (view.getInt32(at + FAN_METADATA.pid, true) === this.#tid && this.#trees.size === 1) {
+    const isOwn =
+      view.getInt32(at + FAN_METADATA.pid, true) === this.#tid && this.#trees.size === 1;
+    if (isOwn && !this.#hasAliases()) {
       this.skipped++;
       return;
     }
@@ -125,10 +131,16 @@ export class Watcher {
     if (info + FAN_INFO.handle + HANDLE.data > end) return;
     const type = view.getUint8(info + FAN_INFO.info_type);
     if (type !== FAN_EVENT_INFO_TYPE_DFID_NAME && type !== FAN_EVENT_INFO_TYPE_DFID) return;
-    this.#tell(mask, info, type === FAN_EVENT_INFO_TYPE_DFID_NAME);
+    this.#tell(mask, info, type === FAN_EVENT_INFO_TYPE_DFID_NAME, isOwn);
   }
 
-  #tell(mask: number, info: number, named: boolean): void {
+  /** Whether what a session does to one of its nodes may show in another. */
+  #hasAliases(): boolean {
+    for (const tree of this.#trees) if (tree.hasAliases) return true;
+    return false;
+  }
+
+  #tell(mask: number, info: number, named: boolean, isOwn: boolean): void {
     const { bytes, view } = events;
     const handleAt = info + FAN_INFO.handle;
     const nameAt = handleAt + HANDLE.data + view.getUint32(handleAt + HANDLE.bytes, true);
@@ -142,12 +154,18 @@ export class Watcher {
     }
     for (const tree of this.#trees) {
       const directory = tree.watchedDirectory(key);
-      if (directory === undefined) continue;
+      const others = tree.watchedElsewhere(key);
+      if (directory === undefined || (isOwn && others === undefined)) continue;
       this.delivered++;
-      if ((mask & NAMES) !== 0 && name !== "") tree.nameChanged(directory, name);
-      if ((mask & CONTENTS) !== 0) {
-        tree.entryChanged(directory, name, (mask & FAN_MODIFY) !== 0);
-      }
+      tellOf(tree, directory, mask, name);
+      for (const other of others ?? []) tellOf(tree, other, mask, name);
     }
+  }
+}
+
+function tellOf(tree: Watching, directory: number, mask: number, name: string): void {
+  if ((mask & NAMES) !== 0 && name !== "") tree.nameChanged(directory, name);
+  if ((mask & CONTENTS) !== 0) {
+    tree.entryChanged(directory, name, (mask & FAN_MODIFY) !== 0);
   }
 }

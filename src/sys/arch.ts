@@ -50,6 +50,7 @@ const CALLS = {
   ioctl: [16, 29],
   kill: [62, 129],
   listen: [50, 201],
+  listmount: [458, 458],
   memfd_create: [319, 279],
   mknodat: [259, 33],
   mount: [165, 40],

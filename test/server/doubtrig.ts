@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { Counters } from "../../src/info/counters.ts";
 import { asServer } from "../../src/server/caller.ts";
 import { Calls } from "../../src/server/calls.ts";
+import { MountTable } from "../../src/server/mounttable.ts";
 import { Polls } from "../../src/server/polls.ts";
 import { SessionRecord } from "../../src/server/record/record.ts";
 import { RecordStore } from "../../src/server/record/store.ts";
@@ -81,6 +82,8 @@ export class Rig {
       calls,
       polls: new Polls(),
       watcher: new Watcher(),
+      mounts: new MountTable(),
+      tell() {},
       exports: [{ path: this.share, readOnly: false }],
       facts: { build: "", arch: "", kernel: "", bootId: "", pageSize: 4096, pid: process.pid },
       leaseMs: 0,
@@ -241,8 +244,7 @@ export class Rig {
     const left = SessionRecord.open(path);
     if (typeof left === "string") throw new Error(left);
     const next = new Session(SocketTransport.closed(), this.#services, client, left);
-    const { exports, watcher } = this.#services;
-    const recovered = recover(left, exports, watcher, next);
+    const recovered = recover(left, this.#services, next);
     if (typeof recovered === "string") throw new Error(recovered);
     next.tree = recovered.tree;
     next.connect(this.#transport);

@@ -15,7 +15,6 @@ import { NodeTable } from "../../src/server/nodes.ts";
 import { HANDLE, HEADER, LOCK, LOCKS, NODE, RECORD_BYTES } from "../../src/server/record/layout.ts";
 import { SessionRecord } from "../../src/server/record/record.ts";
 import { recover } from "../../src/server/recovery.ts";
-import { Watcher } from "../../src/server/watcher.ts";
 import { cstring } from "../../src/sys/cstring.ts";
 import { E } from "../../src/sys/errno.ts";
 import { pwrite } from "../../src/sys/io.ts";
@@ -24,7 +23,7 @@ import { MNT_DETACH, MS_NODEV, mount, umount2 } from "../../src/sys/mount.ts";
 import { AT_FDCWD, close, O_WRONLY, openat } from "../../src/sys/open.ts";
 import { Lock } from "../../src/wire/constants.ts";
 import { PATH_MAX } from "../../src/wire/limits.ts";
-import { detailsOf, lookup, open, silent, treeOf } from "../support/records.ts";
+import { detailsOf, lookup, open, servicesFor, silent, treeOf } from "../support/records.ts";
 
 const directory = mkdtempSync("/dev/shm/qtfs-record-");
 const share = join(directory, "share");
@@ -77,7 +76,7 @@ function put(path: string, at: number, word: number): void {
 function recovered(path: string): string | number {
   const record = SessionRecord.open(path);
   if (typeof record === "string") return record;
-  const result = recover(record, [{ path: share, readOnly: false }], new Watcher(), silent);
+  const result = recover(record, servicesFor(share), silent);
   if (typeof result === "string") {
     record.close();
     return result;

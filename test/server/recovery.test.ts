@@ -20,7 +20,6 @@ import { putFlock } from "../../src/server/ofdlock.ts";
 import { SessionRecord } from "../../src/server/record/record.ts";
 import { type Recovered, recover } from "../../src/server/recovery.ts";
 import type { Tree } from "../../src/server/tree.ts";
-import { Watcher } from "../../src/server/watcher.ts";
 import { E } from "../../src/sys/errno.ts";
 import { pwrite } from "../../src/sys/io.ts";
 import {
@@ -42,6 +41,7 @@ import {
   OPENED,
   open,
   READ_WRITE,
+  servicesFor,
   silent,
   treeOf,
 } from "../support/records.ts";
@@ -78,7 +78,7 @@ function die(tree: Tree): string {
 function recovered(path: string, root = share): Recovered {
   const record = SessionRecord.open(path);
   if (typeof record === "string") throw new Error(record);
-  const result = recover(record, [{ path: root, readOnly: false }], new Watcher(), silent);
+  const result = recover(record, servicesFor(root), silent);
   if (typeof result === "string") throw new Error(result);
   return result;
 }
@@ -255,7 +255,7 @@ test("a record is of no use where its directory is exported no more, or is anoth
   const attempt = (root: string, readOnly: boolean) => {
     const record = SessionRecord.open(path);
     if (typeof record === "string") throw new Error(record);
-    const result = recover(record, [{ path: root, readOnly }], new Watcher(), silent);
+    const result = recover(record, servicesFor(root, readOnly), silent);
     record.close();
     return result;
   };

@@ -1,9 +1,11 @@
 /** Trees over records, without a client: what the tests of records share. */
 import { statSync } from "node:fs";
 import { hostFlags } from "../../src/server/hostflags.ts";
+import { MountTable } from "../../src/server/mounttable.ts";
 import type { SessionRecord } from "../../src/server/record/record.ts";
 import { identify, statName } from "../../src/server/status.ts";
 import { Tree } from "../../src/server/tree.ts";
+import type { TreeServices } from "../../src/server/trees.ts";
 import type { Connected } from "../../src/server/watched.ts";
 import { Watcher } from "../../src/server/watcher.ts";
 import { cstring } from "../../src/sys/cstring.ts";
@@ -30,6 +32,16 @@ export const silent: Connected = new Silent();
 
 export const READ_WRITE = OpenFlag.READ | OpenFlag.WRITE;
 
+/** What trees of the directory `path` need of a server. */
+export function servicesFor(path: string, readOnly = false): TreeServices {
+  return {
+    exports: [{ path, readOnly }],
+    watcher: new Watcher(),
+    mounts: new MountTable(),
+    tell() {},
+  };
+}
+
 /** A tree of the directory `path`, in `record`, which is described as such. */
 export function treeOf(record: SessionRecord, path: string, readOnly = false): Tree {
   record.describe(detailsOf(path, readOnly));
@@ -43,6 +55,7 @@ export function detailsOf(path: string, readOnly = false) {
     uid: 0,
     path,
     readOnly,
+    splits: false,
     server: "unix:///run/qtfs/server.sock",
     epoch: 1,
     role: "mount",

@@ -13,8 +13,8 @@ import { O_TMPFILE } from "../../src/sys/open.ts";
 import { rawSyscall } from "../../src/sys/rawsyscall.ts";
 import { evaluate, hasArm64Headers, type Unit } from "./cprobe.ts";
 
-/** Linux 6.6; Debian 12's headers are 6.1. attr.test.ts calls it. */
-const NEWER_THAN_HEADERS: readonly CallName[] = ["fchmodat2"];
+/** Linux 6.6 and 6.8; Debian 12's headers are 6.1. attr.test.ts and mount.test.ts call them. */
+const NEWER_THAN_HEADERS: readonly CallName[] = ["fchmodat2", "listmount"];
 /** From this number on every machine has the same (asm-generic/unistd.h). */
 const FIRST_COMMON_NUMBER = 403;
 

@@ -1,12 +1,12 @@
 /** ATTACH, which directory of the HOST the session is about, and PING, whether it lives. */
 import { E } from "../../sys/errno.ts";
-import { close } from "../../sys/open.ts";
 import { EPOCH_MAX, ROOT_NODE } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
 import { openRoot } from "../exports.ts";
 import type { Session } from "../session.ts";
-import { Tree } from "../tree.ts";
+import type { Tree } from "../tree.ts";
+import { canSplit, treeOf } from "../trees.ts";
 import { ENTRY_RESULTS, writeEntry } from "./entries.ts";
 
 /**
@@ -18,7 +18,7 @@ export function attach(session: Session): number {
   const length = reader.blob(PATH_MAX);
   const path = reader.bytes.toString("utf8", reader.start, reader.at);
   const epoch = reader.uint();
-  reader.uint();
+  const asksToSplit = reader.uint() !== 0;
   reader.finish();
   if (epoch > EPOCH_MAX) throw new ProtocolError(`epoch ${epoch}`);
   // Bytes that are not UTF-8 would name another path.
@@ -32,12 +32,13 @@ export function attach(session: Session): number {
   if (typeof root === "number") return root;
   const { client, record, services } = session;
   const { path: where, readOnly } = root;
-  record.describe({ ...client, path: where, readOnly, server: services.records.server, epoch });
+  const splits = asksToSplit && canSplit(root.fd);
+  const { server } = services.records;
+  record.describe({ ...client, path: where, readOnly, splits, server, epoch });
   try {
-    session.tree = new Tree(root.fd, where, readOnly, services.watcher, session, record);
+    session.tree = treeOf(root, splits, services, session, record);
   } catch {
     // There is no room for its tables.
-    close(root.fd);
     return E.ENOMEM;
   }
   return replyRoot(session, session.tree);
@@ -47,7 +48,7 @@ function replyRoot(session: Session, tree: Tree): number {
   tree.reach.stat(ROOT_NODE);
   const w = session.reply(2 + ENTRY_RESULTS);
   w.uint(tree.readOnly ? 1 : 0);
-  w.uint(0);
+  w.uint(tree.mounts === undefined ? 0 : 1);
   writeEntry(session, w, ROOT_NODE);
   session.send();
   return 0;

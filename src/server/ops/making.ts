@@ -149,7 +149,7 @@ function isMade(session: Session, fd: number): boolean {
 /** Whether what was described last is what the client knows under another name. */
 function isKnownElsewhere(session: Session): boolean {
   const { nodes } = session.attached;
-  const row = nodes.find(identify());
+  const row = nodes.find(identify(), nodes.mountOf(making.parent));
   if (row < 0) return false;
   return nodes.parent[row] !== making.parent || nodes.nameOf(row) !== session.nameText;
 }

@@ -81,7 +81,7 @@ export function symlink(session: Session): number {
  */
 function holdOn(session: Session, parent: number, otherParent: number): void {
   const { nodes, reach } = session.attached;
-  const row = nodes.find(identify());
+  const row = nodes.find(identify(), nodes.mountOf(parent));
   if (row >= 0) reach.fdBeside(row, parent, otherParent);
 }
 
@@ -142,7 +142,7 @@ export function rename(session: Session): number {
   let known = false;
   if (!wasRenamed(session, dirfd, name, newDirfd, newName)) {
     if (statName(newDirfd, newName) === 0) holdOn(session, newParent, parent);
-    known = noteRenamed(session, dirfd, name);
+    known = noteRenamed(session, parent, dirfd, name);
     const result = renameat2(dirfd, name, newDirfd, newName, flags);
     if (result < 0) return -result;
   }
@@ -180,11 +180,12 @@ function isInode(dirfd: number, name: number, inode: number): boolean {
 }
 
 /** Notes which inode `name` is, which is about to be renamed; whether the client has its data. */
-function noteRenamed(session: Session, dirfd: number, name: number): boolean {
+function noteRenamed(session: Session, parent: number, dirfd: number, name: number): boolean {
   if (statName(dirfd, name) !== 0) return false;
   const id = identify();
   note(session, fingerprint(id));
-  const row = session.attached.nodes.find(id);
+  const { nodes } = session.attached;
+  const row = nodes.find(id, nodes.mountOf(parent));
   return row >= 0 && isRemembered(session.attached, row);
 }
 
@@ -198,7 +199,7 @@ function rehint(
 ): number {
   if (statName(dirfd, name) !== 0) return -1;
   const { nodes } = session.attached;
-  const row = nodes.find(identify());
+  const row = nodes.find(identify(), nodes.mountOf(parent));
   if (row >= 0) nodes.setHint(row, parent, text);
   return row;
 }

@@ -63,8 +63,12 @@ function truncateOpened(fd: number, flags: number): number {
 function addHandle(session: Session, fd: number, row: number, flags: number): number {
   const tree = session.attached;
   const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags), flags);
-  if (handle < 0) close(fd);
-  else note(session, handle);
+  if (handle < 0) {
+    close(fd);
+    return handle;
+  }
+  note(session, handle);
+  tree.mounts?.opened(tree.nodes.mountOf(row));
   return handle;
 }
 

@@ -11,6 +11,8 @@ export interface RecordDetails {
   /** Directory of the HOST that is attached. */
   path: string;
   readOnly: boolean;
+  /** Whether mounts beneath it are trees of their own (hostmounts.ts). */
+  splits: boolean;
   /** Addresses of the server, by which it knows its own records. */
   server: string;
   /** What the client said of itself in HELLO. */
@@ -59,11 +61,13 @@ function parse(json: string): RecordDetails | undefined {
 
 function isDetails(value: unknown): value is RecordDetails {
   if (typeof value !== "object" || value === null) return false;
-  const { session, uid, path, readOnly, server, role, epoch } = value as Partial<RecordDetails>;
+  const { session, uid, path, readOnly, splits, server, role, epoch } =
+    value as Partial<RecordDetails>;
   return (
     [session, path, server, role].every((text) => typeof text === "string") &&
     Number.isInteger(uid) &&
     Number.isInteger(epoch) &&
-    typeof readOnly === "boolean"
+    typeof readOnly === "boolean" &&
+    typeof splits === "boolean"
   );
 }

@@ -18,7 +18,7 @@ import { HANDLES_MAX, NODES_MAX } from "../../wire/limits.ts";
 
 /** "qtfs", "sess" as little-endian words. */
 export const MAGIC = [0x73667471, 0x73736573] as const;
-export const VERSION = 1;
+export const VERSION = 2;
 
 /** Ranges that all lock owners of a session may hold together. */
 export const LOCK_ROWS_MAX = 262_144;
@@ -116,6 +116,7 @@ const nodeColumn = () => column(4, NODES_MAX);
 export const NODE = {
   reuse: nodeColumn(),
   lookups: nodeColumn(),
+  mount: nodeColumn(),
   device: nodeColumn(),
   inoHigh: nodeColumn(),
   inoLow: nodeColumn(),

@@ -1,0 +1,180 @@
+/**
+ * Reaching a mount of the HOST by its path. No symbolic link is followed on the way,
+ * and no descriptor of the mount itself is ever opened but by `openRootOf`: umount(2)
+ * would fail. What is opened is the directory it is in, which is in another mount.
+ */
+import { PathBuffer } from "../sys/cstring.ts";
+import { E } from "../sys/errno.ts";
+import { allocate } from "../sys/memory.ts";
+import {
+  MOUNT_ATTR__ATIME,
+  MOUNT_ATTR_NOATIME,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NODIRATIME,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_NOSYMFOLLOW,
+  MOUNT_ATTR_RDONLY,
+  MOUNT_ATTR_STRICTATIME,
+  MS_PRIVATE,
+  mountSetattr,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
+  openTree,
+} from "../sys/mount.ts";
+import { STATX_MNT_ID_UNIQUE } from "../sys/mountid.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_NO_AUTOMOUNT,
+  AT_STATX_DONT_SYNC,
+  AT_SYMLINK_NOFOLLOW,
+  close,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  openat,
+  openat2,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+} from "../sys/open.ts";
+import {
+  STATX,
+  STATX_INO,
+  STATX_MNT_ID,
+  STATX_STRUCT_SIZE,
+  STATX_TYPE,
+  statx,
+} from "../sys/stat.ts";
+import { FileType, MountFlag } from "../wire/constants.ts";
+import { PATH_MAX } from "../wire/limits.ts";
+import type { HostMount } from "./mountlines.ts";
+import { device, EMPTY_PATH, identify, statFd } from "./status.ts";
+
+const ON_THE_WAY = O_PATH | O_DIRECTORY | O_CLOEXEC;
+const IN_PLACE = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+const paths = new PathBuffer(2);
+const region = allocate(STATX_STRUCT_SIZE);
+const { view } = region;
+
+/** Attributes that a mount on the HOST and our copy of it share. */
+const ATTRIBUTES = [
+  [MountFlag.RDONLY, MOUNT_ATTR_RDONLY],
+  [MountFlag.NOSUID, MOUNT_ATTR_NOSUID],
+  [MountFlag.NODEV, MOUNT_ATTR_NODEV],
+  [MountFlag.NOEXEC, MOUNT_ATTR_NOEXEC],
+  [MountFlag.NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW],
+  [MountFlag.NODIRATIME, MOUNT_ATTR_NODIRATIME],
+] as const;
+const ATTRIBUTES_ALL = ATTRIBUTES.reduce(
+  (all, [, attribute]) => all | attribute,
+  MOUNT_ATTR__ATIME,
+);
+
+/**
+ * Number of the mount that `fd` is in, among those of the table: their kind
+ * depends on the kernel. 0 where it cannot be told.
+ */
+export function mountNumberOf(fd: number, isKnown: (number: number) => boolean): number {
+  for (const mask of [STATX_MNT_ID_UNIQUE, STATX_MNT_ID]) {
+    if (statx(fd, EMPTY_PATH, AT_EMPTY_PATH, mask, region.address) !== 0) return 0;
+    const number = view.getUint32(STATX.mntId, true);
+    if ((view.getUint32(STATX.mask, true) & mask) !== 0 && isKnown(number)) return number;
+  }
+  return 0;
+}
+
+/** A private copy of the mount that `fd` is in, beginning there, without what is mounted in it; or -errno. */
+export function copyOf(fd: number): number {
+  const flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+  return apart(openTree(fd, EMPTY_PATH, flags));
+}
+
+/** A copy that nothing propagates to: what is mounted later on the HOST would show in it. */
+function apart(copy: number): number {
+  if (copy < 0) return copy;
+  const result = mountSetattr(copy, EMPTY_PATH, AT_EMPTY_PATH, 0, 0, MS_PRIVATE);
+  if (result === 0) return copy;
+  close(copy);
+  return result;
+}
+
+/** A copy of `mount`, as `copyOf` gives; -ENOENT where another is in its place by now. */
+export function copyMount(mount: HostMount): number {
+  return inDirectoryOf(mount, (dirfd, name) => {
+    const flags = IN_PLACE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+    const copy = apart(openTree(dirfd, name, flags));
+    if (copy < 0 || (isThere(mount, dirfd, name) && isCopyOfSeen(copy))) return copy;
+    close(copy);
+    return -E.ENOENT;
+  });
+}
+
+/** Finds out what the root of `mount` is; whether it could be told. */
+export function describeRoot(mount: HostMount): boolean {
+  const result = inDirectoryOf(mount, (dirfd, name) =>
+    isThere(mount, dirfd, name) ? 0 : -E.ENOENT,
+  );
+  if (result !== 0) return false;
+  mount.rootType = view.getUint16(STATX.mode, true) & FileType.MASK;
+  mount.device = seenDevice();
+  return true;
+}
+
+/** A descriptor (O_PATH) of the mount on the HOST, which keeps it from being unmounted; or -errno. */
+export function openRootOf(mount: HostMount): number {
+  return inDirectoryOf(mount, (dirfd, name) => {
+    const fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd < 0 || isThere(mount, fd, EMPTY_PATH)) return fd;
+    close(fd);
+    return -E.ENOENT;
+  });
+}
+
+/** Gives the copy `fd` the attributes that `flags` of the wire say; 0 or -errno, -EBUSY while files are written. */
+export function setAttributes(fd: number, flags: number): number {
+  let wanted = (flags & MountFlag.RELATIME) === 0 ? MOUNT_ATTR_STRICTATIME : 0;
+  if ((flags & MountFlag.NOATIME) !== 0) wanted = MOUNT_ATTR_NOATIME;
+  for (const [flag, attribute] of ATTRIBUTES) {
+    if ((flags & flag) !== 0) wanted |= attribute;
+  }
+  return mountSetattr(fd, EMPTY_PATH, AT_EMPTY_PATH, wanted, ATTRIBUTES_ALL);
+}
+
+/** Calls `work` with the directory that `mount` is in and its name there, or gives -errno. */
+function inDirectoryOf({ path }: HostMount, work: (dirfd: number, name: number) => number): number {
+  if (path.length > PATH_MAX) return -E.ENAMETOOLONG;
+  const slash = path.lastIndexOf("/");
+  const way = paths.putLatin1(0, path.slice(0, Math.max(slash, 1)));
+  const dirfd = openat2(AT_FDCWD, way, ON_THE_WAY, 0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  if (dirfd < 0) return dirfd;
+  const result = work(dirfd, paths.putLatin1(1, path.slice(slash + 1)));
+  close(dirfd);
+  return result;
+}
+
+/** Whether `mount` is what is at `name`; described then. */
+function isThere({ number, id }: HostMount, dirfd: number, name: number): boolean {
+  const kind = number === id ? STATX_MNT_ID : STATX_MNT_ID_UNIQUE;
+  const flags = IN_PLACE | AT_STATX_DONT_SYNC | (name === EMPTY_PATH ? AT_EMPTY_PATH : 0);
+  const result = statx(dirfd, name, flags, STATX_TYPE | STATX_INO | kind, region.address);
+  if (result !== 0 || (view.getUint32(STATX.mask, true) & kind) === 0) return false;
+  return view.getUint32(STATX.mntId, true) === number;
+}
+
+/** Whether `copy` begins at what was described last. */
+function isCopyOfSeen(copy: number): boolean {
+  if (statFd(copy) !== 0) return false;
+  const { inoLow, inoHigh } = identify();
+  return (
+    device() === seenDevice() &&
+    inoLow === view.getUint32(STATX.ino, true) &&
+    inoHigh === view.getUint32(STATX.ino + 4, true)
+  );
+}
+
+function seenDevice(): number {
+  const [major, minor] = [STATX.devMajor, STATX.devMinor].map((at) => view.getUint32(at, true));
+  return (((major ?? 0) << 20) | (minor ?? 0)) >>> 0;
+}
