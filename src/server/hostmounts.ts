@@ -181,8 +181,9 @@ export class HostMounts {
 
   /** Tells the client that there is a change, if it can be told and was not. */
   flush(): void {
+    if (!this.#isDue) return;
     const { transport } = this.#session;
-    if (!this.#isDue || transport.closed || transport.congested) return;
+    if (transport.closed || transport.congested) return;
     this.#isDue = false;
     const w = this.#session.beginEvent();
     w.array(2);
