@@ -115,6 +115,13 @@ export class HostMounts {
     this.look();
   }
 
+  /** A mount that is visible and was not asked for yet. */
+  unknown(number: number): HostMount | undefined {
+    this.refresh();
+    if (this.#copies.has(number)) return undefined;
+    return this.visible.find((one) => one.number === number);
+  }
+
   /** The root of a visible mount, described last, with its own row; or -errno, -ENOENT where there is none. */
   root(number: number): number {
     this.refresh();
@@ -124,7 +131,10 @@ export class HostMounts {
       return result < 0 ? result : known.row;
     }
     const mount = this.visible.find((one) => one.number === number);
-    return mount === undefined ? -E.ENOENT : this.#copy(mount, copyMount(mount));
+    if (mount === undefined) return -E.ENOENT;
+    // Those that were covered meanwhile are copied, too.
+    if (this.#copies.size >= MOUNTS_MAX) return -E.ENFILE;
+    return this.#copy(mount, copyMount(mount));
   }
 
   /** Number of the mount that a visible one is on, for the client; ROOT_MOUNT for that of the root. */

@@ -5,7 +5,7 @@
  */
 import { PathBuffer } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
-import { allocate } from "../sys/memory.ts";
+import { allocate, type Region } from "../sys/memory.ts";
 import {
   MOUNT_ATTR__ATIME,
   MOUNT_ATTR_NOATIME,
@@ -57,6 +57,18 @@ const IN_PLACE = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
 const paths = new PathBuffer(2);
 const region = allocate(STATX_STRUCT_SIZE);
 const { view } = region;
+
+/** Types whose mounts ask another machine as soon as they are looked at (their d_weak_revalidate). */
+const NETWORK = /^(nfs4?|cifs|smb3|9p|afs|ceph|lustre|gpfs)$/;
+/** Types whose files a program of the HOST answers for. */
+const PROGRAMS = /^(fuse|fuseblk|autofs)(\.|$)/;
+
+/** A statx(2) to be made in another thread. */
+export interface Asking {
+  readonly args: readonly number[];
+  readonly dirfd: number;
+  readonly memory: Region;
+}
 
 /** Attributes that a mount on the HOST and our copy of it share. */
 const ATTRIBUTES = [
@@ -113,6 +125,12 @@ export function copyMount(mount: HostMount): number {
 
 /** Finds out what the root of `mount` is; whether it could be told. */
 export function describeRoot(mount: HostMount): boolean {
+  if (NETWORK.test(mount.type)) {
+    // Files of these are seldom mounted, and to ask may take for ever.
+    mount.rootType = FileType.DIRECTORY;
+    mount.device = deviceOf(mount);
+    return true;
+  }
   const result = inDirectoryOf(mount, (dirfd, name) =>
     isThere(mount, dirfd, name) ? 0 : -E.ENOENT,
   );
@@ -142,16 +160,41 @@ export function setAttributes(fd: number, flags: number): number {
   return mountSetattr(fd, EMPTY_PATH, AT_EMPTY_PATH, wanted, ATTRIBUTES_ALL);
 }
 
-/** Calls `work` with the directory that `mount` is in and its name there, or gives -errno. */
-function inDirectoryOf({ path }: HostMount, work: (dirfd: number, name: number) => number): number {
+/** A descriptor (O_PATH) of the directory that `mount` is in, or -errno. */
+function openDirectoryOf({ path }: HostMount): number {
   if (path.length > PATH_MAX) return -E.ENAMETOOLONG;
-  const slash = path.lastIndexOf("/");
-  const way = paths.putLatin1(0, path.slice(0, Math.max(slash, 1)));
-  const dirfd = openat2(AT_FDCWD, way, ON_THE_WAY, 0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  const way = paths.putLatin1(0, path.slice(0, Math.max(path.lastIndexOf("/"), 1)));
+  return openat2(AT_FDCWD, way, ON_THE_WAY, 0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
+/** Name of `mount` in its directory. */
+function nameOf({ path }: HostMount): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+/** Calls `work` with the directory that `mount` is in and its name there, or gives -errno. */
+function inDirectoryOf(mount: HostMount, work: (dirfd: number, name: number) => number): number {
+  const dirfd = openDirectoryOf(mount);
   if (dirfd < 0) return dirfd;
-  const result = work(dirfd, paths.putLatin1(1, path.slice(slash + 1)));
+  const result = work(dirfd, paths.putLatin1(1, nameOf(mount)));
   close(dirfd);
   return result;
+}
+
+/** Whether somebody else must answer for `mount`, another machine or a program, who may take for ever. */
+export function mayHang({ type }: HostMount): boolean {
+  return NETWORK.test(type) || PROGRAMS.test(type);
+}
+
+/** What waits for that answer: arguments of statx(2), descriptor and memory to let go of; or -errno. */
+export function askingFor(mount: HostMount): Asking | number {
+  const dirfd = openDirectoryOf(mount);
+  if (dirfd < 0) return dirfd;
+  const memory = allocate(STATX_STRUCT_SIZE + PATH_MAX + 1);
+  memory.bytes.latin1Write(nameOf(mount), STATX_STRUCT_SIZE);
+  const { address } = memory;
+  const args = [dirfd, address + STATX_STRUCT_SIZE, IN_PLACE, STATX_TYPE | STATX_INO, address];
+  return { args, dirfd, memory };
 }
 
 /** Whether `mount` is what is at `name`; described then. */
@@ -172,6 +215,12 @@ function isCopyOfSeen(copy: number): boolean {
     inoLow === view.getUint32(STATX.ino, true) &&
     inoHigh === view.getUint32(STATX.ino + 4, true)
   );
+}
+
+/** Device of the file system as mountinfo has it, which for some (btrfs) is not that of a file. */
+function deviceOf({ origin }: HostMount): number {
+  const [major = 0, minor = 0] = (origin.split(" ")[0] as string).split(":").map(Number);
+  return ((major << 20) | minor) >>> 0;
 }
 
 function seenDevice(): number {

@@ -415,6 +415,30 @@ test("a root that is forgotten more often than it was asked for stays", () => {
   expect(client.errno("LOOKUP", node, "f")).toBe(0);
 });
 
+test("a mount that answers to nothing holds up its own request alone", () => {
+  const fuse = openSync("/dev/fuse", "r+");
+  try {
+    mkdirSync(at("hung"));
+    const options = `fd=${fuse},rootmode=40000,user_id=0,group_id=0`;
+    expect(mount("fuse", at("hung"), 0, "nobody", options)).toBe(0);
+    const { mount: number } = mounted("hung");
+    const asks = (slot: number) => client.send(slot, "MOUNT_ROOT", [number]);
+    asks(1);
+    expect(client.errno("LOOKUP", client.root, "hung")).toBe(0);
+    expect(client.answered(1)).toBe(false);
+    client.cancel(1);
+    expect(client.reply(1).errno).toBe(E.EINTR);
+    asks(2);
+    expect(client.ok("PING")).toEqual([]);
+    umount(at("hung"), MNT_DETACH);
+  } finally {
+    // Ends its connection: whoever waits for it is told.
+    closeSync(fuse);
+  }
+  expect(client.reply(2).errno).not.toBe(0);
+  expect(none()).toEqual([]);
+});
+
 test("hundreds of mounts come and go, and leave nothing behind", async () => {
   mkdirSync(at("m"));
   writeFileSync(at("m/covered"), "");

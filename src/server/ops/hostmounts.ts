@@ -1,11 +1,13 @@
 /** What is mounted on the HOST beneath a session's root, for clients that show each mount as one. */
+import { SYS } from "../../sys/arch.ts";
 import { E } from "../../sys/errno.ts";
 import { allocate } from "../../sys/memory.ts";
 import { NAME_MAX, PATH_MAX } from "../../wire/limits.ts";
 import { Writer } from "../../wire/writer.ts";
 import type { HostMounts } from "../hostmounts.ts";
 import type { HostMount } from "../mountlines.ts";
-import type { Session } from "../session.ts";
+import { askingFor, mayHang } from "../mountplaces.ts";
+import { LATER, type Session } from "../session.ts";
 import { ENTRY_RESULTS, writeEntry } from "./entries.ts";
 
 const PAYLOAD_BYTES = 256 * 1024;
@@ -57,6 +59,21 @@ function encodeMount(known: HostMounts, mount: HostMount, skip: number): void {
 export function mountRoot(session: Session): number {
   const mount = session.reader.uint32();
   session.reader.finish();
+  const asked = session.attached.mounts?.unknown(mount);
+  if (asked === undefined || !mayHang(asked)) return replyRoot(session, mount);
+  const asking = askingFor(asked);
+  if (typeof asking === "number") return -asking;
+  const { args, dirfd, memory } = asking;
+  // Once there was an answer, the next will not be long in coming.
+  const done = (result: number) => {
+    const errno = result < 0 ? -result : replyRoot(session, mount);
+    if (errno > 0) session.fail(errno);
+  };
+  session.services.calls.start(session, SYS.statx, args, { closes: dirfd, frees: memory, done });
+  return LATER;
+}
+
+function replyRoot(session: Session, mount: number): number {
   const row = session.attached.mounts?.root(mount) ?? -E.ENOENT;
   if (row < 0) return -row;
   writeEntry(session, session.reply(ENTRY_RESULTS), row);
