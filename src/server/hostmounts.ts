@@ -1,25 +1,19 @@
 /**
- * The HOST's mounts beneath a session's root, each a tree of its own (wire/README.md:
- * Mounts). The session works on private copies of them (open_tree(2)): nothing shows in
- * one that is mounted in it, and none keeps its original from being unmounted. When that
- * is, everything of ours on the copy is closed, or its file system would stay.
+ * What is mounted on the HOST beneath a session's root, for a client that shows each mount
+ * as one (wire/README.md: Mounts): which can be seen now, and telling it of changes.
  */
 import { E } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
-import { FileType, ROOT_MOUNT, ROOT_NODE } from "../wire/constants.ts";
+import { ROOT_MOUNT, ROOT_NODE } from "../wire/constants.ts";
 import { MOUNTS_MAX } from "../wire/limits.ts";
 import { Event } from "../wire/ops.ts";
 import { type Export, openRoot } from "./exports.ts";
+import { setAttributes } from "./mountattributes.ts";
+import { MountCopies } from "./mountcopies.ts";
 import { type HostMount, isUnbindable, visibleBelow } from "./mountlines.ts";
-import {
-  copyMount,
-  describeRoot,
-  mountNumberOf,
-  openRootOf,
-  setAttributes,
-} from "./mountplaces.ts";
+import { describeRoot, mountNumberOf } from "./mountplaces.ts";
 import type { MountTable } from "./mounttable.ts";
-import { identify, mode, statFd } from "./status.ts";
+import { identify, statFd } from "./status.ts";
 import type { Tree } from "./tree.ts";
 import type { Connected } from "./watched.ts";
 
@@ -29,17 +23,6 @@ const NONE = -1;
 /** Generations of one server process. */
 const GENERATIONS = 2 ** 32;
 
-/** A mount that the client has asked for. */
-interface Copy {
-  /** The node of its root, whose descriptor is the copy. */
-  readonly row: number;
-  readonly origin: string;
-  /** MountFlag of the wire that the copy has. */
-  flags: number;
-  /** Descriptor of the mount itself while a file of it is open; -1. */
-  hold: number;
-}
-
 export class HostMounts {
   /** What can be seen now, parents before children. */
   visible: readonly HostMount[] = [];
@@ -48,10 +31,7 @@ export class HostMounts {
   readonly #table: MountTable;
   readonly #exports: readonly Export[];
   readonly #session: Connected;
-  /** By the mount's number. */
-  readonly #copies = new Map<number, Copy>();
-  /** Files open in each mount. */
-  readonly #open = new Map<number, number>();
+  readonly #copies: MountCopies;
   /** Number of the mount that the session's root is in; 0 while it is in none. */
   #base = 0;
   #baseFlags = 0;
@@ -75,6 +55,7 @@ export class HostMounts {
     tell: (text: string) => void,
   ) {
     this.#tree = tree;
+    this.#copies = new MountCopies(tree, table);
     this.#table = table;
     this.#exports = exports;
     this.#session = session;
@@ -95,11 +76,7 @@ export class HostMounts {
     const table = this.#table;
     if (this.#version === table.version) return;
     this.#version = table.version;
-    for (const [number, copy] of this.#copies) {
-      const mount = table.byNumber.get(number);
-      if (mount === undefined || mount.origin !== copy.origin) this.#drop(number, true);
-      else copy.flags = this.#adjust(copy.row, copy.flags, mount.flags);
-    }
+    this.#copies.follow();
     const { visible: before } = this;
     const now = this.#see();
     if (before.length === now.length && before.every((mount, i) => mount === now[i])) return;
@@ -125,16 +102,13 @@ export class HostMounts {
   /** The root of a visible mount, described last, with its own row; or -errno, -ENOENT where there is none. */
   root(number: number): number {
     this.refresh();
-    const known = this.#copies.get(number);
-    if (known !== undefined) {
-      const result = statFd(this.#tree.nodes.fd[known.row] as number);
-      return result < 0 ? result : known.row;
+    const row = this.#copies.rootOf(number);
+    if (row >= 0) {
+      const result = statFd(this.#tree.nodes.fd[row] as number);
+      return result < 0 ? result : row;
     }
     const mount = this.visible.find((one) => one.number === number);
-    if (mount === undefined) return -E.ENOENT;
-    // Those that were covered meanwhile are copied, too.
-    if (this.#copies.size >= MOUNTS_MAX) return -E.ENFILE;
-    return this.#copy(mount, copyMount(mount));
+    return mount === undefined ? -E.ENOENT : this.#copies.add(mount);
   }
 
   /** Number of the mount that a visible one is on, for the client; ROOT_MOUNT for that of the root. */
@@ -150,12 +124,12 @@ export class HostMounts {
 
   /** The client has no use for a mount any more. */
   end(number: number): void {
-    if (this.#copies.has(number)) this.#drop(number, false);
+    if (this.#copies.has(number)) this.#copies.drop(number, false);
   }
 
   /** Whether `row` is the root of a mount: it goes with that alone. */
   isRoot(row: number): boolean {
-    return this.#copies.get(this.#tree.nodes.mount[row] as number)?.row === row;
+    return this.#copies.rootOf(this.#tree.nodes.mountOf(row)) === row;
   }
 
   /** Whether the nodes of `mount` can be reached. */
@@ -163,24 +137,13 @@ export class HostMounts {
     return mount === ROOT_MOUNT || this.#copies.has(mount);
   }
 
-  /** A file of `mount` was opened: it is busy on the HOST. */
+  /** A file of `mount` was opened, or one was closed. */
   opened(mount: number): void {
-    if (mount === ROOT_MOUNT) return;
-    const count = (this.#open.get(mount) ?? 0) + 1;
-    this.#open.set(mount, count);
-    if (count === 1) this.#hold(mount);
+    this.#copies.opened(mount);
   }
 
-  /** One was closed. */
   closed(mount: number): void {
-    if (mount === ROOT_MOUNT) return;
-    const count = (this.#open.get(mount) ?? 0) - 1;
-    if (count > 0) {
-      this.#open.set(mount, count);
-      return;
-    }
-    this.#open.delete(mount);
-    this.#letGo(mount);
+    this.#copies.closed(mount);
   }
 
   /** There is a connection again; `lost`: events that were sent have not arrived. */
@@ -213,13 +176,7 @@ export class HostMounts {
     left.delete(ROOT_MOUNT);
     for (const number of left) {
       const mount = this.visible.find((one) => one.number === number);
-      const fd = mount === undefined ? NONE : copyMount(mount);
-      if (mount === undefined || fd < 0 || !this.#wasRoot(fd, number)) {
-        if (fd >= 0) close(fd);
-        this.#drop(number, true);
-      } else {
-        this.#copy(mount, fd);
-      }
+      if (mount === undefined || !this.#copies.restore(mount)) this.#copies.drop(number, true);
     }
     // Nobody has watched for the client meanwhile.
     this.#isDue = true;
@@ -227,18 +184,8 @@ export class HostMounts {
 
   /** The session has ended. */
   close(): void {
-    for (const [number, { row }] of this.#copies) {
-      this.#letGo(number);
-      this.#tree.reach.release(row);
-    }
-    this.#copies.clear();
+    this.#copies.close();
     this.#table.end();
-  }
-
-  #wasRoot(fd: number, number: number): boolean {
-    if (statFd(fd) !== 0) return false;
-    const row = this.#tree.nodes.find(identify(), number);
-    return row >= 0 && this.#tree.nodes.parent[row] === NONE;
   }
 
   #show(mounts: readonly HostMount[]): void {
@@ -251,7 +198,9 @@ export class HostMounts {
     if (!table.byNumber.has(this.#base)) this.#base = this.#findBase();
     const base = table.byNumber.get(this.#base);
     if (base === undefined) return [];
-    this.#baseFlags = this.#adjust(ROOT_NODE, this.#baseFlags, base.flags);
+    if (base.flags !== this.#baseFlags && setAttributes(this.#rootFd, base.flags) === 0) {
+      this.#baseFlags = base.flags;
+    }
     const admits = (mount: HostMount) =>
       mount.type !== OUR_TYPE &&
       table.isSettled(mount) &&
@@ -285,54 +234,7 @@ export class HostMounts {
     return mountNumberOf(fd, (number) => this.#table.byNumber.has(number));
   }
 
-  /** Gives the copy whose root is `row` the flags of its mount; those that it has then. */
-  #adjust(row: number, flags: number, wanted: number): number {
-    if (flags === wanted) return flags;
-    const fd = this.#tree.nodes.fd[row] as number;
-    return setAttributes(fd, wanted) === 0 ? wanted : flags;
-  }
-
-  /** Begins with a copy of `mount`, owned from now on; as `root`. */
-  #copy(mount: HostMount, fd: number): number {
-    if (fd < 0) return fd;
-    const { nodes, reach, watched } = this.#tree;
-    const { number, origin, flags } = mount;
-    const described = statFd(fd);
-    if (described === 0) reach.renewPolicy(fd, identify().device);
-    // The lookup is ours: it goes with the mount.
-    const row = described < 0 ? NONE : nodes.intern(identify(), NONE, "", number);
-    if (row < 0) {
-      close(fd);
-      return described < 0 ? described : -E.ENOMEM;
-    }
-    const isDirectory = (mode() & FileType.MASK) === FileType.DIRECTORY;
-    reach.addMount(number, row, fd, isDirectory);
-    if (isDirectory) watched.register(row, fd);
-    this.#copies.set(number, { row, origin, flags, hold: NONE });
-    if (this.#open.has(number)) this.#hold(number);
-    // It is watched by now, and not known to have changed since.
-    statFd(fd);
-    return row;
-  }
-
-  #hold(number: number): void {
-    const copy = this.#copies.get(number);
-    const mount = this.#table.byNumber.get(number);
-    if (copy === undefined || mount === undefined || copy.hold >= 0) return;
-    copy.hold = openRootOf(mount);
-  }
-
-  #letGo(number: number): void {
-    const copy = this.#copies.get(number);
-    if (copy === undefined || copy.hold < 0) return;
-    close(copy.hold);
-    copy.hold = NONE;
-  }
-
-  /** `known`: the client may still have nodes of it, which live on where they are open. */
-  #drop(number: number, known: boolean): void {
-    this.#letGo(number);
-    this.#copies.delete(number);
-    this.#tree.dropMount(number, known);
+  get #rootFd(): number {
+    return this.#tree.nodes.fd[ROOT_NODE] as number;
   }
 }

@@ -7,15 +7,6 @@ import { PathBuffer } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
 import { allocate, type Region } from "../sys/memory.ts";
 import {
-  MOUNT_ATTR__ATIME,
-  MOUNT_ATTR_NOATIME,
-  MOUNT_ATTR_NODEV,
-  MOUNT_ATTR_NODIRATIME,
-  MOUNT_ATTR_NOEXEC,
-  MOUNT_ATTR_NOSUID,
-  MOUNT_ATTR_NOSYMFOLLOW,
-  MOUNT_ATTR_RDONLY,
-  MOUNT_ATTR_STRICTATIME,
   MS_PRIVATE,
   mountSetattr,
   OPEN_TREE_CLOEXEC,
@@ -47,7 +38,7 @@ import {
   STATX_TYPE,
   statx,
 } from "../sys/stat.ts";
-import { FileType, MountFlag } from "../wire/constants.ts";
+import { FileType } from "../wire/constants.ts";
 import { PATH_MAX } from "../wire/limits.ts";
 import type { HostMount } from "./mountlines.ts";
 import { device, EMPTY_PATH, identify, statFd } from "./status.ts";
@@ -69,20 +60,6 @@ export interface Asking {
   readonly dirfd: number;
   readonly memory: Region;
 }
-
-/** Attributes that a mount on the HOST and our copy of it share. */
-const ATTRIBUTES = [
-  [MountFlag.RDONLY, MOUNT_ATTR_RDONLY],
-  [MountFlag.NOSUID, MOUNT_ATTR_NOSUID],
-  [MountFlag.NODEV, MOUNT_ATTR_NODEV],
-  [MountFlag.NOEXEC, MOUNT_ATTR_NOEXEC],
-  [MountFlag.NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW],
-  [MountFlag.NODIRATIME, MOUNT_ATTR_NODIRATIME],
-] as const;
-const ATTRIBUTES_ALL = ATTRIBUTES.reduce(
-  (all, [, attribute]) => all | attribute,
-  MOUNT_ATTR__ATIME,
-);
 
 /**
  * Number of the mount that `fd` is in, among those of the table: their kind
@@ -148,16 +125,6 @@ export function openRootOf(mount: HostMount): number {
     close(fd);
     return -E.ENOENT;
   });
-}
-
-/** Gives the copy `fd` the attributes that `flags` of the wire say; 0 or -errno, -EBUSY while files are written. */
-export function setAttributes(fd: number, flags: number): number {
-  let wanted = (flags & MountFlag.RELATIME) === 0 ? MOUNT_ATTR_STRICTATIME : 0;
-  if ((flags & MountFlag.NOATIME) !== 0) wanted = MOUNT_ATTR_NOATIME;
-  for (const [flag, attribute] of ATTRIBUTES) {
-    if ((flags & flag) !== 0) wanted |= attribute;
-  }
-  return mountSetattr(fd, EMPTY_PATH, AT_EMPTY_PATH, wanted, ATTRIBUTES_ALL);
 }
 
 /** A descriptor (O_PATH) of the directory that `mount` is in, or -errno. */
