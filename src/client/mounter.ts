@@ -4,6 +4,10 @@
  * in order to end (mounter.worker.ts); one request at a time, in shared memory.
  */
 
+import { createReadStream } from "node:fs";
+import { pipe2 } from "../sys/io.ts";
+import { close, O_CLOEXEC } from "../sys/open.ts";
+
 /** Longest path, in bytes. */
 const PATH_BYTES = 4096;
 /** Words: what is going on, then a request's or an answer's. */
@@ -21,7 +25,8 @@ export const Word = {
 } as const;
 const WORDS = 8;
 
-export const MounterState = { IDLE: 0, ASKED: 1 } as const;
+/** BORROWED: the thread has the mount to be attached, which main is to close: umount(2) would find it busy. */
+export const MounterState = { IDLE: 0, ASKED: 1, BORROWED: 2, GO_ON: 3 } as const;
 /** LOOK: which mount is there. */
 export const MounterKind = { LOOK: 1, ATTACH: 2, DETACH: 3 } as const;
 
@@ -30,9 +35,13 @@ export interface MounterData {
   shared: SharedArrayBuffer;
   /** Absolute path of the first superblock. */
   target: string;
+  /** A pipe that a byte is written to at each change of the state by the thread. */
+  wakeFd: number;
 }
 
 export interface Outcome {
+  /** Whether the mount that was to be attached has been closed here. */
+  closed: boolean;
   /** 0 or -errno: -EBUSY where another mount is there, -ENOENT where none is. */
   result: number;
   /** mnt_id of the mount that is there. */
@@ -71,6 +80,7 @@ export class Mounter {
   readonly #target: string;
   #worker: Worker | undefined;
   #last: Promise<unknown> = Promise.resolve();
+  #woken = Promise.withResolvers<void>();
 
   constructor(target: string) {
     this.#target = target;
@@ -81,7 +91,7 @@ export class Mounter {
     return this.#do(MounterKind.LOOK, path, 0, -1);
   }
 
-  /** Puts the mount that is `mountFd` at `path`, which must be in the mount `parent`. */
+  /** Puts the mount that is `mountFd` at `path`, which must be in the mount `parent`; it is closed if that was found. */
   attach(mountFd: number, path: string, parent: number): Promise<Outcome> {
     return this.#do(MounterKind.ATTACH, path, parent, mountFd);
   }
@@ -104,15 +114,42 @@ export class Mounter {
     this.#request.path = path;
     Atomics.store(words, Word.STATE, MounterState.ASKED);
     Atomics.notify(words, Word.STATE);
-    const wait = Atomics.waitAsync(words, Word.STATE, MounterState.ASKED);
-    if (wait.async) await wait.value;
-    return { result: words[Word.RESULT] as number, found: words[Word.FOUND] as number };
+    let closed = false;
+    if ((await this.#while(MounterState.ASKED)) === MounterState.BORROWED) {
+      close(mountFd);
+      closed = true;
+      Atomics.store(words, Word.STATE, MounterState.GO_ON);
+      Atomics.notify(words, Word.STATE);
+      await this.#while(MounterState.GO_ON);
+    }
+    return { result: words[Word.RESULT] as number, found: words[Word.FOUND] as number, closed };
+  }
+
+  /** Waits while that is the state; the next one. */
+  async #while(state: number): Promise<number> {
+    const { words } = this.#request;
+    while (Atomics.load(words, Word.STATE) === state) {
+      this.#woken = Promise.withResolvers();
+      // It may have been woken in between, for the last time.
+      if (Atomics.load(words, Word.STATE) !== state) break;
+      await this.#woken.promise;
+    }
+    return Atomics.load(words, Word.STATE);
   }
 
   #start(): void {
     if (this.#worker !== undefined) return;
+    const ends = pipe2(O_CLOEXEC);
+    if (typeof ends === "number") throw new Error(`Cannot make a pipe: errno ${-ends}`);
+    const [readEnd, wakeFd] = ends;
+    // Atomics.waitAsync wakes an event loop that sleeps only when something else does.
+    createReadStream("", { fd: readEnd }).on("data", () => this.#woken.resolve());
     this.#worker = new Worker(new URL("./mounter.worker.ts", import.meta.url).href);
-    const data: MounterData = { shared: this.#request.shared, target: this.#target };
+    const data: MounterData = {
+      shared: this.#request.shared,
+      target: this.#target,
+      wakeFd,
+    };
     this.#worker.postMessage(data);
   }
 }

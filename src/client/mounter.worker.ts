@@ -7,6 +7,8 @@ import { readFileSync } from "node:fs";
 import { cstring, PathBuffer } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
 import { moveMount } from "../sys/fsmount.ts";
+import { write } from "../sys/io.ts";
+import { allocate } from "../sys/memory.ts";
 import { MNT_DETACH, umount2 } from "../sys/mount.ts";
 import {
   AT_FDCWD,
@@ -31,22 +33,27 @@ const PLACE = O_PATH | O_NOFOLLOW | O_CLOEXEC;
 const BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 const EMPTY = new PathBuffer(1).put(0, "");
 const paths = new PathBuffer(1);
+const byte = allocate(1);
 
 self.onmessage = ({ data }) => {
-  // Nothing is needed but what is open on /dev/null in every daemon.
-  keepOnlyFd(0);
+  keepOnlyFd(data.wakeFd);
   const request = new MounterRequest(data.shared);
   const { words } = request;
   while (true) {
-    Atomics.wait(words, Word.STATE, MounterState.IDLE);
-    words[Word.RESULT] = carryOut(request, data.target);
-    Atomics.store(words, Word.STATE, MounterState.IDLE);
-    Atomics.notify(words, Word.STATE);
+    while (Atomics.load(words, Word.STATE) !== MounterState.ASKED) {
+      Atomics.wait(words, Word.STATE, MounterState.IDLE);
+    }
+    const say = (state: number) => {
+      Atomics.store(words, Word.STATE, state);
+      write(data.wakeFd, byte.address, 1);
+    };
+    words[Word.RESULT] = carryOut(request, data.target, () => say(MounterState.BORROWED));
+    say(MounterState.IDLE);
   }
 };
 
-/** Does what is asked; 0 or -errno. */
-function carryOut(request: MounterRequest, target: string): number {
+/** Does what is asked; 0 or -errno. `borrowed`: says that main may close what is to be attached. */
+function carryOut(request: MounterRequest, target: string, borrowed: () => void): number {
   const { words } = request;
   const place = openPlace(target, request.path);
   if (place < 0) return place;
@@ -58,15 +65,17 @@ function carryOut(request: MounterRequest, target: string): number {
     if (found !== words[Word.EXPECTED]) return kind === MounterKind.ATTACH ? -E.EBUSY : -E.ENOENT;
     // The descriptor of a mount that is to go is no user of it that matters (MNT_DETACH).
     if (kind === MounterKind.DETACH) return umount2(cstring(pathOf(place)), MNT_DETACH);
-    return attach(words, place);
+    return attach(words, place, borrowed);
   } finally {
     close(place);
   }
 }
 
-function attach(words: Int32Array, place: number): number {
+function attach(words: Int32Array, place: number, borrowed: () => void): number {
   return withBorrowed(words[Word.MOUNT_FD] as number, (mount) => {
     words[Word.FOUND] = mountIdOf(mount);
+    borrowed();
+    Atomics.wait(words, Word.STATE, MounterState.BORROWED);
     return moveMount(mount, place, EMPTY);
   });
 }

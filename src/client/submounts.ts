@@ -10,7 +10,7 @@ import { close } from "../sys/open.ts";
 import type { ChannelStore, KeptChannel } from "./channelstore.ts";
 import { type HostMount, isSameMount, pathText } from "./hostmount.ts";
 import { type HostMountNews, SUBMOUNTS_MAX } from "./hostmounts.ts";
-import { Mounter } from "./mounter.ts";
+import { Mounter, type Outcome } from "./mounter.ts";
 import type { MountOptions } from "./options.ts";
 import { type Order, OrderKind } from "./orders.ts";
 import { makeFor, NOWHERE, type Submount } from "./submount.ts";
@@ -181,17 +181,17 @@ export class Submounts {
     const parent = isThere ? await this.#parentId(one.host) : 0;
     if (parent === 0) return this.#giveUp(one);
     const { path } = one.host;
-    let outcome = await this.#mounter.attach(one.mountFd, path, parent);
+    let outcome = await this.#attachAt(one, parent);
     for (const delayMs of MISSING_MS) {
       if (outcome.result !== -E.ENOENT) break;
       // The kernel may still believe that there is no such directory.
       await Bun.sleep(delayMs);
-      outcome = await this.#mounter.attach(one.mountFd, path, parent);
+      outcome = await this.#attachAt(one, parent);
     }
     if (outcome.result === -E.EBUSY && this.#isOrphan(outcome.found)) {
       // A process that died has left a superblock there that nobody serves.
       await this.#mounter.detach(path, outcome.found);
-      outcome = await this.#mounter.attach(one.mountFd, path, parent);
+      outcome = await this.#attachAt(one, parent);
     }
     if (outcome.result !== 0) {
       const why = errnoText(-outcome.result);
@@ -203,9 +203,14 @@ export class Submounts {
       return this.#giveUp(one);
     }
     one.id = outcome.found;
-    close(one.mountFd);
-    one.mountFd = NOWHERE;
     this.#keep(one);
+  }
+
+  async #attachAt(one: Submount, parent: number): Promise<Outcome> {
+    if (one.mountFd === NOWHERE) return { result: -E.ENODEV, found: 0, closed: true };
+    const outcome = await this.#mounter.attach(one.mountFd, one.host.path, parent);
+    if (outcome.closed) one.mountFd = NOWHERE;
+    return outcome;
   }
 
   /** mnt_id of what `host` is to be put on, or 0 if that is not here. */

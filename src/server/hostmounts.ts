@@ -122,8 +122,9 @@ export class HostMounts {
     return parent?.number ?? ROOT_MOUNT;
   }
 
-  /** The client has no use for a mount any more. */
+  /** The client has no superblock of a mount any more, and so no file of it open: it may not have said so. */
   end(number: number): void {
+    this.#tree.releaseAll(number);
     if (this.#copies.has(number)) this.#copies.drop(number, false);
   }
 

@@ -82,6 +82,15 @@ export class Tree {
     if (isGone || (this.nodes.lookups[row] as number) === 0) this.#drop(row);
   }
 
+  /** Closes all handles of files in `mount`. */
+  releaseAll(mount: number): void {
+    const { handles, nodes } = this;
+    const own = [...handles.all()].filter(
+      (handle) => nodes.mountOf(handles.node[handle] as number) === mount,
+    );
+    for (const handle of own) this.release(handle);
+  }
+
   /**
    * Closes everything in `mount`, and forgets its nodes but for those with open files,
    * which go with these; `known`: the client has such nodes still.
