@@ -11,6 +11,8 @@ import type { Random } from "../support/random.ts";
 export interface Known {
   nodes: number[];
   handles: number[];
+  /** Mounts of the HOST. */
+  mounts: number[];
 }
 
 const region = allocate(1 << 20);
@@ -52,6 +54,8 @@ const node = (rng: Random, known: Known) =>
   rng.chance(0.9) ? rng.pick(known.nodes) : rng.below(100_000);
 const handle = (rng: Random, known: Known) =>
   rng.chance(0.8) ? rng.pick(known.handles) : rng.below(50);
+const mount = (rng: Random, known: Known) =>
+  known.mounts.length > 0 && rng.chance(0.8) ? rng.pick(known.mounts) : number(rng);
 const name = (rng: Random) =>
   rng.chance(0.01) ? rng.pick(FATAL_NAMES) : Buffer.from(rng.pick(NAMES), "latin1");
 const caller = (rng: Random): Argument[] => {
@@ -110,8 +114,8 @@ const MAKERS: Partial<Record<keyof typeof Op, Maker>> = {
   POLL: (r, k) => [handle(r, k), r.below(0x10000), number(r)],
   PING: () => [],
   MOUNTS: (r) => [r.below(3)],
-  MOUNT_ROOT: (r) => [number(r)],
-  MOUNT_END: (r) => [number(r)],
+  MOUNT_ROOT: (r, k) => [mount(r, k)],
+  MOUNT_END: (r, k) => [mount(r, k)],
 };
 const OPERATIONS = Object.keys(MAKERS) as (keyof typeof Op)[];
 

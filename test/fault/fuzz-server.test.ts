@@ -23,6 +23,7 @@ import { encodeHello } from "../../src/wire/hello.ts";
 import { Oneway } from "../../src/wire/ops.ts";
 import { entryOf } from "../support/attributes.ts";
 import { helloOf, type RawClient } from "../support/client.ts";
+import { bind, listMounts, mount } from "../support/hostmounts.ts";
 import { type Random, random, seedFor } from "../support/random.ts";
 import { TestServer, until } from "../support/server.ts";
 import { frameBytes, type Known, mutated, randomFrame } from "./fuzz-server-frames.ts";
@@ -55,14 +56,24 @@ let server: TestServer;
 let good: RawClient[] = [];
 
 /** Ends with the test; not among the server's clients, which `hangUp` closes. */
-function wellBehaved(): RawClient {
-  return server.client();
+function wellBehaved(splits: boolean): RawClient {
+  return server.client(server.share, splits);
 }
+
+/** Where something is mounted, which strangers have no name for. */
+const MOUNTS = "mounts";
 
 beforeAll(async () => {
   const prepare = ({ share }: TestServer) => {
     const args = ["-t", "tmpfs", "-o", `size=${TREE_MB}m,nr_inodes=100k`, "qtfs-fuzz", share];
     expect(Bun.spawnSync(["mount", ...args]).exitCode).toBe(0);
+    const [one, two] = ["one", "two"].map((name) => `${share}/${MOUNTS}/${name}`) as [
+      string,
+      string,
+    ];
+    for (const path of [one, two]) mkdirSync(path, { recursive: true });
+    expect(mount("tmpfs", one, 0, "qtfs-fuzz", "size=8m")).toBe(0);
+    expect(bind(one, two)).toBe(0);
   };
   server = await TestServer.start({ prepare, leaseMs: LEASE_MS });
   writeFileSync(`${server.outside}/secret`, "secret");
@@ -81,6 +92,7 @@ function freeBlocks(): number {
 /** Makes the tree anew: strangers may have left anything under any name. */
 function furnish(): void {
   for (const name of readdirSync(server.share, { encoding: "buffer" })) {
+    if (name.toString() === MOUNTS) continue;
     rmSync(Buffer.concat([Buffer.from(`${server.share}/`), name]), { recursive: true });
   }
   mkdirSync(server.path("dir"));
@@ -151,9 +163,14 @@ function say(bytes: Buffer): void {
 
 /** One connection of a stranger that gets as far as it can; how many answers it had. */
 function probe(rng: Random): number {
-  const client = server.client();
+  const client = server.client(server.share, rng.chance(0.5));
   const { root } = client;
-  const known: Known = { nodes: [root], handles: [0, 1, 2, 3] };
+  const known: Known = { nodes: [root], handles: [0, 1, 2, 3], mounts: [] };
+  for (const { mount } of listMounts(client).mounts) {
+    known.mounts.push(mount);
+    const found = client.call("MOUNT_ROOT", [mount]);
+    if (found.errno === 0) known.nodes.push(found.results[0] as number);
+  }
   for (const name of ["dir", "f0", "f1", "link", "fifo"]) {
     const found = client.call("LOOKUP", [root, name]);
     if (found.errno === 0) known.nodes.push(found.results[0] as number);
@@ -249,7 +266,7 @@ async function atRest(): Promise<{ descriptors: number; memoryKb: number }> {
 
 test(`random bytes and mutated frames do no harm (QTFS_SEED=${SEED})`, async () => {
   const rng = random(SEED);
-  good = [wellBehaved(), wellBehaved()];
+  good = [wellBehaved(false), wellBehaved(true)];
   await rawArm(rng, RAW_CONNECTIONS / 3);
   await frameArm(rng, ANSWERS / 3);
   const before = await atRest();

@@ -46,16 +46,6 @@ const at = (name: string) => server.path(name);
 const look = (parent: number, name: string) => entryOf(client.ok("LOOKUP", parent, name));
 const rootOf = (mounted: Listed) => entryOf(client.ok("MOUNT_ROOT", mounted.mount));
 
-/** A client that has asked for split trees. */
-function splitClient(): RawClient {
-  const split = server.stranger();
-  split.greet();
-  const results = split.ok("ATTACH", server.share, 0, 1);
-  expect(results[1]).toBe(1);
-  split.root = results[2] as number;
-  return split;
-}
-
 /** The mounts there are once `condition` holds for them. */
 function mountsWhen(condition: (mounts: Listed[]) => boolean, of = client): Listed[] {
   let { mounts } = listMounts(of);
@@ -90,7 +80,7 @@ beforeAll(async () => {
   server = await TestServer.start({ prepare: ({ share }) => mountPrivate(share) });
 });
 beforeEach(() => {
-  client = splitClient();
+  client = server.client(server.share, true);
 });
 afterEach(() => {
   server.hangUp();

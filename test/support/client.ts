@@ -85,11 +85,11 @@ export class RawClient {
     this.transport = new SocketTransport(fd, { description: "the server under test" });
   }
 
-  /** Connects, says HELLO and attaches to `root`. */
-  static attached(path: string, root: string): RawClient {
+  /** Connects, says HELLO and attaches to `root`; `splits`: the HOST's mounts are trees apart. */
+  static attached(path: string, root: string, splits = false): RawClient {
     const client = new RawClient(path);
     client.greet();
-    client.root = client.ok("ATTACH", root, 0, 0)[2] as number;
+    client.root = client.ok("ATTACH", root, 0, splits ? 1 : 0)[2] as number;
     return client;
   }
 

@@ -126,8 +126,8 @@ export class TestServer {
   }
 
   /** A client that said HELLO and attached to the share, or to `root`. */
-  client(root = this.share): RawClient {
-    const client = RawClient.attached(this.address, root);
+  client(root = this.share, splits = false): RawClient {
+    const client = RawClient.attached(this.address, root, splits);
     this.#clients.push(client);
     return client;
   }
