@@ -10,7 +10,7 @@ import {
   MOUNT_ATTR_RDONLY,
   MOUNT_ATTR_STRICTATIME,
   mountSetattr,
-} from "../sys/mount.ts";
+} from "../sys/fsmount.ts";
 import { AT_EMPTY_PATH } from "../sys/open.ts";
 import { MountFlag } from "../wire/constants.ts";
 import { EMPTY_PATH } from "./status.ts";

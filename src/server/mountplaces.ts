@@ -5,14 +5,9 @@
  */
 import { PathBuffer } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
+import { mountSetattr, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, openTree } from "../sys/fsmount.ts";
 import { allocate, type Region } from "../sys/memory.ts";
-import {
-  MS_PRIVATE,
-  mountSetattr,
-  OPEN_TREE_CLOEXEC,
-  OPEN_TREE_CLONE,
-  openTree,
-} from "../sys/mount.ts";
+import { MS_PRIVATE } from "../sys/mount.ts";
 import { STATX_MNT_ID_UNIQUE } from "../sys/mountid.ts";
 import {
   AT_EMPTY_PATH,

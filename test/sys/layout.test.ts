@@ -134,16 +134,15 @@ const families: readonly Family[] = [
       },
     },
   },
-  { name: "fsmount", exports: fsmount, includes: ["linux/mount.h"] },
-  // The struct is packed on x86-64 alone: epoll.test.ts has the kernel fill it.
-  { name: "epoll", exports: epoll, only: /^EPOLL(IN|_CTL_|_CLOEXEC)/, includes: ["sys/epoll.h"] },
+  { name: "mount", exports: mount, only: /^MS_/, includes: ["linux/mount.h"] },
   {
-    name: "mount",
-    exports: mount,
-    only: /^(MS_|OPEN_TREE_|MOUNT_ATTR)/,
+    name: "fsmount",
+    exports: fsmount,
     includes: ["linux/fcntl.h", "linux/mount.h"],
     structs: { MOUNT_ATTR: { type: "struct mount_attr", field: "" } },
   },
+  // The struct is packed on x86-64 alone: epoll.test.ts has the kernel fill it.
+  { name: "epoll", exports: epoll, only: /^EPOLL(IN|_CTL_|_CLOEXEC)/, includes: ["sys/epoll.h"] },
   { name: "umount", exports: mount, only: /^(MNT_|UMOUNT_)/, includes: ["sys/mount.h"] },
   {
     name: "process",

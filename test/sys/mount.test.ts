@@ -2,20 +2,22 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
 import { cstring } from "../../src/sys/cstring.ts";
+import {
+  MOUNT_ATTR_RDONLY,
+  mountSetattr,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
+  openTree,
+} from "../../src/sys/fsmount.ts";
 import { allocate, getWord64 } from "../../src/sys/memory.ts";
 import {
   MNT_DETACH,
-  MOUNT_ATTR_RDONLY,
   MS_NODEV,
   MS_PRIVATE,
   MS_RDONLY,
   MS_REMOUNT,
   MS_SHARED,
   mount,
-  mountSetattr,
-  OPEN_TREE_CLOEXEC,
-  OPEN_TREE_CLONE,
-  openTree,
   UMOUNT_NOFOLLOW,
   umount2,
 } from "../../src/sys/mount.ts";
