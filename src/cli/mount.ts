@@ -31,6 +31,10 @@ export const mount = program({
       command: "mount -t qtfs -o ro /srv /mnt",
       does: "The same through mount(8) and fstab, once /sbin/mount.qtfs is a symlink to qtfs.",
     },
+    {
+      command: "qtfs mount --on-server -t tmpfs -o size=64m tmpfs /mnt/tmp",
+      does: "Mounts on the HOST, at its /srv/tmp; seen here at /mnt/tmp.",
+    },
   ],
   args: {
     src: {
@@ -44,6 +48,18 @@ export const mount = program({
       alias: "o",
       valueHint: "OPTIONS",
       description: "Mount options, separated by commas; repeatable.",
+    },
+    "on-server": {
+      type: "boolean",
+      description:
+        "Mounts on the HOST: TARGET is below a mount of qtfs, SRC and OPTIONS are those of " +
+        "mount(8). The server has to allow the class sysmount.",
+    },
+    type: {
+      type: "string",
+      alias: "t",
+      valueHint: "TYPE",
+      description: "With --on-server: the file system's type.",
     },
     foreground: {
       type: "boolean",
@@ -78,6 +94,13 @@ export const mount = program({
   sections: [{ title: "MOUNT OPTIONS (-o)", rows: OPTION_ROWS }],
   run: async (args, lists) => {
     const words = lists.options ?? [];
+    if (args["on-server"]) {
+      const { mountOnServer } = await import("./host-mount.ts");
+      const { src: source, target, type } = args;
+      await mountOnServer({ type, options: words, source, target });
+      return 0;
+    }
+    if (args.type !== undefined) throw new UsageError("--type is for --on-server");
     const level = (args["log-level"] as LogLevel) ?? "info";
     if (args.adopt) return await adoptHere(args.src, args.target, level);
     if (args.report) return await mountHere(args.src, args.target, words, level, TO_PARENT);

@@ -20,6 +20,10 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: "On the DPU: mounts a directory of the HOST.",
     load: async () => (await import("./mount.ts")).mount,
   },
+  umount: {
+    summary: "On the DPU: ends a mount, or unmounts what the HOST has below one.",
+    load: async () => (await import("./umount.ts")).umount,
+  },
   info: {
     summary: "Shows what the servers and mounts of this machine do, and how fast.",
     load: async () => (await import("./info.ts")).info,

@@ -1,9 +1,11 @@
 /** `qtfs server` */
 import { resolve } from "node:path";
 import type { ServerConfig } from "../config/server.ts";
+import { suggestion } from "../config/suggest.ts";
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { reports } from "../info/query.ts";
 import { isServer } from "../info/report.ts";
+import { isOperationClass, OPERATION_CLASSES } from "../server/classes.ts";
 import { type ServerDaemon, type ServerOptions, startServer } from "../server/daemon.ts";
 import type { Export } from "../server/exports.ts";
 import { recordDirectory } from "../server/record/store.ts";
@@ -26,6 +28,7 @@ const CONFIG_SAMPLE = [
   "[[export]]            # as often as there are exports",
   'path = "/srv"',
   "read_only = false",
+  'allow = ["sysmount"]  # beside using files; nothing by default',
 ];
 
 export const server = program({
@@ -54,8 +57,11 @@ export const server = program({
     },
     export: {
       type: "string",
-      valueHint: "PATH[:ro]",
-      description: "A directory to export, with :ro read only; repeatable.",
+      valueHint: "PATH[:ro|:rw[,CLASS]…]",
+      description:
+        "A directory to export, with :ro read only; repeatable. A CLASS lets clients do more than " +
+        "use files: sysmount mounts and unmounts on the HOST, beneath PATH (whoever may that " +
+        "reaches all of the HOST).",
     },
     config: {
       type: "string",
@@ -148,10 +154,18 @@ function orElse<T>(given: T[] | undefined, otherwise: T[]): T[] {
   return given === undefined || given.length === 0 ? otherwise : given;
 }
 
+/** `/srv`, `/srv:ro`, `/srv:rw,sysmount`; what else is behind a colon belongs to the path. */
 function readExport(text: string): Export {
-  const [, path = "", mode] = /^(.*?)(?::(ro|rw))?$/s.exec(text) ?? [];
+  const [, path = "", words = "rw"] = /^(.*?)(?::((?:ro|rw)(?:,[^/]*)?))?$/s.exec(text) ?? [];
   if (path === "") throw new UsageError(`"${text}" names no directory to export`);
-  return { path: resolve(path), readOnly: mode === "ro" };
+  const [mode, ...allow] = words.split(",");
+  const unknown = allow.find((word) => !isOperationClass(word));
+  if (unknown !== undefined) {
+    const hint = suggestion(unknown, OPERATION_CLASSES);
+    throw new UsageError(`--export ${text}: nothing is called "${unknown}"${hint}`);
+  }
+  const classes = allow.filter(isOperationClass);
+  return { path: resolve(path), readOnly: mode === "ro", ...(classes[0] && { allow: classes }) };
 }
 
 function readUid(text: string): number {

@@ -35,7 +35,8 @@ function newSession(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(SESSION_BYTES))).toString("hex");
 }
 
-function connect(address: Address): SocketTransport {
+/** A connection to the server at `address`; throws a sentence. */
+export function connect(address: Address): SocketTransport {
   const where = formatAddress(address);
   const fd =
     address.kind === "unix" ? connectUnix(address.path) : connectTcp(address.host, address.port);
@@ -49,7 +50,7 @@ function connect(address: Address): SocketTransport {
 }
 
 /** Waits for one frame of `kind`; a GOODBYE instead is thrown as its reason. */
-function expectFrame(transport: Transport, kind: number, deadlineMs: number): void {
+export function expectFrame(transport: Transport, kind: number, deadlineMs: number): void {
   const polls = new PollSet(1);
   polls.add(transport.fd, POLLIN);
   while (!transport.next()) {

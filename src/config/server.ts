@@ -15,10 +15,15 @@
  * [[export]]
  * path = "/usr/share"
  * read_only = true
+ *
+ * [[export]]
+ * path = "/var/lib/docker"
+ * allow = ["sysmount"]      # beside using files: sysmount, device, ioctl
  * ```
  */
 import { z } from "zod";
 import { LOG_LEVELS, type LogLevel } from "../info/log.ts";
+import { OPERATION_CLASSES } from "../server/classes.ts";
 import type { Export } from "../server/exports.ts";
 import { type Address, parseAddress } from "../transport/address.ts";
 import { suggestion } from "./suggest.ts";
@@ -54,6 +59,7 @@ const address = z.string().transform((text, context) => {
 const exportTable = z.strictObject({
   path: z.string().startsWith("/", "it must be an absolute path"),
   read_only: z.boolean().default(false),
+  allow: z.array(z.enum(OPERATION_CLASSES)).max(OPERATION_CLASSES.length).optional(),
 });
 
 const schema = z.strictObject({
@@ -77,7 +83,9 @@ export function readServerConfig(path: string): ServerConfig {
     ...(insecure !== undefined && { insecure }),
     ...(log_level && { logLevel: log_level }),
     ...(state_dir && { stateDir: state_dir }),
-    exports: result.data.export.map((entry) => ({ path: entry.path, readOnly: entry.read_only })),
+    exports: result.data.export.map(({ path, read_only, allow }) => {
+      return { path, readOnly: read_only, ...(allow && { allow }) };
+    }),
   };
 }
 

@@ -70,8 +70,9 @@ function threadField({ name, tid, state, at, forMs }: ThreadReport): Field {
 function serverFields(report: ServerReport): Field[] {
   return [
     ...report.listen.map((address): Field => ["listens at", address]),
-    ...report.exports.map(({ path, readOnly }): Field => {
-      return ["exports", `${path} (${readOnly ? "read only" : "read and write"})`];
+    ...report.exports.map(({ path, readOnly, allow = [] }): Field => {
+      const words = [readOnly ? "read only" : "read and write", ...allow];
+      return ["exports", `${path} (${words.join(", ")})`];
     }),
     ...(report.insecure ? [["insecure", "TCP clients are not authenticated"] as const] : []),
   ];

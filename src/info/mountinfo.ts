@@ -5,8 +5,13 @@
 import { readFileSync } from "node:fs";
 
 export interface MountLine {
-  /** mnt_id */
   id: number;
+  /** Id of the mount that it is in. */
+  parent: number;
+  /** `0:50`: equal for the mounts of one superblock. */
+  device: string;
+  /** What of the superblock is mounted: a path in it. */
+  root: string;
   mountpoint: string;
   /** `fuse.qtfs`, `ext4` */
   type: string;
@@ -26,8 +31,18 @@ export function parseMountinfo(text: string): MountLine[] {
     const mountpoint = fields[4];
     if (dash === -1 || mountpoint === undefined) return [];
     const [type = "", source = ""] = fields.slice(dash + 1);
-    const id = Number(fields[0]);
-    return [{ id, mountpoint: unescapeOctal(mountpoint), type, source: unescapeOctal(source) }];
+    const [id, parent, device = "", root = ""] = fields;
+    return [
+      {
+        id: Number(id),
+        parent: Number(parent),
+        device,
+        root: unescapeOctal(root),
+        mountpoint: unescapeOctal(mountpoint),
+        type,
+        source: unescapeOctal(source),
+      },
+    ];
   });
 }
 

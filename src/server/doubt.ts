@@ -11,6 +11,7 @@
  * | MKDIR, MKNOD, SYMLINK, CREATE | what is there is as it would be made, and born since the request began |
  * | LINK, SETXATTR with CREATE, REMOVEXATTR | what is there is as wanted, and changed since the request began |
  * | WRITE to the end | the data is behind the size noted before |
+ * | MOUNT, UMOUNT | the mount at its target is another than the one noted before |
  * | FALLOCATE that moves data | the size is what was noted before, and the length |
  *
  * An operation notes one number in its slot: before it acts what tells afterwards

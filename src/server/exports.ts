@@ -13,6 +13,7 @@ import {
   RESOLVE_BENEATH,
   RESOLVE_NO_MAGICLINKS,
 } from "../sys/open.ts";
+import type { OperationClass } from "./classes.ts";
 import { identify, statFd } from "./status.ts";
 
 /** One exported directory. */
@@ -20,6 +21,8 @@ export interface Export {
   /** Absolute path on the HOST. */
   path: string;
   readOnly: boolean;
+  /** What clients may do beside using files; nothing unless given. */
+  allow?: readonly OperationClass[];
 }
 
 /** What a client attaches to: an O_PATH descriptor, owned by the caller. */
@@ -27,6 +30,7 @@ export interface Root {
   fd: number;
   path: string;
   readOnly: boolean;
+  allow: readonly OperationClass[];
 }
 
 const DIRECTORY = O_PATH | O_DIRECTORY | O_CLOEXEC;
@@ -109,7 +113,8 @@ function beneath(opened: readonly Opened[], seen: number, real: string): Root | 
   for (const entry of candidates) {
     const fd = openBeneath(entry.fd, real.slice(entry.real.length));
     if (fd < 0) continue;
-    if (sameInode(fd, seen)) return { fd, path: real, readOnly: entry.export.readOnly };
+    const { readOnly, allow = [] } = entry.export;
+    if (sameInode(fd, seen)) return { fd, path: real, readOnly, allow };
     close(fd);
   }
   return E.EACCES;

@@ -6,6 +6,7 @@ import { fsyncOp, read, seek, write } from "./ops/data.ts";
 import { fsyncdir, readdir } from "./ops/directories.ts";
 import { mountEnd, mountRoot, mounts } from "./ops/hostmounts.ts";
 import { flockOp, getlk, setlk, unlock } from "./ops/locks.ts";
+import { mountOp, umountOp } from "./ops/mounts.ts";
 import { link, lookup, mkdir, mknod, rename, rmdir, symlink, unlink } from "./ops/names.ts";
 import { create, open, tmpfile } from "./ops/open.ts";
 import { copyRange, fallocateOp } from "./ops/ranges.ts";
@@ -53,6 +54,8 @@ export const operations: readonly (Operation | undefined)[] = (() => {
   table[Op.POLL] = poll;
   table[Op.IOCTL] = ioctl;
   table[Op.STATX] = statxOp;
+  table[Op.MOUNT] = mountOp;
+  table[Op.UMOUNT] = umountOp;
   table[Op.MOUNTS] = mounts;
   table[Op.MOUNT_ROOT] = mountRoot;
   table[Op.MOUNT_END] = mountEnd;

@@ -89,6 +89,7 @@ export function recover(
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
+  tree.allow = root.allow;
   record.beginLife();
   // Before anything is reached: nodes in other mounts are by these.
   tree.mounts?.restore();

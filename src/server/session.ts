@@ -35,6 +35,9 @@ const names = new PathBuffer(4);
 /** Answer of an operation that will be given later. */
 export const LATER = -1;
 
+/** User id of who cannot be told, as SO_PEERCRED says it: (uid_t)-1. */
+export const NO_UID = 0xffff_ffff;
+
 /** Who a session is of, as its HELLO and its connection say. */
 export interface SessionClient {
   /** The session's id, a secret. */

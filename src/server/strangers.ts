@@ -14,11 +14,10 @@ import { type ClientHello, decodeClientHello } from "../wire/hello.ts";
 import { GREETERS_MAX, GREETING_TIMEOUT_MS } from "../wire/limits.ts";
 import { checkVersion, Greeter, Refusal, sayGoodbye } from "./greeting.ts";
 import type { Mailbox } from "./mailbox.ts";
+import { NO_UID } from "./session.ts";
 import type { Here, Sessions } from "./sessions.ts";
 
 const NS_PER_MS = 1e6;
-/** What SO_PEERCRED says of who cannot be told: (uid_t)-1. */
-const NO_UID = 0xffff_ffff;
 
 export class Strangers {
   readonly #mailboxes: readonly Mailbox[];

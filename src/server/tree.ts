@@ -1,6 +1,7 @@
 /** What a session attached to: an export, and all the session holds of it. */
 import { close } from "../sys/open.ts";
 import { ROOT_MOUNT } from "../wire/constants.ts";
+import type { OperationClass } from "./classes.ts";
 import { HandleTable } from "./handles.ts";
 import type { HostMounts } from "./hostmounts.ts";
 import { LockTable } from "./locks.ts";
@@ -27,6 +28,8 @@ export class Tree {
   readonly directories = new Map<number, Directory>();
   readonly reach: Reach;
   readonly readOnly: boolean;
+  /** What the export allows beside using files. */
+  allow: readonly OperationClass[] = [];
   /** The HOST's path, for people. */
   readonly path: string;
 

@@ -100,17 +100,40 @@ export const Rename = { NOREPLACE: 1, EXCHANGE: 2, WHITEOUT: 4, ALL: 7 } as cons
 /** Flags of SETXATTR: CREATE, REPLACE (values of linux/xattr.h) and the wire's own. */
 export const SetXattr = { CREATE: 1, REPLACE: 2, KILL_SGID: 0x100 } as const;
 
-/** Flags of a mount (values of linux/mount.h's MS_*). */
+/** Flags of MOUNT (values of linux/mount.h's MS_*). */
 export const MountFlag = {
   RDONLY: 0x1,
   NOSUID: 0x2,
   NODEV: 0x4,
   NOEXEC: 0x8,
+  SYNCHRONOUS: 0x10,
+  REMOUNT: 0x20,
+  MANDLOCK: 0x40,
+  DIRSYNC: 0x80,
   NOSYMFOLLOW: 0x100,
   NOATIME: 0x400,
   NODIRATIME: 0x800,
+  BIND: 0x1000,
+  MOVE: 0x2000,
+  REC: 0x4000,
+  SILENT: 0x8000,
+  POSIXACL: 0x1_0000,
+  UNBINDABLE: 0x2_0000,
+  PRIVATE: 0x4_0000,
+  SLAVE: 0x8_0000,
+  SHARED: 0x10_0000,
   RELATIME: 0x20_0000,
+  I_VERSION: 0x80_0000,
+  STRICTATIME: 0x100_0000,
+  LAZYTIME: 0x200_0000,
 } as const;
+
+/** Flags that change how a mount propagates, and nothing else. */
+export const MOUNT_PROPAGATION =
+  MountFlag.UNBINDABLE | MountFlag.PRIVATE | MountFlag.SLAVE | MountFlag.SHARED;
+
+/** Flags of UMOUNT (values of the C library's sys/mount.h). */
+export const UmountFlag = { FORCE: 1, DETACH: 2, EXPIRE: 4, NOFOLLOW: 8, ALL: 0xf } as const;
 
 /** Why a connection is closed, in GOODBYE. */
 export const Goodbye = {

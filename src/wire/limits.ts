@@ -32,6 +32,9 @@ export const PATH_MAX = 4095;
 export const XATTR_NAME_MAX = 255;
 export const XATTR_VALUE_MAX = 65536;
 
+/** Bytes of a mount's options: a page of the smallest kind, which mount(2) takes. */
+export const MOUNT_DATA_MAX = 4096;
+
 /** Handles (files and directories) one session may hold open. */
 export const HANDLES_MAX = 262_144;
 /** Inodes one session may know; the kernel is asked to forget long before. */

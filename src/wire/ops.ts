@@ -42,6 +42,8 @@ export const Op = {
   IOCTL: 35,
   STATX: 36,
   PING: 37,
+  MOUNT: 41,
+  UMOUNT: 42,
   MOUNTS: 44,
   MOUNT_ROOT: 45,
   MOUNT_END: 46,
@@ -124,6 +126,8 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.IOCTL]: 4,
   [Op.STATX]: 2,
   [Op.PING]: 0,
+  [Op.MOUNT]: 7,
+  [Op.UMOUNT]: 3,
   [Op.MOUNTS]: 1,
   [Op.MOUNT_ROOT]: 1,
   [Op.MOUNT_END]: 1,
@@ -151,6 +155,8 @@ const CHANGING: ReadonlySet<number> = new Set([
   Op.FLOCK,
   Op.UNLOCK,
   Op.IOCTL,
+  Op.MOUNT,
+  Op.UMOUNT,
   Op.MOUNT_END,
 ]);
 

@@ -58,11 +58,7 @@ function hasEnded(pid: number): boolean {
 describe("in the background", () => {
   test("the mount is usable when the command returns, and ends with umount", async () => {
     expect(await mount("rw")).toEqual({ code: 0, stdout: "", stderr: "" });
-    expect(mountLine()).toMatchObject({
-      mountpoint: target,
-      type: "fuse.qtfs",
-      source: shared,
-    });
+    expect(mountLine()).toMatchObject({ mountpoint: target, type: "fuse.qtfs", source: shared });
     expect(await readFile(join(target, "file"), "utf8")).toBe("from the HOST\n");
     const { pid } = await daemon();
     expect(Bun.spawnSync(["umount", target]).exitCode).toBe(0);

@@ -30,6 +30,10 @@ describe("exit code 2, one line on stderr", () => {
     [["server"], "qtfs server: nothing to export, give --export PATH"],
     [["server", "--exprot", "/srv"], "unknown option --exprot, did you mean --export?"],
     [["server", "--export", "/a", "--export", "/a/:ro"], "/a is exported twice"],
+    [
+      ["server", "--export", "/a:rw,sysmont"],
+      '--export /a:rw,sysmont: nothing is called "sysmont", did you mean sysmount?',
+    ],
     [["server", "--export", ":ro"], '":ro" names no directory to export'],
     [["server", "--export", "/a", "--allow-uid", "me"], '"me" is no user id'],
     [
@@ -37,6 +41,8 @@ describe("exit code 2, one line on stderr", () => {
       'Address "x" must begin with unix:// or tcp://',
     ],
     [["mount", "/srv"], "qtfs mount: TARGET is missing"],
+    [["mount", "-t", "tmpfs", "/srv", "/mnt"], "--type is for --on-server"],
+    [["mount", "--on-server", "/srv", "/mnt"], "say what to mount: -t TYPE, or -o bind"],
     [["mount", "srv", "/mnt"], "SRC must be an absolute path, not srv"],
     [
       ["mount", "-o", "sever=x", "/srv", "/mnt"],

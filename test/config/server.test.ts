@@ -24,6 +24,7 @@ path = "/srv"
 [[export]]
 path = "/usr/share"
 read_only = true
+allow = ["sysmount", "ioctl"]
 `;
   expect(read(text)).toEqual({
     listen: [
@@ -35,7 +36,7 @@ read_only = true
     logLevel: "debug",
     exports: [
       { path: "/srv", readOnly: false },
-      { path: "/usr/share", readOnly: true },
+      { path: "/usr/share", readOnly: true, allow: ["sysmount", "ioctl"] },
     ],
   });
 });
@@ -57,6 +58,7 @@ test.each([
   ],
   ['[[export]]\npath = "srv"', "line 2: path in [[export]]: it must be an absolute path"],
   ["[[export]]\npath = 5", "line 2: path in [[export]]: expected string, received number"],
+  ['[[export]]\npath = "/a"\nallow = ["sysmont"]', "line 3: allow in [[export]]:"],
   ['listen = ["nfs://x"]', 'line 1: listen: Address "nfs://x" must begin with unix:// or tcp://'],
   ["insecure = 'yes'", "line 1: insecure: expected boolean, received string"],
   ["allow_uids = [-1]", "line 1: allow_uids:"],

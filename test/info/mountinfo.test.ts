@@ -13,6 +13,9 @@ test("fields are found behind any number of optional ones, and unescaped", () =>
   expect(lines).toHaveLength(5);
   expect(lines[2]).toEqual({
     id: 40,
+    parent: 22,
+    device: "0:50",
+    root: "/",
     mountpoint: "/mnt/a b",
     type: "fuse.qtfs",
     source: "/srv\\x",

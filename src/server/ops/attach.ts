@@ -41,6 +41,7 @@ export function attach(session: Session): number {
     // There is no room for its tables.
     return E.ENOMEM;
   }
+  session.tree.allow = root.allow;
   return replyRoot(session, session.tree);
 }
 

@@ -29,13 +29,15 @@ export interface Share {
 export interface MountOptions {
   /** For `-o`, beside `server=`. */
   options?: string[];
+  /** Classes that the export allows. */
+  allow?: string[];
 }
 
 const BARE = process.env.QTFS_E2E_BARE === "1";
 const MOUNT_MS = 30_000;
 
 /** Makes an empty tree, exports and mounts it. */
-export async function mountTree({ options = [] }: MountOptions = {}): Promise<Share> {
+export async function mountTree({ options = [], allow = [] }: MountOptions = {}): Promise<Share> {
   // The tests compare with a real disk, which /tmp need not be.
   const parent = process.env.TMPDIR === undefined ? "/var/tmp" : tmpdir();
   const directory = mkdtempSync(`${parent}/share-`);
@@ -45,7 +47,7 @@ export async function mountTree({ options = [] }: MountOptions = {}): Promise<Sh
   await chmod(directory, 0o755);
   for (const path of [tree, mountpoint, bare]) mkdirSync(path);
 
-  const server = BARE ? undefined : await startServer(tree, directory);
+  const server = BARE ? undefined : await startServer(tree, directory, allow);
   const mount = async (chosen: string[] = options) => {
     if (server) await mountQtfs(server, tree, mountpoint, chosen);
     else await bind(tree, mountpoint, chosen);

@@ -15,13 +15,18 @@ export interface Server {
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 
-/** Exports `tree` at a socket in `directory`; returns once connections are accepted. */
-export async function startServer(tree: string, directory: string): Promise<Server> {
+/** Exports `tree`, with the classes `allow`, at a socket in `directory`; returns once connections are accepted. */
+export async function startServer(
+  tree: string,
+  directory: string,
+  allow: readonly string[] = [],
+): Promise<Server> {
   const socket = `${directory}/server.sock`;
   const address = `unix://${socket}`;
   const path = `${directory}/server.log`;
   const output = openSync(path, "a");
-  const child = Bun.spawn([QTFS, "server", "--listen", address, "--export", tree], {
+  const exported = `${tree}:${["rw", ...allow].join(",")}`;
+  const child = Bun.spawn([QTFS, "server", "--listen", address, "--export", exported], {
     stdin: "ignore",
     stdout: output,
     stderr: output,

@@ -1,0 +1,162 @@
+/** `qtfs mount --on-server` and `qtfs umount --on-server`: mounts of the HOST's kernel. */
+import { readFileSync } from "node:fs";
+import { HostCalls } from "../client/hostcalls.ts";
+import { E, errnoText } from "../sys/errno.ts";
+import { parseAddress } from "../transport/address.ts";
+import { UmountFlag } from "../wire/constants.ts";
+import { MOUNT_DATA_MAX } from "../wire/limits.ts";
+import { type HostMountStep, hostMountSteps } from "./host-mount-options.ts";
+import { type HostPlace, HostPlaces, latin1 } from "./host-places.ts";
+
+/** How long a server may take to say hello. */
+const GREETING_MS = 10_000;
+const CAP_SYS_ADMIN = 21n;
+/** Options of overlay that name directories, several divided by colons. */
+const OVERLAY_PATHS = /^(lowerdir\+?|datadir\+|upperdir|workdir)=(.*)$/s;
+
+export interface HostMountRequest {
+  type: string | undefined;
+  /** The words of all `-o`. */
+  options: readonly string[];
+  source: string;
+  target: string;
+}
+
+/** Mounts on the HOST; throws a sentence if that fails. */
+export async function mountOnServer(request: HostMountRequest): Promise<void> {
+  const { source, target, type } = request;
+  requireAdmin();
+  const steps = hostMountSteps(type, request.options);
+  const places = await HostPlaces.read();
+  const at = onMount(places, target);
+  const needsPlace = steps.some(({ kind }) => kind === "bind" || kind === "move");
+  const from = needsPlace ? sameMount(places, at, source) : findSource(places, at, source);
+  const text = from === undefined ? latin1(source) : hostPath(from);
+  withCalls(at, (calls) => {
+    for (const [i, step] of steps.entries()) {
+      const data = Buffer.from(translated(step.data, type, places, at), "latin1");
+      if (data.length >= MOUNT_DATA_MAX)
+        throw new Error(`The options exceed ${MOUNT_DATA_MAX} bytes`);
+      const usesPlace = step.kind === "bind" || step.kind === "move";
+      const errno = calls.mount({
+        ...(usesPlace && from && { from: from.path }),
+        source: usesPlace ? "" : text,
+        at: at.path,
+        type: step.kind === "new" ? latin1(type ?? "") : "",
+        flags: step.flags,
+        data,
+      });
+      if (errno === 0) continue;
+      // What was mounted is not what was asked for.
+      if (i > 0 && steps[0]?.kind === "bind") calls.umount(at.path, UmountFlag.DETACH);
+      throw new Error(failure(step, request, at, errno));
+    }
+  });
+}
+
+/** Unmounts on the HOST with UmountFlag bits; throws a sentence if that fails. */
+export async function umountOnServer(target: string, flags: number): Promise<void> {
+  requireAdmin();
+  const at = onMount(await HostPlaces.read(), target);
+  if (at.path === "") {
+    throw new Error(`${target} is the mount of qtfs itself: qtfs umount ${target}`);
+  }
+  withCalls(at, (calls) => {
+    const errno = calls.umount(at.path, flags);
+    if (errno === 0) return;
+    throw new Error(`Cannot unmount ${target} on the HOST: ${errnoText(errno)}${hint(at, errno)}`);
+  });
+}
+
+function withCalls(at: HostPlace, work: (calls: HostCalls) => void): void {
+  const addresses = at.mount.server.split(", ").map(parseAddress);
+  const calls = new HostCalls(addresses, at.mount.source, GREETING_MS);
+  try {
+    work(calls);
+  } finally {
+    calls.close();
+  }
+}
+
+/** The server trusts its clients with who may: here it is who may mount on this machine. */
+function requireAdmin(): void {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+  const isAdmin = ((BigInt(`0x${effective ?? "0"}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
+  if (!isAdmin) throw new Error("Only root (CAP_SYS_ADMIN) may mount and unmount on the HOST");
+}
+
+function onMount(places: HostPlaces, target: string): HostPlace {
+  const at = places.find(target);
+  if (at === undefined) throw new Error(`${target} is not on a mount of qtfs`);
+  return at;
+}
+
+/** What is to be bound or moved. */
+function sameMount(places: HostPlaces, at: HostPlace, source: string): HostPlace {
+  const from = places.find(source);
+  if (from?.mount === at.mount) return from;
+  throw new Error(`Cannot mount ${source} on the HOST: it is not on the same mount of qtfs`);
+}
+
+/** The place of an absolute path, if it is one of the mount that `at` is on; other texts have none. */
+function findSource(places: HostPlaces, at: HostPlace, source: string): HostPlace | undefined {
+  if (!source.startsWith("/")) return undefined;
+  try {
+    const from = places.find(source);
+    return from?.mount === at.mount ? from : undefined;
+  } catch {
+    // A device of the HOST's, say: the HOST tells whether it exists.
+    return undefined;
+  }
+}
+
+/** The HOST's own path of a place, a byte a character. */
+function hostPath({ mount, path }: HostPlace): string {
+  const top = latin1(mount.source).replace(/\/$/, "");
+  return path === "" ? top || "/" : `${top}/${path}`;
+}
+
+/**
+ * The file system's options (UTF-16) as the HOST is told them (a byte a character):
+ * directories of an overlay that are on the mount are named as the HOST names them,
+ * all else is passed on as it is.
+ */
+function translated(
+  data: string,
+  type: string | undefined,
+  places: HostPlaces,
+  at: HostPlace,
+): string {
+  if (type !== "overlay") return latin1(data);
+  const words = data.split(/(?<!\\),/).map((word) => {
+    const [, name, value] = OVERLAY_PATHS.exec(word) ?? [];
+    if (name === undefined || value === undefined) return latin1(word);
+    const paths = value.split(/(?<!\\):/).map((path) => {
+      const from = findSource(places, at, withoutEscapes(path));
+      return from === undefined ? latin1(path) : hostPath(from).replace(/[\\:,]/g, "\\$&");
+    });
+    return `${name}=${paths.join(":")}`;
+  });
+  return words.join(",");
+}
+
+/** A directory as an overlay's option has it, without the backslashes before colons and commas. */
+function withoutEscapes(path: string): string {
+  return path.replace(/\\(.)/g, "$1");
+}
+
+function failure(
+  { kind }: HostMountStep,
+  { source, target, type }: HostMountRequest,
+  at: HostPlace,
+  errno: number,
+): string {
+  const unknown = errno === E.ENODEV && kind === "new" ? `: it knows no type ${type}` : "";
+  const what = kind === "change" ? `change ${target}` : `mount ${source} at ${target}`;
+  return `Cannot ${what} on the HOST: ${errnoText(errno)}${unknown}${hint(at, errno)}`;
+}
+
+function hint({ mount }: HostPlace, errno: number): string {
+  if (errno !== E.EPERM) return "";
+  return ` (does the server allow it: qtfs server --export ${mount.source}:rw,sysmount?)`;
+}

@@ -1,0 +1,163 @@
+/**
+ * Calls that act on the HOST's kernel and are no file operations of a mount: mount(2),
+ * umount2(2). A session of its own beside that of a mount's process: it asks for one
+ * thing at a time and waits for the answer. One that loses its connection goes on in the
+ * next, and what it had asked for is done once (server/slots.ts).
+ */
+import { machineFacts } from "../info/facts.ts";
+import { POLLIN, PollSet } from "../sys/poll.ts";
+import type { Address } from "../transport/address.ts";
+import type { SocketTransport } from "../transport/socket.ts";
+import { CLOSED } from "../transport/transport.ts";
+import { ROOT_NODE } from "../wire/constants.ts";
+import { ProtocolError } from "../wire/error.ts";
+import { Kind } from "../wire/frame.ts";
+import { ARGUMENTS, Op } from "../wire/ops.ts";
+import type { Writer } from "../wire/writer.ts";
+import { type Attached, attachTo, connect, expectFrame, FIRST_EPOCH } from "./connect.ts";
+import { sayGoodbye } from "./goodbye.ts";
+import { expectKind, readHello, sayHello } from "./greeting.ts";
+
+/** How long a server may take to be there again. */
+const AWAY_MS = 30_000;
+const RETRY_MS = 100;
+/** All requests are those of one slot; its first one was ATTACH. */
+const SLOT = 0;
+
+/** Where on the HOST: a path below what the session attached to, a byte a character. */
+export type HostPath = string;
+
+export interface HostMount {
+  /** What to bind or move; absent where `source` is a text. */
+  from?: HostPath;
+  /** Empty for none (NULL). */
+  source: string;
+  at: HostPath;
+  /** Empty for none (NULL). */
+  type: string;
+  /** MountFlag bits. */
+  flags: number;
+  /** At most MOUNT_DATA_MAX bytes; empty for none (NULL). */
+  data: Uint8Array;
+}
+
+export class HostCalls {
+  readonly #addresses: readonly Address[];
+  readonly #session: string;
+  #transport: SocketTransport;
+  #sequence = 1;
+  #events = 0;
+
+  /** Attaches to `source` at the first of `addresses` that takes us; throws a sentence. */
+  constructor(addresses: readonly Address[], source: string, timeoutMs: number) {
+    // By paths from the root all mounts can be told apart: one tree will do.
+    const subject = { source, facts: machineFacts(), splits: false };
+    const attached: Attached = attachTo(addresses, subject, timeoutMs);
+    this.#addresses = addresses;
+    this.#session = attached.session;
+    this.#transport = attached.transport;
+  }
+
+  /** mount(2) on the HOST; 0 or an errno. Throws a sentence where nobody can tell. */
+  mount({ from, source, at, type, flags, data }: HostMount): number {
+    const write = (w: Writer) => {
+      w.uint(from === undefined ? 0 : ROOT_NODE);
+      w.latin1(from ?? "");
+      w.uint(ROOT_NODE);
+      w.latin1(at);
+      w.latin1(source);
+      w.latin1(type);
+      w.uint(flags);
+    };
+    return this.#ask(Op.MOUNT, write, data);
+  }
+
+  /** umount2(2) on the HOST with UmountFlag bits; 0 or an errno. */
+  umount(at: HostPath, flags: number): number {
+    const write = (w: Writer) => {
+      w.uint(ROOT_NODE);
+      w.latin1(at);
+      w.uint(flags);
+    };
+    return this.#ask(Op.UMOUNT, write, new Uint8Array());
+  }
+
+  /** Ends the session. */
+  close(): void {
+    sayGoodbye(this.#transport);
+    this.#transport.release();
+  }
+
+  #ask(op: number, write: (w: Writer) => void, payload: Uint8Array): number {
+    this.#sequence++;
+    while (true) {
+      const w = this.#transport.begin(Kind.REQUEST);
+      w.array(3 + (ARGUMENTS[op] as number));
+      w.uint(SLOT);
+      w.uint(this.#sequence);
+      w.uint(op);
+      write(w);
+      this.#transport.endCopy(payload, payload.length);
+      this.#transport.flush();
+      const errno = this.#answer();
+      if (errno !== undefined) return errno;
+      this.#resume();
+    }
+  }
+
+  /** The answer's errno once it comes; undefined if the connection ends before. */
+  #answer(): number | undefined {
+    const transport = this.#transport;
+    const polls = new PollSet(1);
+    polls.add(transport.fd, POLLIN);
+    while (true) {
+      while (transport.next()) {
+        if (transport.kind === Kind.EVENT) {
+          this.#events++;
+          continue;
+        }
+        expectKind(transport, Kind.REPLY);
+        const { reader } = transport;
+        reader.array();
+        const isOurs = reader.uint() === SLOT && reader.uint() === this.#sequence;
+        if (!isOurs) throw new ProtocolError("server answers what was not asked");
+        return reader.uint();
+      }
+      // For as long as it takes: the call may wait on the HOST, and whoever waits here may be killed.
+      polls.wait(-1);
+      if (transport.receive() === CLOSED) return undefined;
+    }
+  }
+
+  /** Another connection for the session; throws a sentence if there is none, or no session. */
+  #resume(): void {
+    const deadlineMs = Date.now() + AWAY_MS;
+    const name = { id: this.#session, resumes: true, epoch: FIRST_EPOCH, events: this.#events };
+    while (true) {
+      try {
+        this.#transport.release();
+        this.#transport = this.#connect();
+        sayHello(this.#transport, name, machineFacts());
+        expectFrame(this.#transport, Kind.HELLO, deadlineMs);
+        break;
+      } catch (error) {
+        if (Date.now() > deadlineMs) throw error;
+        Bun.sleepSync(RETRY_MS);
+      }
+    }
+    if (readHello(this.#transport).resumed) return;
+    throw new Error("The server was started anew: whether it was done on the HOST is not known");
+  }
+
+  #connect(): SocketTransport {
+    let reason: unknown;
+    for (const address of this.#addresses) {
+      try {
+        return connect(address);
+      } catch (error) {
+        reason ??= error;
+      }
+    }
+    throw reason;
+  }
+}

@@ -1,0 +1,20 @@
+/**
+ * Classes of operations that an export allows only by name, because they reach
+ * beyond its files. The names are those of a section of the whitelist that the
+ * original qtfs reads (`[Sysmount]`), in lower case.
+ */
+
+export const OPERATION_CLASSES = ["sysmount", "device", "ioctl"] as const;
+
+/**
+ * - `sysmount`: mounts and unmounts beneath the export, in the server's mount namespace.
+ *   Whoever may mount can bring any part of the HOST beneath the export.
+ * - `device`: device nodes beneath the export open the HOST's devices.
+ * - `ioctl`: ioctl(2) on those devices.
+ */
+export type OperationClass = (typeof OPERATION_CLASSES)[number];
+
+/** Whether `word` names a class. */
+export function isOperationClass(word: string): word is OperationClass {
+  return (OPERATION_CLASSES as readonly string[]).includes(word);
+}

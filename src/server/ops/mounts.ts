@@ -1,0 +1,161 @@
+/**
+ * mount(2) and umount2(2) on the HOST, where the export allows the class sysmount.
+ * Both may take long (a server of NFS that is silent, a disk) and run in a thread.
+ *
+ * One that is in doubt (doubt.ts) is told by the mount that is at its target: an id
+ * noted before that is not there any more has been covered, or taken away.
+ */
+import { SYS } from "../../sys/arch.ts";
+import { PathBuffer } from "../../sys/cstring.ts";
+import { E } from "../../sys/errno.ts";
+import { geteuid } from "../../sys/identity.ts";
+import { allocate, type Region } from "../../sys/memory.ts";
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, close } from "../../sys/open.ts";
+import { STATX, STATX_MNT_ID, STATX_STRUCT_SIZE, statx } from "../../sys/stat.ts";
+import { MOUNT_PROPAGATION, MountFlag, UmountFlag } from "../../wire/constants.ts";
+import { ProtocolError } from "../../wire/error.ts";
+import { MOUNT_DATA_MAX, NAME_MAX, PATH_MAX } from "../../wire/limits.ts";
+import { NOTHING, note, noted } from "../doubt.ts";
+import { lastName, openParent, openPlace, readOptionalPlace, readPlace } from "../places.ts";
+import { LATER, NO_UID, type Session } from "../session.ts";
+import { EMPTY_PATH } from "../status.ts";
+import { finishSync } from "./attributes.ts";
+
+const PAGE = 4096;
+/** Those of a mount that is there already. */
+const OF_ONE_THAT_IS_THERE = MountFlag.REMOUNT | MOUNT_PROPAGATION;
+const MOUNT_FLAGS_ALL = Object.values(MountFlag).reduce<number>((all, flag) => all | flag, 0);
+const described = allocate(STATX_STRUCT_SIZE);
+const names = new PathBuffer(1);
+
+/** errno for a session that may not mount; 0 for one that may. */
+function refusal(session: Session): number {
+  const { allow, readOnly } = session.attached;
+  const { uid } = session.client;
+  const isRoot = uid === 0 || uid === NO_UID || uid === geteuid();
+  if (!allow.includes("sysmount") || !isRoot) return E.EPERM;
+  return readOnly ? E.EROFS : 0;
+}
+
+/** Id of the mount that `name` in `dirfd` is in, NOTHING where that cannot be told. */
+function mountId(dirfd: number, name: number, flags: number): number {
+  const result = statx(dirfd, name, flags, STATX_MNT_ID, described.address);
+  const isTold = (described.view.getUint32(STATX.mask, true) & STATX_MNT_ID) !== 0;
+  return result === 0 && isTold ? described.view.getUint32(STATX.mntId, true) : NOTHING;
+}
+
+/**
+ * Whether an earlier run of the request has come to its end, `id` being the mount at
+ * its target now; notes it for a later run if not.
+ */
+function isAnother(session: Session, id: number): boolean {
+  const before = session.doubtSinceNs === 0 ? NOTHING : noted(session);
+  if (before !== NOTHING && id !== before) return true;
+  note(session, id);
+  return false;
+}
+
+/**
+ * `[from or 0, fromPath, node, path, source, type, flags]`, payload: data → nothing.
+ * What is mounted (bind, move) is the place `from`, or else the text `source`. Empty
+ * texts and data are NULL.
+ */
+export function mountOp(session: Session): number {
+  const from = readOptionalPlace(session);
+  const target = readPlace(session);
+  const { reader, transport } = session;
+  const source = reader.latin1(PATH_MAX);
+  const type = reader.latin1(NAME_MAX);
+  const flags = reader.uint32() & MOUNT_FLAGS_ALL;
+  reader.finish();
+  const { payloadStart, payloadLength } = transport;
+  if (payloadLength > MOUNT_DATA_MAX) throw new ProtocolError("mount data is too long");
+  if (source.includes("\0") || type.includes("\0")) throw new ProtocolError("text has a NUL");
+  const refused = refusal(session);
+  if (refused !== 0) return refused;
+  const tree = session.attached;
+  const at = openPlace(tree, target);
+  if (at < 0) return -at;
+  const mounts = (flags & OF_ONE_THAT_IS_THERE) === 0;
+  if (mounts && isAnother(session, mountId(at, EMPTY_PATH, AT_EMPTY_PATH))) {
+    close(at);
+    finishSync(session, 0);
+    return 0;
+  }
+  const what = from === undefined ? 0 : openPlace(tree, from);
+  if (what < 0) {
+    close(at);
+    return -what;
+  }
+  const memory = new Texts();
+  const args = [
+    from === undefined ? memory.put(source) : memory.put(`/proc/self/fd/${what}`),
+    memory.put(`/proc/self/fd/${at}`),
+    memory.put(type),
+    flags,
+    memory.putBytes(reader.bytes.subarray(payloadStart, payloadStart + payloadLength)),
+  ];
+  session.services.calls.start(session, SYS.mount, args, {
+    closes: at,
+    frees: memory.region,
+    ends: () => {
+      if (from !== undefined) close(what);
+    },
+    done: (result) => finishSync(session, result),
+  });
+  return LATER;
+}
+
+/** `[node, path, flags]` → nothing */
+export function umountOp(session: Session): number {
+  const target = readPlace(session);
+  const flags = session.reader.uint32();
+  session.reader.finish();
+  if ((flags & ~UmountFlag.ALL) !== 0) return E.EINVAL;
+  const refused = refusal(session);
+  if (refused !== 0) return refused;
+  // By its name: a descriptor of what is mounted would make it busy.
+  const parent = openParent(session.attached, target);
+  if (parent < 0) return -parent;
+  const name = lastName(target);
+  if ((flags & UmountFlag.EXPIRE) !== 0) {
+    // Whoever looks at the mount makes it as if new again, so there is nothing to tell by.
+    if (session.doubtSinceNs !== 0) {
+      close(parent);
+      return E.EIO;
+    }
+  } else if (isAnother(session, mountId(parent, names.putLatin1(0, name), AT_SYMLINK_NOFOLLOW))) {
+    close(parent);
+    finishSync(session, 0);
+    return 0;
+  }
+  const memory = new Texts();
+  const path = memory.put(`/proc/self/fd/${parent}/${name}`);
+  // Nothing of the client's is followed on the HOST.
+  session.services.calls.start(session, SYS.umount2, [path, flags | UmountFlag.NOFOLLOW], {
+    closes: parent,
+    frees: memory.region,
+    done: (result) => finishSync(session, result),
+  });
+  return LATER;
+}
+
+/** Texts and data of one call, in memory that outlives the request. */
+class Texts {
+  readonly region: Region = allocate(4 * PAGE + MOUNT_DATA_MAX);
+  #next = 0;
+
+  /** Address of a text, a byte a character; 0 (NULL) for none. */
+  put(text: string): number {
+    return this.putBytes(Buffer.from(text, "latin1"));
+  }
+
+  /** The same of bytes, zeros behind them. */
+  putBytes(bytes: Uint8Array): number {
+    if (bytes.length === 0) return 0;
+    const at = this.#next;
+    this.region.bytes.set(bytes, at);
+    this.#next += bytes.length + 1;
+    return this.region.address + at;
+  }
+}

@@ -1,0 +1,67 @@
+/** Mounts whose server is killed: each is there once, and its answer is right. */
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { mounts } from "../../src/info/mountinfo.ts";
+import { cstring } from "../../src/sys/cstring.ts";
+import { E } from "../../src/sys/errno.ts";
+import { MNT_DETACH, umount2 } from "../../src/sys/mount.ts";
+import { MountFlag, UmountFlag } from "../../src/wire/constants.ts";
+import { type Place, type Request, Rig } from "./doubtrig.ts";
+
+let rig: Rig;
+
+beforeAll(async () => {
+  rig = new Rig("/dev/shm");
+  for (const name of ["at", "source"]) mkdirSync(join(rig.share, name));
+  await rig.attach();
+});
+const there = () => mounts().filter(({ mountpoint }) => mountpoint.startsWith(rig.share));
+afterEach(() => {
+  for (const { mountpoint } of there()) umount2(cstring(mountpoint), MNT_DETACH);
+});
+afterAll(() => rig.end());
+
+const TMPFS: Request = ["MOUNT", [0, "", 1, "at", "x", "tmpfs", 0]];
+const BIND: Request = ["MOUNT", [1, "source", 1, "at", "", "", MountFlag.BIND]];
+const READ_ONLY: Request = [
+  "MOUNT",
+  [0, "", 1, "at", "", "", MountFlag.REMOUNT | MountFlag.BIND | MountFlag.RDONLY],
+];
+const UMOUNT: Request = ["UMOUNT", [1, "at", 0]];
+const PLACES: Place[] = ["begun", "after a note", "before the answer is kept"];
+
+test.each(PLACES.flatMap((place) => [TMPFS, BIND].map((request) => [place, request] as const)))(
+  "killed %p, it is mounted once",
+  async (place, request) => {
+    expect(await rig.callKilled(request, place)).toBeUndefined();
+    expect((await rig.repeat(request)).errno).toBe(0);
+    expect(there()).toHaveLength(1);
+    expect((await rig.repeat(request)).errno).toBe(0);
+    expect(there()).toHaveLength(1);
+  },
+);
+
+test.each(PLACES)("killed %p, it is unmounted once", async (place) => {
+  expect((await rig.call(...TMPFS)).errno).toBe(0);
+  expect((await rig.call(...TMPFS)).errno).toBe(0);
+  expect(await rig.callKilled(UMOUNT, place)).toBeUndefined();
+  expect((await rig.repeat(UMOUNT)).errno).toBe(0);
+  expect(there()).toHaveLength(1);
+});
+
+test("an unmount by EXPIRE of which nobody knows is EIO", async () => {
+  const expire: Request = ["UMOUNT", [1, "at", UmountFlag.EXPIRE]];
+  expect((await rig.call(...TMPFS)).errno).toBe(0);
+  expect((await rig.call(...expire)).errno).toBe(E.EAGAIN);
+  expect(await rig.callKilled(expire, "before the answer is kept")).toBeUndefined();
+  expect((await rig.repeat(expire)).errno).toBe(E.EIO);
+  expect(there()).toHaveLength(0);
+});
+
+test("killed before it answers that a mount has changed, it changes it again", async () => {
+  expect((await rig.call(...BIND)).errno).toBe(0);
+  expect(await rig.callKilled(READ_ONLY, "before the answer is kept")).toBeUndefined();
+  expect((await rig.repeat(READ_ONLY)).errno).toBe(0);
+  expect(there()).toHaveLength(1);
+});
