@@ -2,18 +2,21 @@
  * The options of a mount on the HOST: words of mount(8) that are flags of mount(2), and
  * the file system's own, which are passed on as they are.
  */
-import { MountFlag } from "../wire/constants.ts";
+import { MountAttr, MountFlag } from "../wire/constants.ts";
 import { UsageError } from "./errors.ts";
 
 /** One mount(2) of those that the options ask for, in their order. */
 export interface HostMountStep {
-  kind: "new" | "bind" | "move" | "change";
+  kind: "new" | "bind" | "move" | "change" | "attributes";
   flags: number;
   /** The file system's own options. */
   data: string;
+  /** With "attributes": MountAttr bits that all mounts from there on lose; they get `flags`. */
+  clears?: number;
 }
 
 const F = MountFlag;
+const A = MountAttr;
 /** Flags that a word sets, and those that it clears. */
 const WORDS: Readonly<Record<string, readonly [set: number, clear: number]>> = {
   defaults: [0, 0],
@@ -62,6 +65,25 @@ const PROPAGATION: Readonly<Record<string, number>> = {
   unbindable: F.UNBINDABLE,
   runbindable: F.UNBINDABLE | F.REC,
 };
+/** Words that may be `=recursive`, and the attributes that they set or clear. */
+const RECURSIVE: Readonly<Record<string, readonly [set: number, clear: number]>> = {
+  ro: [A.RDONLY, 0],
+  rw: [0, A.RDONLY],
+  nosuid: [A.NOSUID, 0],
+  suid: [0, A.NOSUID],
+  nodev: [A.NODEV, 0],
+  dev: [0, A.NODEV],
+  noexec: [A.NOEXEC, 0],
+  exec: [0, A.NOEXEC],
+  noatime: [A.NOATIME, A.ATIME_MASK],
+  relatime: [0, A.ATIME_MASK],
+  strictatime: [A.STRICTATIME, A.ATIME_MASK],
+  nodiratime: [A.NODIRATIME, 0],
+  diratime: [0, A.NODIRATIME],
+  nosymfollow: [A.NOSYMFOLLOW, 0],
+  symfollow: [0, A.NOSYMFOLLOW],
+};
+const RECURSIVE_WORD = /^([a-z]+)=recursive$/;
 const HOW = F.BIND | F.REC | F.REMOUNT | F.MOVE;
 
 /**
@@ -76,15 +98,25 @@ export function hostMountSteps(
   let flags = 0;
   const own: string[] = [];
   const propagations: number[] = [];
+  const all = { set: 0, clear: 0 };
   for (const word of words.flatMap(splitOptions)) {
     const known = Object.hasOwn(WORDS, word) ? WORDS[word] : undefined;
     const propagation = Object.hasOwn(PROPAGATION, word) ? PROPAGATION[word] : undefined;
-    if (known !== undefined) flags = (flags & ~known[1]) | known[0];
+    const [, attribute = ""] = RECURSIVE_WORD.exec(word) ?? [];
+    const attributes = Object.hasOwn(RECURSIVE, attribute) ? RECURSIVE[attribute] : undefined;
+    if (attributes !== undefined) {
+      all.set = (all.set & ~attributes[1]) | attributes[0];
+      all.clear = (all.clear & ~attributes[0]) | attributes[1];
+    } else if (known !== undefined) flags = (flags & ~known[1]) | known[0];
     else if (propagation !== undefined) propagations.push(propagation);
     else if (!/^(x-|X-|_netdev$|nofail$)/.test(word)) own.push(word);
   }
   const data = own.join(",");
-  const steps = [...firstSteps(type, flags, data), ...propagations.map(change)];
+  const recursive: HostMountStep[] =
+    (all.set | all.clear) === 0
+      ? []
+      : [{ kind: "attributes", flags: all.set, clears: all.clear, data: "" }];
+  const steps = [...firstSteps(type, flags, data), ...recursive, ...propagations.map(change)];
   if (steps.length > 0) return steps;
   throw new UsageError("say what to mount: -t TYPE, or -o bind, move, remount or private …");
 }

@@ -32,25 +32,44 @@ export async function mountOnServer(request: HostMountRequest): Promise<void> {
   const needsPlace = steps.some(({ kind }) => kind === "bind" || kind === "move");
   const from = needsPlace ? sameMount(places, at, source) : findSource(places, at, source);
   const text = from === undefined ? latin1(source) : hostPath(from);
+  const made = steps.some(({ kind }) => kind === "bind" || kind === "new");
   withCalls(at, (calls) => {
     for (const [i, step] of steps.entries()) {
-      const data = Buffer.from(translated(step.data, type, places, at), "latin1");
-      if (data.length >= MOUNT_DATA_MAX)
-        throw new Error(`The options exceed ${MOUNT_DATA_MAX} bytes`);
-      const usesPlace = step.kind === "bind" || step.kind === "move";
-      const errno = calls.mount({
-        ...(usesPlace && from && { from: from.path }),
-        source: usesPlace ? "" : text,
-        at: at.path,
-        type: step.kind === "new" ? latin1(type ?? "") : "",
-        flags: step.flags,
-        data,
-      });
+      const errno = carryOut(calls, step, { ...request, places, at, from, text });
       if (errno === 0) continue;
       // What was mounted is not what was asked for.
-      if (i > 0 && steps[0]?.kind === "bind") calls.umount(at.path, UmountFlag.DETACH);
+      if (i > 0 && made) calls.umount(at.path, UmountFlag.DETACH);
       throw new Error(failure(step, request, at, errno));
     }
+  });
+}
+
+/** Where a step takes place. */
+interface Stage {
+  places: HostPlaces;
+  at: HostPlace;
+  /** SOURCE, if it is a place. */
+  from: HostPlace | undefined;
+  /** SOURCE as a text, a byte a character. */
+  text: string;
+  type: string | undefined;
+}
+
+/** 0 or an errno. */
+function carryOut(calls: HostCalls, step: HostMountStep, stage: Stage): number {
+  const { kind, flags, clears = 0 } = step;
+  const { places, at, from, text, type = "" } = stage;
+  if (kind === "attributes") return calls.setAttributes(at.path, flags, clears);
+  const data = Buffer.from(translated(step.data, type, places, at), "latin1");
+  if (data.length >= MOUNT_DATA_MAX) throw new Error(`The options exceed ${MOUNT_DATA_MAX} bytes`);
+  const usesPlace = kind === "bind" || kind === "move";
+  return calls.mount({
+    ...(usesPlace && from && { from: from.path }),
+    source: usesPlace ? "" : text,
+    at: at.path,
+    type: kind === "new" ? latin1(type) : "",
+    flags,
+    data,
   });
 }
 
@@ -121,12 +140,7 @@ function hostPath({ mount, path }: HostPlace): string {
  * directories of an overlay that are on the mount are named as the HOST names them,
  * all else is passed on as it is.
  */
-function translated(
-  data: string,
-  type: string | undefined,
-  places: HostPlaces,
-  at: HostPlace,
-): string {
+function translated(data: string, type: string, places: HostPlaces, at: HostPlace): string {
   if (type !== "overlay") return latin1(data);
   const words = data.split(/(?<!\\),/).map((word) => {
     const [, name, value] = OVERLAY_PATHS.exec(word) ?? [];
@@ -152,7 +166,10 @@ function failure(
   errno: number,
 ): string {
   const unknown = errno === E.ENODEV && kind === "new" ? `: it knows no type ${type}` : "";
-  const what = kind === "change" ? `change ${target}` : `mount ${source} at ${target}`;
+  const what =
+    kind === "change" || kind === "attributes"
+      ? `change ${target}`
+      : `mount ${source} at ${target}`;
   return `Cannot ${what} on the HOST: ${errnoText(errno)}${unknown}${hint(at, errno)}`;
 }
 

@@ -1,18 +1,15 @@
 /** `qtfs server` */
-import { resolve } from "node:path";
 import type { ServerConfig } from "../config/server.ts";
-import { suggestion } from "../config/suggest.ts";
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { reports } from "../info/query.ts";
 import { isServer } from "../info/report.ts";
-import { isOperationClass, OPERATION_CLASSES } from "../server/classes.ts";
 import { type ServerDaemon, type ServerOptions, startServer } from "../server/daemon.ts";
-import type { Export } from "../server/exports.ts";
 import { recordDirectory } from "../server/record/store.ts";
 import { type Address, DEFAULT_SERVER, formatAddress } from "../transport/address.ts";
 import { readAddress } from "./address.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
+import { readExport } from "./export-option.ts";
 import { type Lists, program } from "./program.ts";
 import { replaceSelf } from "./replace.ts";
 
@@ -152,20 +149,6 @@ function serverOptions(
 
 function orElse<T>(given: T[] | undefined, otherwise: T[]): T[] {
   return given === undefined || given.length === 0 ? otherwise : given;
-}
-
-/** `/srv`, `/srv:ro`, `/srv:rw,sysmount`; what else is behind a colon belongs to the path. */
-function readExport(text: string): Export {
-  const [, path = "", words = "rw"] = /^(.*?)(?::((?:ro|rw)(?:,[^/]*)?))?$/s.exec(text) ?? [];
-  if (path === "") throw new UsageError(`"${text}" names no directory to export`);
-  const [mode, ...allow] = words.split(",");
-  const unknown = allow.find((word) => !isOperationClass(word));
-  if (unknown !== undefined) {
-    const hint = suggestion(unknown, OPERATION_CLASSES);
-    throw new UsageError(`--export ${text}: nothing is called "${unknown}"${hint}`);
-  }
-  const classes = allow.filter(isOperationClass);
-  return { path: resolve(path), readOnly: mode === "ro", ...(classes[0] && { allow: classes }) };
 }
 
 function readUid(text: string): number {

@@ -1,6 +1,6 @@
 /**
  * Calls that act on the HOST's kernel and are no file operations of a mount: mount(2),
- * umount2(2). A session of its own beside that of a mount's process: it asks for one
+ * umount2(2), mount_setattr(2). A session of its own beside that of a mount's process: it asks for one
  * thing at a time and waits for the answer. One that loses its connection goes on in the
  * next, and what it had asked for is done once (server/slots.ts).
  */
@@ -9,7 +9,7 @@ import { POLLIN, PollSet } from "../sys/poll.ts";
 import type { Address } from "../transport/address.ts";
 import type { SocketTransport } from "../transport/socket.ts";
 import { CLOSED } from "../transport/transport.ts";
-import { ROOT_NODE } from "../wire/constants.ts";
+import { MountCall, OpenTree, ROOT_NODE } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { ARGUMENTS, Op } from "../wire/ops.ts";
@@ -80,6 +80,18 @@ export class HostCalls {
       w.uint(flags);
     };
     return this.#ask(Op.UMOUNT, write, new Uint8Array());
+  }
+
+  /** mount_setattr(2) on the HOST of what is mounted there and below, with MountAttr bits. */
+  setAttributes(at: HostPath, set: number, clear: number): number {
+    const write = (w: Writer) => {
+      w.uint(MountCall.SETATTR);
+      w.uint(0);
+      w.uint(ROOT_NODE);
+      w.latin1(at);
+      for (const value of [OpenTree.RECURSIVE, set, clear, 0]) w.uint(value);
+    };
+    return this.#ask(Op.MOUNT_CALL, write, new Uint8Array());
   }
 
   /** Ends the session. */

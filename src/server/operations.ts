@@ -6,6 +6,7 @@ import { fsyncOp, read, seek, write } from "./ops/data.ts";
 import { fsyncdir, readdir } from "./ops/directories.ts";
 import { mountEnd, mountRoot, mounts } from "./ops/hostmounts.ts";
 import { flockOp, getlk, setlk, unlock } from "./ops/locks.ts";
+import { mountCall } from "./ops/mountcalls.ts";
 import { mountOp, umountOp } from "./ops/mounts.ts";
 import { link, lookup, mkdir, mknod, rename, rmdir, symlink, unlink } from "./ops/names.ts";
 import { create, open, tmpfile } from "./ops/open.ts";
@@ -56,6 +57,7 @@ export const operations: readonly (Operation | undefined)[] = (() => {
   table[Op.STATX] = statxOp;
   table[Op.MOUNT] = mountOp;
   table[Op.UMOUNT] = umountOp;
+  table[Op.MOUNT_CALL] = mountCall;
   table[Op.MOUNTS] = mounts;
   table[Op.MOUNT_ROOT] = mountRoot;
   table[Op.MOUNT_END] = mountEnd;

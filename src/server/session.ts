@@ -16,6 +16,7 @@ import { NAME_MAX } from "../wire/limits.ts";
 import { changesSomething, Event, OP_COUNT } from "../wire/ops.ts";
 import type { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
+import { MountObjects } from "./mountobjects.ts";
 import type { SessionRecord } from "./record/record.ts";
 import type { ReactorServices } from "./services.ts";
 import { NEVER_CAME, Slots } from "./slots.ts";
@@ -72,6 +73,9 @@ export class Session {
 
   /** Realtime in ns since when the request being served may have run before; 0: it has not. */
   doubtSinceNs = 0;
+
+  /** What the new mount API has made for the session. */
+  readonly mountObjects = new MountObjects();
 
   readonly #wakeups = new Wakeups();
   /** What to call when a slot's request is cancelled. */
@@ -271,6 +275,7 @@ export class Session {
 
   /** Lets go of everything the session had; its transport is closed and no call runs. */
   dispose(): void {
+    this.mountObjects.close();
     if (this.tree !== undefined) {
       this.tree.close();
       this.tree = undefined;

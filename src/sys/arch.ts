@@ -70,6 +70,7 @@ const CALLS = {
   process_vm_readv: [310, 270],
   process_vm_writev: [311, 271],
   ptrace: [101, 117],
+  read: [0, 63],
   recvfrom: [45, 207],
   recvmsg: [47, 212],
   renameat2: [316, 276],

@@ -9,6 +9,8 @@ import { rawSyscall } from "./rawsyscall.ts";
 
 // linux/mount.h
 export const FSOPEN_CLOEXEC = 1;
+export const FSPICK_CLOEXEC = 1;
+export const FSPICK_EMPTY_PATH = 8;
 export const FSCONFIG_SET_FLAG = 0;
 export const FSCONFIG_SET_STRING = 1;
 export const FSCONFIG_CMD_CREATE = 6;

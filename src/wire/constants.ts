@@ -135,6 +135,51 @@ export const MOUNT_PROPAGATION =
 /** Flags of UMOUNT (values of the C library's sys/mount.h). */
 export const UmountFlag = { FORCE: 1, DETACH: 2, EXPIRE: 4, NOFOLLOW: 8, ALL: 0xf } as const;
 
+/** The system calls of the new mount API, in MOUNT_CALL. */
+export const MountCall = {
+  FSOPEN: 1,
+  FSPICK: 2,
+  FSCONFIG: 3,
+  FSMOUNT: 4,
+  OPEN_TREE: 5,
+  MOVE_MOUNT: 6,
+  SETATTR: 7,
+  /** read(2) of a context: what the kernel has to say. */
+  LOG: 8,
+  CLOSE: 9,
+} as const;
+
+/** Commands of FSCONFIG (values of linux/mount.h). */
+export const FsConfig = {
+  SET_FLAG: 0,
+  SET_STRING: 1,
+  SET_BINARY: 2,
+  SET_PATH: 3,
+  SET_PATH_EMPTY: 4,
+  SET_FD: 5,
+  CREATE: 6,
+  RECONFIGURE: 7,
+  CREATE_EXCL: 8,
+} as const;
+
+/** Flags of a MOUNT_CALL that the HOST's kernel is told (values of linux/mount.h, linux/fcntl.h). */
+export const OpenTree = { CLONE: 0x1, NO_AUTOMOUNT: 0x800, RECURSIVE: 0x8000 } as const;
+export const MoveMount = { SET_GROUP: 0x100, BENEATH: 0x200 } as const;
+
+/** Attributes of a mount in FSMOUNT and SETATTR (values of linux/mount.h). */
+export const MountAttr = {
+  RDONLY: 0x1,
+  NOSUID: 0x2,
+  NODEV: 0x4,
+  NOEXEC: 0x8,
+  /** The three that exclude each other; RELATIME is 0. */
+  ATIME_MASK: 0x70,
+  NOATIME: 0x10,
+  STRICTATIME: 0x20,
+  NODIRATIME: 0x80,
+  NOSYMFOLLOW: 0x20_0000,
+} as const;
+
 /** Why a connection is closed, in GOODBYE. */
 export const Goodbye = {
   DONE: 0,

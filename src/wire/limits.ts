@@ -35,6 +35,11 @@ export const XATTR_VALUE_MAX = 65536;
 /** Bytes of a mount's options: a page of the smallest kind, which mount(2) takes. */
 export const MOUNT_DATA_MAX = 4096;
 
+/** Objects of the new mount API that one session may have: contexts and mounts that are nowhere. */
+export const MOUNT_OBJECTS_MAX = 256;
+/** Bytes of what the HOST's kernel says of a failed one. */
+export const MOUNT_LOG_MAX = 384;
+
 /** Handles (files and directories) one session may hold open. */
 export const HANDLES_MAX = 262_144;
 /** Inodes one session may know; the kernel is asked to forget long before. */

@@ -44,6 +44,7 @@ export const Op = {
   PING: 37,
   MOUNT: 41,
   UMOUNT: 42,
+  MOUNT_CALL: 43,
   MOUNTS: 44,
   MOUNT_ROOT: 45,
   MOUNT_END: 46,
@@ -128,6 +129,7 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.PING]: 0,
   [Op.MOUNT]: 7,
   [Op.UMOUNT]: 3,
+  [Op.MOUNT_CALL]: 8,
   [Op.MOUNTS]: 1,
   [Op.MOUNT_ROOT]: 1,
   [Op.MOUNT_END]: 1,
@@ -157,6 +159,7 @@ const CHANGING: ReadonlySet<number> = new Set([
   Op.IOCTL,
   Op.MOUNT,
   Op.UMOUNT,
+  Op.MOUNT_CALL,
   Op.MOUNT_END,
 ]);
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { hostMountSteps } from "../../src/cli/host-mount-options.ts";
 import { locate } from "../../src/cli/host-places.ts";
 import { parseMountinfo } from "../../src/info/mountinfo.ts";
-import { MountFlag as F } from "../../src/wire/constants.ts";
+import { MountAttr as A, MountFlag as F } from "../../src/wire/constants.ts";
 
 describe("options", () => {
   test("flags are told from the file system's own options, of contrary ones the last counts", () => {
@@ -20,6 +20,14 @@ describe("options", () => {
     expect(hostMountSteps(undefined, ["rbind,ro"])).toEqual([
       { kind: "bind", flags: F.BIND | F.REC, data: "" },
       { kind: "change", flags: F.BIND | F.REMOUNT | F.RDONLY, data: "" },
+    ]);
+  });
+
+  test("what holds for all mounts below is a call of its own", () => {
+    const words = ["rbind,ro=recursive,noexec=recursive,relatime=recursive,size=recursive"];
+    expect(hostMountSteps(undefined, words)).toEqual([
+      { kind: "bind", flags: F.BIND | F.REC, data: "" },
+      { kind: "attributes", flags: A.RDONLY | A.NOEXEC, clears: A.ATIME_MASK, data: "" },
     ]);
   });
 

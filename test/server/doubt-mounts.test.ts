@@ -6,7 +6,7 @@ import { mounts } from "../../src/info/mountinfo.ts";
 import { cstring } from "../../src/sys/cstring.ts";
 import { E } from "../../src/sys/errno.ts";
 import { MNT_DETACH, umount2 } from "../../src/sys/mount.ts";
-import { MountFlag, UmountFlag } from "../../src/wire/constants.ts";
+import { FsConfig, MountCall, MountFlag, UmountFlag } from "../../src/wire/constants.ts";
 import { type Place, type Request, Rig } from "./doubtrig.ts";
 
 let rig: Rig;
@@ -49,6 +49,33 @@ test.each(PLACES)("killed %p, it is unmounted once", async (place) => {
   expect((await rig.repeat(UMOUNT)).errno).toBe(0);
   expect(there()).toHaveLength(1);
 });
+
+const CALL = (call: number, object: number, at: string, text = ""): Request => [
+  "MOUNT_CALL",
+  [call, object, at === "" ? 0 : 1, at, 0, 0, 0, 0],
+  Buffer.from(text),
+];
+
+async function detached(): Promise<number> {
+  const given = async (request: Request) => (await rig.call(...request)).results[0] as number;
+  const context = await given(CALL(MountCall.FSOPEN, 0, "", "tmpfs"));
+  const create = CALL(MountCall.FSCONFIG, context, "");
+  const args = create[1].with(4, FsConfig.CREATE);
+  expect((await rig.call("MOUNT_CALL", args)).errno).toBe(0);
+  return await given(CALL(MountCall.FSMOUNT, context, ""));
+}
+
+test.each(PLACES)(
+  "killed %p, a mount that was made step by step is there once, or EBADF",
+  async (place) => {
+    const move = CALL(MountCall.MOVE_MOUNT, await detached(), "at");
+    expect(await rig.callKilled(move, place)).toBeUndefined();
+    // Until it is in its place it is the process's that died.
+    const isThere = place === "before the answer is kept";
+    expect((await rig.repeat(move)).errno).toBe(isThere ? 0 : E.EBADF);
+    expect(there()).toHaveLength(isThere ? 1 : 0);
+  },
+);
 
 test("an unmount by EXPIRE of which nobody knows is EIO", async () => {
   const expire: Request = ["UMOUNT", [1, "at", UmountFlag.EXPIRE]];

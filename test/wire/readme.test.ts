@@ -1,6 +1,7 @@
 /** The protocol document says what the code does: its table of operations, kinds and events. */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { MountCall } from "../../src/wire/constants.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import * as limits from "../../src/wire/limits.ts";
 import { ARGUMENTS, changesSomething, Event, Oneway, Op } from "../../src/wire/ops.ts";
@@ -45,6 +46,7 @@ test.each([
   ["one-way", Oneway],
   ["event", Event],
   ["message", StreamMessage],
+  ["call", MountCall],
 ] as const)("the table of each %s is complete", (heading, numbers) => {
   const rows = table(heading).map((row) => [row[1], Number(row[0])]);
   expect(Object.fromEntries(rows)).toEqual(numbers);

@@ -8,52 +8,20 @@
 import { SYS } from "../../sys/arch.ts";
 import { PathBuffer } from "../../sys/cstring.ts";
 import { E } from "../../sys/errno.ts";
-import { geteuid } from "../../sys/identity.ts";
-import { allocate, type Region } from "../../sys/memory.ts";
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, close } from "../../sys/open.ts";
-import { STATX, STATX_MNT_ID, STATX_STRUCT_SIZE, statx } from "../../sys/stat.ts";
 import { MOUNT_PROPAGATION, MountFlag, UmountFlag } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { MOUNT_DATA_MAX, NAME_MAX, PATH_MAX } from "../../wire/limits.ts";
-import { NOTHING, note, noted } from "../doubt.ts";
 import { lastName, openParent, openPlace, readOptionalPlace, readPlace } from "../places.ts";
-import { LATER, NO_UID, type Session } from "../session.ts";
+import { LATER, type Session } from "../session.ts";
 import { EMPTY_PATH } from "../status.ts";
 import { finishSync } from "./attributes.ts";
+import { isAnother, mountId, refusal, Texts } from "./mounting.ts";
 
-const PAGE = 4096;
 /** Those of a mount that is there already. */
 const OF_ONE_THAT_IS_THERE = MountFlag.REMOUNT | MOUNT_PROPAGATION;
 const MOUNT_FLAGS_ALL = Object.values(MountFlag).reduce<number>((all, flag) => all | flag, 0);
-const described = allocate(STATX_STRUCT_SIZE);
 const names = new PathBuffer(1);
-
-/** errno for a session that may not mount; 0 for one that may. */
-function refusal(session: Session): number {
-  const { allow, readOnly } = session.attached;
-  const { uid } = session.client;
-  const isRoot = uid === 0 || uid === NO_UID || uid === geteuid();
-  if (!allow.includes("sysmount") || !isRoot) return E.EPERM;
-  return readOnly ? E.EROFS : 0;
-}
-
-/** Id of the mount that `name` in `dirfd` is in, NOTHING where that cannot be told. */
-function mountId(dirfd: number, name: number, flags: number): number {
-  const result = statx(dirfd, name, flags, STATX_MNT_ID, described.address);
-  const isTold = (described.view.getUint32(STATX.mask, true) & STATX_MNT_ID) !== 0;
-  return result === 0 && isTold ? described.view.getUint32(STATX.mntId, true) : NOTHING;
-}
-
-/**
- * Whether an earlier run of the request has come to its end, `id` being the mount at
- * its target now; notes it for a later run if not.
- */
-function isAnother(session: Session, id: number): boolean {
-  const before = session.doubtSinceNs === 0 ? NOTHING : noted(session);
-  if (before !== NOTHING && id !== before) return true;
-  note(session, id);
-  return false;
-}
 
 /**
  * `[from or 0, fromPath, node, path, source, type, flags]`, payload: data → nothing.
@@ -138,24 +106,4 @@ export function umountOp(session: Session): number {
     done: (result) => finishSync(session, result),
   });
   return LATER;
-}
-
-/** Texts and data of one call, in memory that outlives the request. */
-class Texts {
-  readonly region: Region = allocate(4 * PAGE + MOUNT_DATA_MAX);
-  #next = 0;
-
-  /** Address of a text, a byte a character; 0 (NULL) for none. */
-  put(text: string): number {
-    return this.putBytes(Buffer.from(text, "latin1"));
-  }
-
-  /** The same of bytes, zeros behind them. */
-  putBytes(bytes: Uint8Array): number {
-    if (bytes.length === 0) return 0;
-    const at = this.#next;
-    this.region.bytes.set(bytes, at);
-    this.#next += bytes.length + 1;
-    return this.region.address + at;
-  }
 }

@@ -103,6 +103,10 @@ test("rbind takes what is mounted below along, move moves it all", async () => {
     "/at",
     "/at/below",
   ]);
+  await done(mount("-o", "ro=recursive", "none", `${here}/at`));
+  const { code } = await run(["touch", `${host}/at/below/new`]);
+  expect(code).toBe(1);
+  await done(run(["touch", `${host}/source/below/new`]));
   await done(mount("-o", "rprivate", "none", `${here}/at`));
   await done(mount("-o", "move", `${here}/at`, `${here}/other`));
   expect(onHost().map(({ mountpoint }) => mountpoint.slice(host.length))).toEqual([
