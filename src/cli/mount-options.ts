@@ -75,10 +75,16 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     text:
       "Lets device files of the HOST open this machine's devices. A hostile HOST can then give " +
       "users the disks and the memory. Default: nodev.",
-    apply: set({ dev: true }),
+    apply: set({ dev: true, deviceFiles: false }),
   },
   nodev: {
-    apply: set({ dev: false }),
+    apply: set({ dev: false, deviceFiles: false }),
+  },
+  "dev=server": {
+    text:
+      "Opens devices on the HOST, if the server allows the class device: they are shown as files " +
+      "here, so programs cannot tell their type and numbers. Whoever may open one uses the HOST's.",
+    apply: set({ dev: false, deviceFiles: true }),
   },
   noexec: {
     text: "Runs no programs from the mount. Default: exec.",
@@ -166,6 +172,7 @@ export function parseMountOptions(words: readonly string[]): MountSettings {
     cache: "auto",
     suid: false,
     dev: false,
+    deviceFiles: false,
     noexec: false,
     noatime: false,
     flat: false,
@@ -190,7 +197,7 @@ function split(words: readonly string[]): string[] {
 }
 
 function applyWord(settings: MountSettings, word: string, seen: Map<string, string>): void {
-  const equals = word.indexOf("=");
+  const equals = Object.hasOwn(OPTIONS, word) ? -1 : word.indexOf("=");
   const name = equals === -1 ? word : word.slice(0, equals);
   const value = equals === -1 ? undefined : word.slice(equals + 1);
   if (PASSED_OVER.has(name) || PASSED_OVER_PREFIX.test(name)) return;

@@ -58,7 +58,7 @@ export const server = program({
       description:
         "A directory to export, with :ro read only; repeatable. A CLASS lets clients do more than " +
         "use files: sysmount mounts and unmounts on the HOST, beneath PATH (whoever may that " +
-        "reaches all of the HOST).",
+        "reaches all of the HOST), device opens the HOST's devices, ioctl controls them.",
     },
     config: {
       type: "string",

@@ -17,13 +17,24 @@ const TWO_32 = 0x1_0000_0000;
 
 /** How long the kernel may believe what it is told, in whole seconds, by Policy. */
 export interface Validity {
+  /** Whether devices are shown as files, whose reads and writes are the HOST's. */
+  deviceFiles?: boolean;
   /** Of files on a disk of which the server cannot tell changes. */
   ordinarySeconds: number;
   /** Of files whose changes the server tells. */
   watchedSeconds: number;
 }
 
-function seconds(policy: number, validity: Validity): number {
+/** Whether `a` is a device that is shown as a file. */
+export function isDeviceFile(a: Attributes, { deviceFiles }: Validity): boolean {
+  if (deviceFiles !== true) return false;
+  const type = a.mode & FileType.MASK;
+  return type === FileType.CHARACTER || type === FileType.BLOCK;
+}
+
+function seconds(a: Attributes, validity: Validity): number {
+  const { policy } = a;
+  if (isDeviceFile(a, validity)) return 0;
   if (policy === Policy.WATCHED) return validity.watchedSeconds;
   return policy === Policy.ORDINARY ? validity.ordinarySeconds : 0;
 }
@@ -39,6 +50,11 @@ function nameSeconds(a: Attributes, valid: number): number {
   return a.nlink > 1 && !isDirectory ? 0 : valid;
 }
 
+/** The mode of a regular file with the permissions of `mode`. */
+function fileMode(mode: number): number {
+  return (mode & ~FileType.MASK) | FileType.REGULAR;
+}
+
 /** Writes a signed or unsigned 64-bit number below 2^53. */
 export function put64(view: DataView, at: number, value: number): void {
   view.setUint32(at, value >>> 0, true);
@@ -46,7 +62,7 @@ export function put64(view: DataView, at: number, value: number): void {
 }
 
 /** Writes struct fuse_attr. */
-export function putAttributes(view: DataView, at: number, a: Attributes): void {
+export function putAttributes(view: DataView, at: number, a: Attributes, validity: Validity): void {
   view.setUint32(at + ATTR.ino, a.inoLow, true);
   view.setUint32(at + ATTR.ino + 4, a.inoHigh, true);
   put64(view, at + ATTR.size, a.size);
@@ -57,11 +73,12 @@ export function putAttributes(view: DataView, at: number, a: Attributes): void {
   view.setUint32(at + ATTR.atimensec, a.atimeNs, true);
   view.setUint32(at + ATTR.mtimensec, a.mtimeNs, true);
   view.setUint32(at + ATTR.ctimensec, a.ctimeNs, true);
-  view.setUint32(at + ATTR.mode, a.mode, true);
+  const isFile = isDeviceFile(a, validity);
+  view.setUint32(at + ATTR.mode, isFile ? fileMode(a.mode) : a.mode, true);
   view.setUint32(at + ATTR.nlink, a.nlink, true);
   view.setUint32(at + ATTR.uid, a.uid, true);
   view.setUint32(at + ATTR.gid, a.gid, true);
-  view.setUint32(at + ATTR.rdev, fuseDevice(a.rdev), true);
+  view.setUint32(at + ATTR.rdev, isFile ? 0 : fuseDevice(a.rdev), true);
   view.setUint32(at + ATTR.blksize, a.blksize, true);
   view.setUint32(at + ATTR.flags, 0, true);
 }
@@ -75,14 +92,14 @@ export function putEntry(
   a: Attributes,
   validity: Validity,
 ): number {
-  const valid = seconds(a.policy, validity);
+  const valid = seconds(a, validity);
   view.setUint32(at + ENTRY_OUT.nodeid, nodeLow, true);
   view.setUint32(at + ENTRY_OUT.nodeid + 4, nodeHigh, true);
   put64(view, at + ENTRY_OUT.generation, 0);
   put64(view, at + ENTRY_OUT.entry_valid, nameSeconds(a, valid));
   put64(view, at + ENTRY_OUT.attr_valid, valid);
   put64(view, at + ENTRY_OUT.entry_valid_nsec, 0);
-  putAttributes(view, at + ENTRY_OUT.attr, a);
+  putAttributes(view, at + ENTRY_OUT.attr, a, validity);
   return ENTRY_OUT_SIZE;
 }
 
@@ -95,9 +112,9 @@ export function putAbsent(view: DataView, at: number, validSeconds: number): num
 
 /** Writes struct fuse_attr_out; its size. */
 export function putAttrOut(view: DataView, at: number, a: Attributes, validity: Validity): number {
-  put64(view, at + ATTR_OUT.attr_valid, seconds(a.policy, validity));
+  put64(view, at + ATTR_OUT.attr_valid, seconds(a, validity));
   put64(view, at + ATTR_OUT.attr_valid_nsec, 0);
-  putAttributes(view, at + ATTR_OUT.attr, a);
+  putAttributes(view, at + ATTR_OUT.attr, a, validity);
   return ATTR_OUT_SIZE;
 }
 
@@ -121,7 +138,7 @@ export function putStatxOut(
   validity: Validity,
 ): number {
   for (let i = 0; i < STATX_OUT_SIZE; i += 8) put64(view, at + i, 0);
-  put64(view, at + STATX_OUT.attr_valid, seconds(a.policy, validity));
+  put64(view, at + STATX_OUT.attr_valid, seconds(a, validity));
   const stat = at + STATX_OUT.stat;
   view.setUint32(stat + STATX.mask, STATX_BASIC_STATS | (birth.known ? STATX_BTIME : 0), true);
   view.setUint32(stat + STATX.blksize, a.blksize, true);
@@ -129,7 +146,8 @@ export function putStatxOut(
   view.setUint32(stat + STATX.nlink, a.nlink, true);
   view.setUint32(stat + STATX.uid, a.uid, true);
   view.setUint32(stat + STATX.gid, a.gid, true);
-  view.setUint16(stat + STATX.mode, a.mode, true);
+  const isFile = isDeviceFile(a, validity);
+  view.setUint16(stat + STATX.mode, isFile ? fileMode(a.mode) : a.mode, true);
   view.setUint32(stat + STATX.ino, a.inoLow, true);
   view.setUint32(stat + STATX.ino + 4, a.inoHigh, true);
   put64(view, stat + STATX.size, a.size);
@@ -138,8 +156,8 @@ export function putStatxOut(
   putTime(view, stat + STATX.btimeSec, birth.seconds, birth.nanoseconds);
   putTime(view, stat + STATX.ctimeSec, a.ctime, a.ctimeNs);
   putTime(view, stat + STATX.mtimeSec, a.mtime, a.mtimeNs);
-  view.setUint32(stat + STATX.rdevMajor, a.rdev >>> 20, true);
-  view.setUint32(stat + STATX.rdevMinor, a.rdev & 0xfffff, true);
+  view.setUint32(stat + STATX.rdevMajor, isFile ? 0 : a.rdev >>> 20, true);
+  view.setUint32(stat + STATX.rdevMinor, isFile ? 0 : a.rdev & 0xfffff, true);
   return STATX_OUT_SIZE;
 }
 

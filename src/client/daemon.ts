@@ -351,7 +351,7 @@ class Mount {
       source,
       facts: this.#facts,
       cache,
-      validity: VALIDITY[cache],
+      validity: { ...VALIDITY[cache], deviceFiles: this.#options.deviceFiles },
       counters: this.#counters.shared,
       notices: this.#notices.shared,
       timeoutMs: hard ? 0 : timeoutMs,

@@ -14,6 +14,8 @@ export interface MountOptions {
   cache: CacheMode;
   suid: boolean;
   dev: boolean;
+  /** Shows devices as files, whose reads and writes are the HOST's. */
+  deviceFiles: boolean;
   noexec: boolean;
   noatime: boolean;
   /** Allows TCP, where nobody can tell who answers. */

@@ -196,16 +196,16 @@ export const CREATE_IN_SIZE = 16;
 /** struct fuse_open_out */
 export const OPEN_OUT = { fh: 0, open_flags: 8 } as const;
 export const OPEN_OUT_SIZE = 16;
-export const Fopen = { DIRECT_IO: 1, KEEP_CACHE: 2, CACHE_DIR: 8 } as const;
+export const Fopen = { DIRECT_IO: 1, KEEP_CACHE: 2, CACHE_DIR: 8, STREAM: 16 } as const;
 
 /** struct fuse_release_in, struct fuse_flush_in */
 export const RELEASE_IN = { fh: 0, flags: 8, release_flags: 12, lock_owner: 16 } as const;
 export const RELEASE_FLOCK_UNLOCK = 1 << 1;
 export const FLUSH_IN = { fh: 0, lock_owner: 16 } as const;
 /** struct fuse_read_in */
-export const READ_IN = { fh: 0, offset: 8, size: 16 } as const;
+export const READ_IN = { fh: 0, offset: 8, size: 16, flags: 32 } as const;
 /** struct fuse_write_in */
-export const WRITE_IN = { fh: 0, offset: 8, size: 16, write_flags: 20 } as const;
+export const WRITE_IN = { fh: 0, offset: 8, size: 16, write_flags: 20, flags: 32 } as const;
 export const WRITE_IN_SIZE = 40;
 export const WRITE_KILL_SUIDGID = 1 << 2;
 /** struct fuse_write_out */

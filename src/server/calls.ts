@@ -222,6 +222,8 @@ export class Calls {
   }
 
   #cancel(job: Job): void {
+    // What would be tried again is not; it has ended, or the next try would have begun.
+    if (job.result === -E.EAGAIN) job.result = -E.EINTR;
     if (job.cancelled) return;
     job.cancelled = true;
     // What is polled ends at the next round.
@@ -242,7 +244,10 @@ export class Calls {
     job.result = this.queue.numbers[id * JOB_NUMBERS + RESULT] as number;
     this.#jobs[id] = undefined;
     this.#free.push(id);
-    if (job.cancelled) this.#cancelling--;
+    if (job.cancelled) {
+      this.#cancelling--;
+      if (job.result === -E.EAGAIN) job.result = -E.EINTR;
+    }
     // Ended: nothing is left to be cancelled.
     job.cancelled = true;
     if (job.attempt !== undefined) this.#waiting--;

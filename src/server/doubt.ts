@@ -6,6 +6,8 @@
  * | operation | told by |
  * | --- | --- |
  * | OPEN, SETATTR, WRITE at an offset, locks, IOCTL … | nothing: run again, the outcome is the same |
+ * | UMOUNT with EXPIRE | nothing, and it must not run again: EIO |
+ * | READ, WRITE of a device | nothing: a device is not opened again, its handle is ESTALE (recovery.ts) |
  * | UNLINK, RMDIR | the inode noted before is no longer there by that name |
  * | RENAME | the inode noted before has left its name, and has the new one or nothing has the old |
  * | MKDIR, MKNOD, SYMLINK, CREATE | what is there is as it would be made, and born since the request began |

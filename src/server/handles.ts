@@ -31,6 +31,10 @@ export const HandleFlag = {
   SENDABLE: 0x10,
   /** Every write goes to the end of the file, wherever the client thinks that is. */
   APPEND: 0x20,
+  /** A device: every call on it is made in a thread (ops/devices.ts). */
+  DEVICE: 0x40,
+  /** Of a device that has no positions: a terminal. */
+  STREAM: 0x80,
 } as const;
 
 /** States of a handle in the record. */

@@ -5,13 +5,14 @@ import { getattr, readlink, setattr, statfs, statxOp, syncfsOp } from "./ops/att
 import { fsyncOp, read, seek, write } from "./ops/data.ts";
 import { fsyncdir, readdir } from "./ops/directories.ts";
 import { mountEnd, mountRoot, mounts } from "./ops/hostmounts.ts";
+import { ioctl } from "./ops/ioctls.ts";
 import { flockOp, getlk, setlk, unlock } from "./ops/locks.ts";
 import { mountCall } from "./ops/mountcalls.ts";
 import { mountOp, umountOp } from "./ops/mounts.ts";
 import { link, lookup, mkdir, mknod, rename, rmdir, symlink, unlink } from "./ops/names.ts";
 import { create, open, tmpfile } from "./ops/open.ts";
 import { copyRange, fallocateOp } from "./ops/ranges.ts";
-import { ioctl, poll } from "./ops/special.ts";
+import { poll } from "./ops/special.ts";
 import { getxattrOp, listxattrOp, removexattrOp, setxattrOp } from "./ops/xattrs.ts";
 import type { Operation } from "./session.ts";
 

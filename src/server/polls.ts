@@ -14,12 +14,23 @@ interface Watch {
   index: number;
 }
 
-/** Watches of all sessions of one reactor. */
+/** A request that waits for a file. */
+interface Wait {
+  readonly session: Session;
+  readonly fd: number;
+  readonly events: number;
+  /** Makes it the request being served again, and goes on with it. */
+  readonly goOn: () => void;
+  index: number;
+}
+
+/** Watches and waits of all sessions of one reactor. */
 export const WATCHES_MAX = 1024;
 
 export class Polls {
   readonly #once = new PollSet(1);
   #watches: Watch[] = [];
+  #waits: Wait[] = [];
 
   /** Events of `events` that `fd` has now; 0 or -errno. */
   now(fd: number, events: number): number {
@@ -47,8 +58,30 @@ export class Polls {
       return true;
     }
     const own = this.#watches.filter((w) => w.session === session).length;
-    if (own >= WAITS_MAX || this.#watches.length >= WATCHES_MAX) return false;
+    if (own >= WAITS_MAX || this.size >= WATCHES_MAX) return false;
     this.#watches.push(watch);
+    return true;
+  }
+
+  /**
+   * Defers the request that `session` is serving until `fd` has one of `events` or it is
+   * cancelled, and then calls `goOn`. False when there are too many.
+   */
+  wait(
+    session: Session,
+    fd: number,
+    events: number,
+    goOn: (isCancelled: boolean) => void,
+  ): boolean {
+    if (session.waiting >= WAITS_MAX || this.size >= WATCHES_MAX) return false;
+    const end = (isCancelled: boolean) => {
+      this.#waits = this.#waits.filter((one) => one !== wait);
+      resume();
+      goOn(isCancelled);
+    };
+    const wait: Wait = { session, fd, events, goOn: () => end(false), index: -1 };
+    const resume = session.defer(() => end(true));
+    this.#waits.push(wait);
     return true;
   }
 
@@ -59,10 +92,18 @@ export class Polls {
       const away = watch.session.transport.closed;
       watch.index = away ? -1 : set.add(watch.fd, watch.events);
     }
+    for (const wait of this.#waits) {
+      const away = wait.session.transport.closed;
+      wait.index = away ? -1 : set.add(wait.fd, wait.events);
+    }
   }
 
   /** Tells the clients what the reactor's poll has found ready. */
   deliver(set: PollSet): void {
+    for (const { index, session, goOn } of this.#waits) {
+      if (index < 0 || set.revents(index) === 0) continue;
+      if (!session.transport.closed && !session.transport.congested) goOn();
+    }
     if (this.#watches.length === 0) return;
     this.#watches = this.#watches.filter((watch) => {
       const { session, handle } = watch;
@@ -76,6 +117,6 @@ export class Polls {
   }
 
   get size(): number {
-    return this.#watches.length;
+    return this.#watches.length + this.#waits.length;
   }
 }

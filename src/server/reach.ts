@@ -50,6 +50,11 @@ export function procPath(fd: number): number {
   return procBuffer.address;
 }
 
+function isSpecialType(mode: number): boolean {
+  const type = mode & FileType.MASK;
+  return type !== FileType.REGULAR && type !== FileType.DIRECTORY && type !== FileType.SYMLINK;
+}
+
 export class Reach {
   /** Device of the export's root. */
   readonly device: number;
@@ -66,6 +71,10 @@ export class Reach {
   /** Devices of the roots of mounts that are trees of their own. */
   readonly #mountDevices = new Map<number, number>();
   readonly #watcher: Watcher;
+  /** Rows of devices, FIFOs and sockets that the client was told of. */
+  readonly #special = new Set<number>();
+  /** Whether another process has told it of some. */
+  readonly #isOld: boolean;
 
   /**
    * `rootFd` is an O_PATH descriptor of the export's root, owned from now on.
@@ -78,7 +87,8 @@ export class Reach {
     statFd(rootFd);
     const id = identify();
     this.device = id.device;
-    if (nodes.count === 0) nodes.intern(id, NONE, "");
+    this.#isOld = nodes.count > 0;
+    if (!this.#isOld) nodes.intern(id, NONE, "");
     if (nodes.find(id) !== ROOT_NODE) throw new Error("the directory exported there is another");
     nodes.policies.set(this.device, this.#choosePolicy(rootFd));
     // The root's number is fixed; its policy goes with the answer to ATTACH.
@@ -195,6 +205,15 @@ export class Reach {
     return -E.ESTALE;
   }
 
+  /**
+   * Whether `row` is no file or directory, so that opening it may do who knows what: it
+   * is described then. Tells it without a system call of almost all that are.
+   */
+  isSpecial(row: number): boolean {
+    if (!this.#isOld && !this.#special.has(row)) return false;
+    return this.stat(row) === 0 && isSpecialType(mode());
+  }
+
   /** Has a descriptor of the file system of `row`, by the directory of its hint. */
   #findMount(row: number, mount: number, dev: number): void {
     const parent = this.#hintDirectory(row, 0);
@@ -220,6 +239,7 @@ export class Reach {
     this.#nodes.toldTime[row] = ctimeLow();
     this.#nodes.toldTimeNs[row] = ctimeNs();
     this.#nodes.toldSize[row] = size() >>> 0;
+    if (isSpecialType(mode())) this.#special.add(row);
     const policy = this.policy(row);
     // Changes through another of its names come under a directory that may be unknown.
     const aliased = policy === Policy.WATCHED && (hasAliases() || this.#isFileMount(row));
@@ -264,6 +284,7 @@ export class Reach {
 
   /** Closes what `row` has cached; before the row is dropped. */
   release(row: number): void {
+    if (this.#special.size > 0) this.#special.delete(row);
     const slot = this.#nodes.cacheSlot[row] as number;
     if (slot >= 0) this.#evict(slot, false);
     const fd = this.#nodes.fd[row] as number;

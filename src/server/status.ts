@@ -3,9 +3,11 @@
  * it describes, and its attributes written to the wire.
  */
 
+import { lseek, SEEK_END } from "../sys/io.ts";
 import { allocate } from "../sys/memory.ts";
 import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW } from "../sys/open.ts";
 import { STATX, STATX_BASIC_STATS, STATX_BTIME, STATX_STRUCT_SIZE, statx } from "../sys/stat.ts";
+import { FileType } from "../wire/constants.ts";
 import type { Writer } from "../wire/writer.ts";
 import type { Identity } from "./nodes.ts";
 
@@ -26,6 +28,16 @@ export function statName(dirfd: number, name: number): number {
 /** Describes what `fd` is open on; 0 or -errno. */
 export function statFd(fd: number): number {
   return statx(fd, emptyPath, AT_EMPTY_PATH, MASK, region.address);
+}
+
+/** The same of an open device: a block device's size is there, which is not its inode's. */
+export function statDevice(fd: number): number {
+  const result = fd < 0 ? fd : statFd(fd);
+  if (result < 0 || (mode() & FileType.MASK) !== FileType.BLOCK) return result;
+  const bytes = Math.max(0, lseek(fd, 0, SEEK_END));
+  view.setUint32(STATX.size, bytes >>> 0, true);
+  view.setUint32(STATX.size + 4, Math.floor(bytes / TWO_32), true);
+  return 0;
 }
 
 /** Address of an empty string, for calls with AT_EMPTY_PATH. */

@@ -19,6 +19,12 @@ export interface Directory {
   low: number;
 }
 
+/** Data that is gone from where it was read. */
+export interface Taken {
+  sequence: number;
+  data: Uint8Array;
+}
+
 export class Tree {
   /** Where the tables are. */
   readonly record: SessionRecord;
@@ -36,6 +42,8 @@ export class Tree {
   /** What is mounted beneath the root, where that is a tree of its own; undefined: it is all one. */
   mounts: HostMounts | undefined;
 
+  /** What the last READ of each slot has taken from a stream, for its repetition. */
+  readonly taken = new Map<number, Taken>();
   readonly watched: Watched;
   readonly #watcher: Watcher;
 

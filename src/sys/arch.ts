@@ -66,10 +66,12 @@ const CALLS = {
   pidfd_send_signal: [424, 424],
   pivot_root: [155, 41],
   prctl: [157, 167],
+  pread64: [17, 67],
   prlimit64: [302, 261],
   process_vm_readv: [310, 270],
   process_vm_writev: [311, 271],
   ptrace: [101, 117],
+  pwrite64: [18, 68],
   read: [0, 63],
   recvfrom: [45, 207],
   recvmsg: [47, 212],
@@ -102,6 +104,7 @@ const CALLS = {
   unshare: [272, 97],
   utimensat: [280, 88],
   wait4: [61, 260],
+  write: [1, 64],
 } as const;
 
 export type CallName = keyof typeof CALLS;

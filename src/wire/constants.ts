@@ -45,7 +45,12 @@ export const OpenResult = {
   UNSIZED: 0x2,
   /** Time or size are no longer what the client was last told: its attributes are stale. */
   CHANGED: 0x4,
+  /** It has no positions: READ and WRITE have flags in place of an offset (see StreamFlag). */
+  STREAM: 0x8,
 } as const;
+
+/** What stands in place of an offset where a file has none. */
+export const StreamFlag = { NONBLOCK: 1 } as const;
 
 /** How far a client may trust what it has of an inode: by type of its file system. */
 export const Policy = {
@@ -93,6 +98,28 @@ export const WriteFlag = { KILL_SUIDGID: 0x1 } as const;
 
 /** Types of a byte-range lock and of a whole-file lock. */
 export const Lock = { READ: 0, WRITE: 1, UNLOCK: 2 } as const;
+
+/** Commands of IOCTL that are carried (values of linux/fs.h, random.h and asm-generic/ioctls.h). */
+export const Ioctl = {
+  FS_GETFLAGS: 0x8008_6601,
+  FS_SETFLAGS: 0x4008_6602,
+  FS_GETVERSION: 0x8008_7601,
+  FS_FSGETXATTR: 0x801c_581f,
+  FS_FSSETXATTR: 0x401c_5820,
+  FS_GETFSLABEL: 0x8100_9431,
+  FS_GETFSUUID: 0x8011_1500,
+  BLOCK_GETSIZE64: 0x8008_1272,
+  BLOCK_GETDISKSEQ: 0x8008_1280,
+  RANDOM_GETENTCNT: 0x8004_5200,
+  TTY_TCGETS2: 0x802c_542a,
+  TTY_TCSETS2: 0x402c_542b,
+  TTY_TCSETSW2: 0x402c_542c,
+  TTY_TCSETSF2: 0x402c_542d,
+  PTY_GETNUMBER: 0x8004_5430,
+  PTY_SETLOCK: 0x4004_5431,
+  PTY_GETPACKET: 0x8004_5438,
+  PTY_GETLOCK: 0x8004_5439,
+} as const;
 
 /** Flags of RENAME (values of linux/fs.h). */
 export const Rename = { NOREPLACE: 1, EXCHANGE: 2, WHITEOUT: 4, ALL: 7 } as const;

@@ -7,6 +7,7 @@ const DEFAULTS: MountSettings = {
   cache: "auto",
   suid: false,
   dev: false,
+  deviceFiles: false,
   noexec: false,
   noatime: false,
   flat: false,
@@ -20,6 +21,13 @@ test("without options nothing dangerous is allowed", () => {
   expect(parseMountOptions([])).toEqual(DEFAULTS);
 });
 
+test("devices are closed, this machine's or the server's", () => {
+  expect(parseMountOptions(["dev", "dev=server"])).toMatchObject({ dev: false, deviceFiles: true });
+  expect(parseMountOptions(["dev=server,dev"])).toMatchObject({ dev: true, deviceFiles: false });
+  expect(parseMountOptions(["dev=server,nodev"])).toEqual(DEFAULTS);
+  expect(() => parseMountOptions(["dev=client"])).toThrow("mount option dev takes no value");
+});
+
 test("every option arrives, also from several -o", () => {
   const first = "server=tcp://10.0.0.1:7000,ro,cache=never,suid,dev,noexec,noatime,flat";
   const second = "insecure,timeout=2.5,hard,fsname=x y,noallow_other";
@@ -29,6 +37,7 @@ test("every option arrives, also from several -o", () => {
     cache: "never",
     suid: true,
     dev: true,
+    deviceFiles: false,
     noexec: true,
     noatime: true,
     flat: true,

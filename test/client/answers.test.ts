@@ -150,7 +150,7 @@ describe.each(CASES.map((one, i) => ({ ...one, i })))(
 
     test("struct fuse_attr", () => {
       const ours = hex(size(attr), (view) => {
-        putAttributes(view, AT, a);
+        putAttributes(view, AT, a, VALIDITY);
         return undefined;
       });
       expect(ours).toBe(attr);

@@ -84,7 +84,7 @@ export class Rig {
       watcher: new Watcher(),
       mounts: new MountTable(),
       tell() {},
-      exports: [{ path: this.share, readOnly: false, allow: ["sysmount"] }],
+      exports: [{ path: this.share, readOnly: false, allow: ["sysmount", "device"] }],
       facts: { build: "", arch: "", kernel: "", bootId: "", pageSize: 4096, pid: process.pid },
       leaseMs: 0,
       records: new RecordStore({ directory: this.#directory, server: "" }),

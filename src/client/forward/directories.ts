@@ -21,6 +21,10 @@ import { put64, putEntry } from "../answers.ts";
 import type { Client } from "../client.ts";
 
 const SLASH = 0x2f;
+// dirent.h
+const DT_CHR = 2;
+const DT_BLK = 6;
+const DT_REG = 8;
 const PLAIN_ITEMS = 4;
 const PLUS_ITEMS = 4 + ATTRIBUTE_FIELDS;
 const DIRENTPLUS_OVERHEAD = ENTRY_OUT_SIZE + DIRENT_NAME_OFFSET;
@@ -132,7 +136,8 @@ function putDirectoryEntry(c: Client, at: number, limit: number, plus: boolean):
   view.setUint32(dirent + DIRENT.off, lastCookie.low, true);
   view.setUint32(dirent + DIRENT.off + 4, lastCookie.high, true);
   view.setUint32(dirent + DIRENT.namelen, length, true);
-  view.setUint32(dirent + DIRENT.type, type, true);
+  const isDevice = type === DT_CHR || type === DT_BLK;
+  view.setUint32(dirent + DIRENT.type, isDevice && c.validity.deviceFiles ? DT_REG : type, true);
   const nameAt = dirent + DIRENT_NAME_OFFSET;
   for (let i = 0; i < length; i++) {
     const byte = payload.bytes[name + i] as number;

@@ -26,7 +26,7 @@ import {
   WRITE_OUT_SIZE,
 } from "../../fuse/protocol.ts";
 import { E } from "../../sys/errno.ts";
-import { OpenFlag, OpenResult, WriteFlag } from "../../wire/constants.ts";
+import { OpenFlag, OpenResult, StreamFlag, WriteFlag } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { Oneway, Op } from "../../wire/ops.ts";
 import { put64 } from "../answers.ts";
@@ -36,7 +36,7 @@ import { wireOpenFlags } from "../native.ts";
 import { dropInode, storeData } from "../notices.ts";
 
 /** What the upper half of a file handle of ours says; the lower half is the server's. */
-export const FhFlag = { LIVE: 1 } as const;
+export const FhFlag = { LIVE: 1, STREAM: 2 } as const;
 
 const TWO_32 = 0x1_0000_0000;
 
@@ -71,16 +71,21 @@ export function answerOpened(c: Client, at: number): number {
   const result = reader.uint32();
   if (handle === 0) throw new ProtocolError("opened file has no handle");
   const live = (result & OpenResult.UNSIZED) !== 0;
+  const stream = (result & OpenResult.STREAM) !== 0;
   const direct = live || c.cache === "never";
   attributesChanged = (result & OpenResult.CHANGED) !== 0;
   const keep = (result & OpenResult.KEEP_CACHE) !== 0 || c.cache === "always";
   const { view } = c.fuse.answer;
   view.setUint32(at + OPEN_OUT.fh, handle, true);
-  view.setUint32(at + OPEN_OUT.fh + 4, live ? FhFlag.LIVE : 0, true);
+  view.setUint32(
+    at + OPEN_OUT.fh + 4,
+    (live ? FhFlag.LIVE : 0) | (stream ? FhFlag.STREAM : 0),
+    true,
+  );
   put64(
     view,
     at + OPEN_OUT.open_flags,
-    (direct ? Fopen.DIRECT_IO : 0) | (keep ? Fopen.KEEP_CACHE : 0),
+    (direct ? Fopen.DIRECT_IO : 0) | (keep ? Fopen.KEEP_CACHE : 0) | (stream ? Fopen.STREAM : 0),
   );
   return OPEN_OUT_SIZE;
 }
@@ -146,9 +151,15 @@ export function flush(c: Client): number {
   return 0;
 }
 
+/** What stands in place of an offset, by the open file's flags now. */
+function streamFlags(flags: number): number {
+  return (wireOpenFlags(flags) & OpenFlag.NONBLOCK) !== 0 ? StreamFlag.NONBLOCK : 0;
+}
+
 export function read(c: Client): number {
   const size = c.u32(READ_IN.size);
-  const offset = c.u64(READ_IN.offset);
+  const isStream = (c.u32(READ_IN.fh + 4) & FhFlag.STREAM) !== 0;
+  const offset = isStream ? streamFlags(c.u32(READ_IN.flags)) : c.u64(READ_IN.offset);
   if (size > TRANSFER_MAX) return E.EINVAL;
   if (offset > Number.MAX_SAFE_INTEGER) return E.EINVAL;
   if (size >= BULK_MIN) c.bulkReads++;
@@ -168,7 +179,8 @@ export function answerRead(c: Client, slot: number): void {
 
 export function write(c: Client): number {
   const size = c.u32(WRITE_IN.size);
-  const offset = c.u64(WRITE_IN.offset);
+  const isStream = (c.u32(WRITE_IN.fh + 4) & FhFlag.STREAM) !== 0;
+  const offset = isStream ? streamFlags(c.u32(WRITE_IN.flags)) : c.u64(WRITE_IN.offset);
   if (offset > Number.MAX_SAFE_INTEGER) return E.EFBIG;
   dropAhead(c);
   const kill = c.u32(WRITE_IN.write_flags) & WRITE_KILL_SUIDGID;

@@ -1,5 +1,6 @@
 /** Requests on names in directories. */
 import {
+  ATTR,
   CREATE_IN,
   CREATE_IN_SIZE,
   ENTRY_OUT,
@@ -24,7 +25,7 @@ import { OpenFlag, Policy } from "../../wire/constants.ts";
 import { NAME_MAX, PATH_MAX } from "../../wire/limits.ts";
 import { Op } from "../../wire/ops.ts";
 import type { Writer } from "../../wire/writer.ts";
-import { putAbsent } from "../answers.ts";
+import { isDeviceFile, putAbsent } from "../answers.ts";
 import type { Client } from "../client.ts";
 import { nodeKey } from "../lookahead.ts";
 import { wireDevice, wireOpenFlags } from "../native.ts";
@@ -72,6 +73,11 @@ export function answerEntry(c: Client, slot: number): void {
 /** Answers with the entry of what was made. */
 export function answerMade(c: Client, slot: number): void {
   const bytes = c.putEntryHere(c.answerBody);
+  // The kernel wants what it has asked for; it looks the name up again before it shows it.
+  if (c.pending.opcode[slot] === Opcode.MKNOD && isDeviceFile(c.attributes, c.validity)) {
+    const { view } = c.fuse.answer;
+    view.setUint32(c.answerBody + ENTRY_OUT.attr + ATTR.mode, c.attributes.mode, true);
+  }
   c.readDirectoryHere(slot);
   c.transport.reader.finish();
   c.answer(slot, bytes);

@@ -22,9 +22,10 @@ import { readlinkat } from "../../sys/tree.ts";
 import { ATTRIBUTE_FIELDS, SetAttr } from "../../wire/constants.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
 import { isRemembered, remember } from "../coherence.ts";
+import { HandleFlag } from "../handles.ts";
 import { procPath } from "../reach.ts";
 import { LATER, type Session } from "../session.ts";
-import { EMPTY_PATH, statFd, writeBirth } from "../status.ts";
+import { EMPTY_PATH, statDevice, statFd, writeBirth } from "../status.ts";
 
 const PERMISSIONS = 0o7777;
 const TWO_32 = 0x1_0000_0000;
@@ -50,6 +51,7 @@ function describe(session: Session): number {
   const { handles, reach } = session.attached;
   if (handle === 0) return -reach.stat(node);
   const fd = handles.fd[handle] as number;
+  if (((handles.flags[handle] as number) & HandleFlag.DEVICE) !== 0) return -statDevice(fd);
   return fd < 0 ? -fd : -statFd(fd);
 }
 

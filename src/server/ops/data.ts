@@ -12,6 +12,8 @@ import { LATER, type Session } from "../session.ts";
 import { size as fileSize, statFd } from "../status.ts";
 import { placeAppend } from "./appends.ts";
 import { finishSync } from "./attributes.ts";
+import { readDevice, writeDevice } from "./devices.ts";
+import { syncThenReply } from "./syncing.ts";
 
 /** From here on a READ leaves the file by sendfile(2), without a copy of ours. */
 const SENDFILE_MIN = 128 * 1024;
@@ -28,7 +30,9 @@ export function read(session: Session): number {
   const fd = handles.fd[handle] as number;
   if (fd < 0) return -fd;
   const { transport } = session;
-  const sendable = ((handles.flags[handle] as number) & HandleFlag.SENDABLE) !== 0;
+  const handleFlags = handles.flags[handle] as number;
+  if ((handleFlags & HandleFlag.DEVICE) !== 0) return readDevice(session, handle, offset, size);
+  const sendable = (handleFlags & HandleFlag.SENDABLE) !== 0;
   if (size >= SENDFILE_MIN && sendable && filesCanBeSent() && statFd(fd) === 0) {
     const length = Math.min(size, fileSize() - offset);
     if (length >= SENDFILE_MIN) {
@@ -64,8 +68,9 @@ export function write(session: Session): number {
   const fd = handles.fd[handle] as number;
   if (fd < 0) return -fd;
   const { payloadAddress, payloadLength } = session.transport;
-  const kill = (flags & WriteFlag.KILL_SUIDGID) !== 0;
   const handleFlags = handles.flags[handle] as number;
+  if ((handleFlags & HandleFlag.DEVICE) !== 0) return writeDevice(session, handle, offset);
+  const kill = (flags & WriteFlag.KILL_SUIDGID) !== 0;
   const appends = (handleFlags & HandleFlag.APPEND) !== 0;
   const { place, there } = appends ? placeAppend(session, fd) : NOT_APPENDED;
   const clears = kill && hasSetId(fd);
@@ -88,22 +93,6 @@ export function write(session: Session): number {
   w.uint(wrote);
   session.send();
   return 0;
-}
-
-function syncThenReply(session: Session, handle: number, dataOnly: boolean, wrote: number): number {
-  const fd = session.attached.handles.fd[handle] as number;
-  session.services.calls.start(session, dataOnly ? SYS.fdatasync : SYS.fsync, [fd], {
-    handle,
-    done: (result) => {
-      if (result < 0) {
-        session.fail(-result);
-        return;
-      }
-      session.reply(1).uint(wrote);
-      session.send();
-    },
-  });
-  return LATER;
 }
 
 /** `[handle, dataOnly (0|1)]` → nothing, once the data is on the disk */

@@ -22,6 +22,7 @@ import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";
 import { mode, size, statFd } from "../status.ts";
 import type { Tree } from "../tree.ts";
+import { isDevice, openDevice } from "./devices.ts";
 import { ENTRY_RESULTS, enter, MADE_RESULTS, writeDirectory, writeEntry } from "./entries.ts";
 import { findMade, makes, place, readCaller, readMaking, refuse } from "./making.ts";
 
@@ -78,6 +79,11 @@ function forgetOpened(session: Session, row: number): void {
   distrust(session.attached, row);
 }
 
+/** Opens what is no file, and described: a device where the export allows that, nothing else. */
+function openSpecial(session: Session, row: number, flags: number): number {
+  return isDevice(mode()) ? openDevice(session, row, flags) : E.ESTALE;
+}
+
 /** `[node, flags, wantsData (0|1)]` → handle, OpenResult; payload: a small file's data */
 export function open(session: Session): number {
   const row = session.node();
@@ -88,6 +94,7 @@ export function open(session: Session): number {
   const tree = session.attached;
   if (tree.readOnly && (flags & (OpenFlag.WRITE | OpenFlag.TRUNCATE)) !== 0) return E.EROFS;
   if (session.doubtSinceNs !== 0) forgetOpened(session, row);
+  if (tree.reach.isSpecial(row)) return openSpecial(session, row, flags);
   const truncates = (flags & OpenFlag.TRUNCATE) !== 0;
   const fd = openFile(tree, row, truncates ? flags | OpenFlag.WRITE : flags);
   if (fd < 0) return -fd;
