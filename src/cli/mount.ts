@@ -3,6 +3,7 @@ import { openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { createLog, LOG_LEVELS, type LogLevel } from "../info/log.ts";
 import { printable } from "../info/printable.ts";
+import { adoptHere, successorWords } from "./adopt.ts";
 import { ownCommand, reportOutcome, startInBackground } from "./background.ts";
 import { sentenceOf, UsageError } from "./errors.ts";
 import type { Listener } from "./mount-daemon.ts";
@@ -185,25 +186,4 @@ async function mountHere(
   const make = () => startMount(options);
   const start = kept === undefined ? make : () => goOnWithStored(kept, real, own, make);
   return await serveMount({ source, target: real, start, successor }, log, listener);
-}
-
-/** Serves a mount whose process has died, or wants to be replaced. */
-async function adoptHere(source: string, target: string, level: LogLevel): Promise<number> {
-  const { serveMount } = await import("./mount-daemon.ts");
-  const { takeOverMount } = await import("../client/daemon.ts");
-  const { KEPT } = await import("../client/keeper.ts");
-  const log = createLog(level);
-  const successor = successorWords(source, target, level);
-  const rest = { log: log.write, successor: [...ownCommand(), ...successor] };
-  const start = () => takeOverMount(KEPT, rest);
-  const listener: Listener = {
-    ready: () => {},
-    failed: (error) => log.write("error", sentenceOf(error)),
-  };
-  return await serveMount({ source, target, start, successor }, log, listener);
-}
-
-/** Arguments of the process that takes over; it reads all but the level from the record. */
-function successorWords(source: string, target: string, level: LogLevel): string[] {
-  return ["mount", "--adopt", "--log-level", level, "--", source, target];
 }

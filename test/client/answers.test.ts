@@ -11,6 +11,7 @@ import {
   putEntry,
   putStatxOut,
 } from "../../src/client/answers.ts";
+import { ENTRY_OUT_SIZE, STATX_OUT_SIZE } from "../../src/fuse/protocol.ts";
 import { type Attributes, emptyAttributes } from "../../src/wire/attributes.ts";
 import { Policy } from "../../src/wire/constants.ts";
 import { NEWER } from "../fuse/newer.ts";
@@ -169,6 +170,24 @@ describe.each(CASES.map((one, i) => ({ ...one, i })))(
     });
   },
 );
+
+test("a device that is shown as a file has no numbers, and is believed for no time", () => {
+  const validity = { ...VALIDITY, deviceFiles: true };
+  const file = { ...PLAIN, rdev: 0, policy: Policy.LIVE, mode: 0o100620 };
+  for (const mode of [0o020620, 0o060620]) {
+    const device = { ...PLAIN, rdev: 5 * 2 ** 20 + 1, policy: Policy.WATCHED, mode };
+    const entries = [device, file].map((a) =>
+      hex(ENTRY_OUT_SIZE, (view) => putEntry(view, AT, 0, 9, a, validity)),
+    );
+    expect(entries[0]).toBe(entries[1] as string);
+    const statx = [device, file].map((a) =>
+      hex(STATX_OUT_SIZE, (view) => putStatxOut(view, AT, a, NO_BIRTH, validity)),
+    );
+    expect(statx[0]).toBe(statx[1] as string);
+  }
+  const ordinary = hex(ENTRY_OUT_SIZE, (view) => putEntry(view, AT, 0, 9, PLAIN, validity));
+  expect(hex(ENTRY_OUT_SIZE, (view) => putEntry(view, AT, 0, 9, PLAIN, VALIDITY))).toBe(ordinary);
+});
 
 test("the entry of a name that does not exist", () => {
   const [absent = ""] = expected.at(-1) ?? [];
