@@ -119,6 +119,8 @@ describe("without it", () => {
       }
       expect(await sh(`stat -c %t:%T ${here}/large`)).toBe("103:fffff\n");
       expect(() => openSync(`${here}/null`, "r")).toThrow("EACCES");
+      await sh("mknod made-here b 259 1048575", { cwd: here });
+      expect(await sh(`stat -c %t:%T ${host}/made-here`)).toBe("103:fffff\n");
     } finally {
       await share.umount();
       await share.mount(["dev=server"]);
