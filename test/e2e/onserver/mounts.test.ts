@@ -90,7 +90,7 @@ test("a bind that is read only refuses writes from here", async () => {
   const { code, stderr } = await run(["touch", `${here}/at/new`]);
   expect([code, stderr]).toEqual([1, expect.stringContaining("Read-only file system")]);
   await done(mount("-o", "remount,bind,rw", "none", `${here}/at`));
-  writeFileSync(`${here}/at/new`, "");
+  writeFileSync(`${host}/at/new`, "");
   expect(existsSync(`${host}/source/new`)).toBe(true);
 });
 
