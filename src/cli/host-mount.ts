@@ -1,19 +1,21 @@
 /** `qtfs mount --on-server` and `qtfs umount --on-server`: mounts of the HOST's kernel. */
 import { readFileSync } from "node:fs";
 import { HostCalls } from "../client/hostcalls.ts";
+import { mounts } from "../info/mountinfo.ts";
 import { E, errnoText } from "../sys/errno.ts";
 import { parseAddress } from "../transport/address.ts";
 import { UmountFlag } from "../wire/constants.ts";
 import { MOUNT_DATA_MAX } from "../wire/limits.ts";
 import { type HostMountStep, hostMountSteps } from "./host-mount-options.ts";
 import { type HostPlace, HostPlaces, latin1 } from "./host-places.ts";
+import { findSource, hostPath, sameMount, translated } from "./host-source.ts";
 
 /** How long a server may take to say hello. */
 const GREETING_MS = 10_000;
+/** How long what has changed on the HOST may take to be seen here before nobody waits for it. */
+const SEEN_MS = 2000;
+const LOOK_MS = 2;
 const CAP_SYS_ADMIN = 21n;
-/** Options of overlay that name directories, several divided by colons. */
-const OVERLAY_PATHS = /^(lowerdir\+?|datadir\+|upperdir|workdir)=(.*)$/s;
-
 export interface HostMountRequest {
   type: string | undefined;
   /** The words of all `-o`. */
@@ -33,6 +35,7 @@ export async function mountOnServer(request: HostMountRequest): Promise<void> {
   const from = needsPlace ? sameMount(places, at, source) : findSource(places, at, source);
   const text = from === undefined ? latin1(source) : hostPath(from);
   const made = steps.some(({ kind }) => kind === "bind" || kind === "new");
+  const before = mountedHere(at);
   withCalls(at, (calls) => {
     for (const [i, step] of steps.entries()) {
       const errno = carryOut(calls, step, { ...request, places, at, from, text });
@@ -42,6 +45,25 @@ export async function mountOnServer(request: HostMountRequest): Promise<void> {
       throw new Error(failure(step, request, at, errno));
     }
   });
+  if (made || needsPlace) await seenHere(at, before);
+}
+
+/** What is mounted here at a place: numbers of mounts. */
+function mountedHere({ mount, path }: HostPlace): string {
+  const place = `${mount.target}/${Buffer.from(path, "latin1")}`;
+  return mounts()
+    .flatMap(({ mountpoint, id }) => (mountpoint === place ? [id] : []))
+    .join(" ");
+}
+
+/**
+ * Waits a moment until something else is mounted here, too: whoever comes next would
+ * find, and might change, the directory that is covered on the HOST.
+ */
+async function seenHere(at: HostPlace, before: string): Promise<void> {
+  const endMs = performance.now() + SEEN_MS;
+  const waits = () => mountedHere(at) === before && performance.now() < endMs;
+  while (at.mount.splits && waits()) await Bun.sleep(LOOK_MS);
 }
 
 /** Where a step takes place. */
@@ -80,11 +102,13 @@ export async function umountOnServer(target: string, flags: number): Promise<voi
   if (at.path === "") {
     throw new Error(`${target} is the mount of qtfs itself: qtfs umount ${target}`);
   }
+  const before = mountedHere(at);
   withCalls(at, (calls) => {
     const errno = calls.umount(at.path, flags);
     if (errno === 0) return;
     throw new Error(`Cannot unmount ${target} on the HOST: ${errnoText(errno)}${hint(at, errno)}`);
   });
+  await seenHere(at, before);
 }
 
 function withCalls(at: HostPlace, work: (calls: HostCalls) => void): void {
@@ -108,55 +132,6 @@ function onMount(places: HostPlaces, target: string): HostPlace {
   const at = places.find(target);
   if (at === undefined) throw new Error(`${target} is not on a mount of qtfs`);
   return at;
-}
-
-/** What is to be bound or moved. */
-function sameMount(places: HostPlaces, at: HostPlace, source: string): HostPlace {
-  const from = places.find(source);
-  if (from?.mount === at.mount) return from;
-  throw new Error(`Cannot mount ${source} on the HOST: it is not on the same mount of qtfs`);
-}
-
-/** The place of an absolute path, if it is one of the mount that `at` is on; other texts have none. */
-function findSource(places: HostPlaces, at: HostPlace, source: string): HostPlace | undefined {
-  if (!source.startsWith("/")) return undefined;
-  try {
-    const from = places.find(source);
-    return from?.mount === at.mount ? from : undefined;
-  } catch {
-    // A device of the HOST's, say: the HOST tells whether it exists.
-    return undefined;
-  }
-}
-
-/** The HOST's own path of a place, a byte a character. */
-function hostPath({ mount, path }: HostPlace): string {
-  const top = latin1(mount.source).replace(/\/$/, "");
-  return path === "" ? top || "/" : `${top}/${path}`;
-}
-
-/**
- * The file system's options (UTF-16) as the HOST is told them (a byte a character):
- * directories of an overlay that are on the mount are named as the HOST names them,
- * all else is passed on as it is.
- */
-function translated(data: string, type: string, places: HostPlaces, at: HostPlace): string {
-  if (type !== "overlay") return latin1(data);
-  const words = data.split(/(?<!\\),/).map((word) => {
-    const [, name, value] = OVERLAY_PATHS.exec(word) ?? [];
-    if (name === undefined || value === undefined) return latin1(word);
-    const paths = value.split(/(?<!\\):/).map((path) => {
-      const from = findSource(places, at, withoutEscapes(path));
-      return from === undefined ? latin1(path) : hostPath(from).replace(/[\\:,]/g, "\\$&");
-    });
-    return `${name}=${paths.join(":")}`;
-  });
-  return words.join(",");
-}
-
-/** A directory as an overlay's option has it, without the backslashes before colons and commas. */
-function withoutEscapes(path: string): string {
-  return path.replace(/\\(.)/g, "$1");
 }
 
 function failure(

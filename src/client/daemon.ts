@@ -61,7 +61,9 @@ export interface MountSnapshot {
   /** Process that takes over should this one die; the service manager may start one instead. */
   keeper: number | undefined;
   inStore: boolean;
-  /** The HOST's mounts below the directory, which have superblocks of their own. */
+  /** Whether the HOST's mounts below the directory are to have superblocks of their own. */
+  splits: boolean;
+  /** Those that have. */
   submounts: SubmountReport[];
   threads: ThreadReport[];
   serverFacts: Facts;
@@ -408,6 +410,7 @@ class Mount {
       connected: this.#connected,
       recovery: { ...this.#recovery, takeovers: this.#takeovers },
       keeper: this.#keeper?.pid,
+      splits: this.#splits,
       submounts: this.#submounts.report(),
       inStore: this.#keeper !== undefined && this.#keeper.pid === undefined,
       threads: this.#watchdog.threads(),

@@ -54,6 +54,7 @@ export function mountReport(own: Partial<MountReport> = {}): MountReport {
     recovery: { losses: 0, serverRestarts: 0, sessionsLost: 0, lastAwayMs: 0, takeovers: 0 },
     keeper: 44,
     inStore: false,
+    splits: true,
     submounts: [],
     threads: [{ name: "reactor", tid: 45, state: "S", at: "asleep", forMs: 61_000 }],
     serverFacts: machineFacts(),
