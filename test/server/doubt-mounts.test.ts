@@ -77,6 +77,16 @@ test.each(PLACES)(
   },
 );
 
+test("who may connect and is not root may not mount", async () => {
+  const client = rig.session.client as { uid: number };
+  client.uid = 65534;
+  for (const request of [TMPFS, UMOUNT, CALL(MountCall.FSOPEN, 0, "", "tmpfs")]) {
+    expect((await rig.call(...request)).errno).toBe(E.EPERM);
+  }
+  client.uid = 0;
+  expect(there()).toHaveLength(0);
+});
+
 test("an unmount by EXPIRE of which nobody knows is EIO", async () => {
   const expire: Request = ["UMOUNT", [1, "at", UmountFlag.EXPIRE]];
   expect((await rig.call(...TMPFS)).errno).toBe(0);

@@ -142,6 +142,9 @@ export function setattr(session: Session): number {
   if (handle < 0) return E.EBADF;
   const { handles, reach, readOnly } = session.attached;
   if (readOnly) return E.EROFS;
+  // It looks like a file, so programs that copy to it cut it as they would a file.
+  const isDevice = ((handles.flags[handle] as number) & HandleFlag.DEVICE) !== 0;
+  if (isDevice) changes.valid &= ~SetAttr.SIZE;
   const handleFd = handle > 0 ? (handles.fd[handle] as number) : -1;
   const fd = handle > 0 ? handleFd : reach.fd(node);
   if (fd < 0) return -fd;

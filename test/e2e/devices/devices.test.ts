@@ -93,6 +93,19 @@ describe("with dev=server", () => {
     expect(() => writeFileSync(`${here}/block`, Buffer.alloc(5 * MIB))).toThrow("ENOSPC");
   });
 
+  test("programs that copy files copy to and from it", async () => {
+    const image = `${share.bare}/image`;
+    await sh(`head -c ${4 * MIB} /dev/urandom >${image}`);
+    await sh(`cp ${image} ${here}/block && cmp ${image} ${here}/block`);
+    const dd = ["dd", "if=/dev/zero", `of=${here}/block`, "bs=1M", "seek=3", "count=1"];
+    expect(await run([...dd, "status=none"])).toEqual({ code: 0, stdout: "", stderr: "" });
+    await sh(`dd if=/dev/zero of=${image} bs=1M seek=3 count=1 status=none`);
+    await sh(`rm -f ${image}.back && cp ${here}/block ${image}.back && cmp ${image} ${image}.back`);
+    await sh(
+      `cmp ${image} ${share.bare}/disk || (sync ${loop} && cmp ${image} ${share.bare}/disk)`,
+    );
+  });
+
   test("a file system is made and checked on it", async () => {
     await sh(`mkfs.ext4 -q -F ${here}/block && e2fsck -fn ${here}/block`);
     expect(await sh(`blkid -o value -s TYPE -p ${loop}`)).toBe("ext4\n");
