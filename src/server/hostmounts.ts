@@ -124,8 +124,9 @@ export class HostMounts {
 
   /** The client has no superblock of a mount any more, and so no file of it open: it may not have said so. */
   end(number: number): void {
+    if (number === ROOT_MOUNT) return;
     this.#tree.releaseAll(number);
-    if (this.#copies.has(number)) this.#copies.drop(number, false);
+    if (this.#copies.has(number)) this.#copies.drop(number);
   }
 
   /** Whether `row` is the root of a mount: it goes with that alone. */
@@ -177,7 +178,7 @@ export class HostMounts {
     left.delete(ROOT_MOUNT);
     for (const number of left) {
       const mount = this.visible.find((one) => one.number === number);
-      if (mount === undefined || !this.#copies.restore(mount)) this.#copies.drop(number, true);
+      if (mount === undefined || !this.#copies.restore(mount)) this.#copies.drop(number);
     }
     // Nobody has watched for the client meanwhile.
     this.#isDue = true;

@@ -73,7 +73,7 @@ export class MountCopies {
     for (const [number, copy] of this.#copies) {
       const mount = this.#table.byNumber.get(number);
       if (mount === undefined || mount.origin !== copy.origin) {
-        this.drop(number, true);
+        this.drop(number);
       } else if (mount.flags !== copy.flags) {
         // Where files are written it is tried again with the next change.
         const fd = this.#tree.nodes.fd[copy.row] as number;
@@ -82,11 +82,11 @@ export class MountCopies {
     }
   }
 
-  /** Forgets the nodes of a mount; `known`: the client may have some still, which live on where they are open. */
-  drop(mount: number, known: boolean): void {
+  /** Forgets the nodes of a mount, which live on where files are open. */
+  drop(mount: number): void {
     this.#letGo(mount);
     this.#copies.delete(mount);
-    this.#tree.dropMount(mount, known);
+    this.#tree.dropMount(mount);
   }
 
   /** A file of `mount` was opened: it is busy on the HOST. */

@@ -104,9 +104,9 @@ export class Tree {
 
   /**
    * Closes everything in `mount`, and forgets its nodes but for those with open files,
-   * which go with these; `known`: the client has such nodes still.
+   * which go with these.
    */
-  dropMount(mount: number, known: boolean): void {
+  dropMount(mount: number): void {
     const { nodes, reach } = this;
     for (let row = 1; row < nodes.rows; row++) {
       if (nodes.mount[row] !== mount) continue;
@@ -116,7 +116,6 @@ export class Tree {
       }
       reach.release(row);
       this.watched.forget(row);
-      if (!known) nodes.lookups[row] = 0;
     }
     for (const [id, directory] of this.directories) {
       if (directory.mount !== mount) continue;
