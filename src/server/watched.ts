@@ -1,6 +1,7 @@
 /** A session's side of the watcher: which directories its client knows, and what it is told. */
 import { PathBuffer } from "../sys/cstring.ts";
 import type { Transport } from "../transport/transport.ts";
+import { Policy } from "../wire/constants.ts";
 import { Event } from "../wire/ops.ts";
 import type { Writer } from "../wire/writer.ts";
 import { distrust } from "./coherence.ts";
@@ -45,8 +46,23 @@ export class Watched implements Watching {
 
   /** The client learns of entries of the directory `row`, which is `fd`. */
   register(row: number, fd: number): void {
+    if (!this.#keys.has(row)) this.#enter(row, Watcher.key(fd) ?? "");
+  }
+
+  /**
+   * The client learns of the directory `row`, which is `name` in `parent`, which is
+   * `dirfd`: events about it name no other directory than itself.
+   */
+  registerEntry(row: number, parent: number, dirfd: number, name: number): void {
     if (this.#keys.has(row)) return;
-    const key = Watcher.key(fd) ?? "";
+    const { device, policies } = this.#tree.nodes;
+    const above = this.#keys.get(parent);
+    const same = device[row] === device[parent];
+    if (!above || !same || policies.get(device[row] as number) !== Policy.WATCHED) return;
+    this.#enter(row, Watcher.keyBeside(above, dirfd, name) ?? "");
+  }
+
+  #enter(row: number, key: string): void {
     this.#keys.set(row, key);
     if (key === "") return;
     if (!this.#directories.has(key)) {

@@ -36,6 +36,8 @@ import { CURRENT_DIRECTORY, EMPTY_PATH } from "./status.ts";
 const NAMES = FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO;
 const CONTENTS = FAN_MODIFY | FAN_ATTRIB;
 const EVENTS_BYTES = 64 * 1024;
+/** Identity of a file system, with which a key begins. */
+const FSID_BYTES = 8;
 const HANDLE_MAX = HANDLE.data + MAX_HANDLE_SZ;
 
 /** Who is told: one session's tree. */
@@ -89,12 +91,16 @@ export class Watcher {
 
   /** Key under which events name the directory `fd`, or undefined where it has no handle. */
   static key(fd: number): string | undefined {
-    handle.view.setUint32(HANDLE.bytes, MAX_HANDLE_SZ, true);
-    if (nameToHandleAt(fd, EMPTY_PATH, handle.address, AT_EMPTY_PATH) !== 0) return undefined;
+    if (!findHandle(fd, EMPTY_PATH, AT_EMPTY_PATH)) return undefined;
     if (fstatfs(fd, statfsBuffer.address) !== 0) return undefined;
-    const length = HANDLE.data + handle.view.getUint32(HANDLE.bytes, true);
-    const fsid = statfsBuffer.bytes.latin1Slice(STATFS.fsid, STATFS.fsid + 8);
-    return fsid + handle.bytes.latin1Slice(0, length);
+    const fsid = statfsBuffer.bytes.latin1Slice(STATFS.fsid, STATFS.fsid + FSID_BYTES);
+    return fsid + foundHandle();
+  }
+
+  /** The same of `name` in the directory `dirfd`, both in the file system of the directory with key `other`. */
+  static keyBeside(other: string, dirfd: number, name: number): string | undefined {
+    if (!findHandle(dirfd, name, 0)) return undefined;
+    return other.slice(0, FSID_BYTES) + foundHandle();
   }
 
   /** Delivers the events there are; whether there were any. */
@@ -161,6 +167,16 @@ export class Watcher {
       for (const other of others ?? []) tellOf(tree, other, mask, name);
     }
   }
+}
+
+function findHandle(dirfd: number, name: number, flags: number): boolean {
+  handle.view.setUint32(HANDLE.bytes, MAX_HANDLE_SZ, true);
+  return nameToHandleAt(dirfd, name, handle.address, flags) === 0;
+}
+
+function foundHandle(): string {
+  const length = HANDLE.data + handle.view.getUint32(HANDLE.bytes, true);
+  return handle.bytes.latin1Slice(0, length);
 }
 
 function tellOf(tree: Watching, directory: number, mask: number, name: string): void {

@@ -100,6 +100,23 @@ test("a directory that was only listed is told of, too", () => {
   expect(names.map(([, , what]) => String(what))).toContain("g");
 });
 
+test.each(["LOOKUP", "READDIR"])(
+  "a directory that was only described is told of, too (%s)",
+  (how) => {
+    const name = `described-${how}`;
+    mkdirSync(path(name));
+    const look = () => entryOf(client.ok("LOOKUP", at, name)).node;
+    if (how === "READDIR") client.ok("READDIR", 1, at, 0, 8192, 152);
+    // The number of its node, which LOOKUP alone tells without being asked for more.
+    const node = how === "LOOKUP" ? look() : undefined;
+    const mode = told(() => chmodSync(path(name), 0o700));
+    const inside = told(() => writeFileSync(`${path(name)}/f`, ""));
+    const known = node ?? look();
+    expect(mode).toContain(`changed ${known} 0`);
+    expect(inside).toContain(`changed ${known} 1`);
+  },
+);
+
 test("what the client does itself it is not told", () => {
   look("f");
   const lines = told(() => {

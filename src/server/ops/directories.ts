@@ -180,6 +180,9 @@ function describeEntry(
   const row = nodes.intern(identify(), node, bytes.latin1Slice(nameAt, end));
   if (row < 0) return false;
   session.countLookup(row);
+  if (type === FileType.DIRECTORY) {
+    session.attached.watched.registerEntry(row, node, directory.fd, entries.address + nameAt);
+  }
   encoded.array(4 + ATTRIBUTE_FIELDS);
   encoded.uint64(view.getUint32(at + DIRENT.off + 4, true), view.getUint32(at + DIRENT.off, true));
   encoded.uint(bytes[at + DIRENT.type] as number);

@@ -1,9 +1,9 @@
 /** Answers that describe an entry of a directory, and the directory after a change. */
 import { E } from "../../sys/errno.ts";
-import { ATTRIBUTE_FIELDS, Policy } from "../../wire/constants.ts";
+import { ATTRIBUTE_FIELDS, FileType, Policy } from "../../wire/constants.ts";
 import type { Writer } from "../../wire/writer.ts";
 import type { Session } from "../session.ts";
-import { identify, statName, writeAttributes } from "../status.ts";
+import { identify, mode, statName, writeAttributes } from "../status.ts";
 
 /** Results of an answer that describes an entry: node, then attributes. */
 export const ENTRY_RESULTS = 1 + ATTRIBUTE_FIELDS;
@@ -48,8 +48,12 @@ export function replyEntry(
   const result = statName(dirfd, name);
   if (result < 0) return -result;
   const row = enter(session, parent, session.nameText);
-  session.attached.watched.register(parent, dirfd);
+  const { watched } = session.attached;
+  watched.register(parent, dirfd);
   if (row < 0) return E.ENOMEM;
+  if ((mode() & FileType.MASK) === FileType.DIRECTORY) {
+    watched.registerEntry(row, parent, dirfd, name);
+  }
   const w = session.reply(isNew ? MADE_RESULTS : ENTRY_RESULTS);
   writeEntry(session, w, row);
   if (isNew) writeDirectory(session, w, parent);
