@@ -22,6 +22,8 @@ export interface Subject {
   start(): Promise<MountDaemon>;
   /** The arguments with which this program takes the mount over from a process that died. */
   successor: readonly string[];
+  /** What there is to warn of once it is mounted, beside different releases. */
+  warnings?: () => string[];
 }
 
 /**
@@ -50,7 +52,7 @@ export async function serveMount(subject: Subject, log: Log, listener: Listener)
     snapshot: () => mount.snapshot(),
     handOver: (program, layout) => handOver(mount, subject, program, layout),
   });
-  const warnings = versionWarnings(mount);
+  const warnings = [...versionWarnings(mount), ...(subject.warnings?.() ?? [])];
   for (const warning of warnings) log.write("warn", warning);
   log.write("info", `Mounted ${source} at ${target}`);
   tellServiceManager("READY=1");

@@ -62,6 +62,13 @@ const OPTIONS: Readonly<Record<string, Option>> = {
       settings.cache = value as MountOptions["cache"];
     },
   },
+  proc: {
+    text:
+      "For a HOST's /proc: self, thread-self and the processes of the chroot that has the mount " +
+      "as its /proc are this machine's, all else is the HOST's. They lead to this machine's own " +
+      "procfs, which has to be mounted there too, at /local_proc.",
+    apply: set({ proc: true }),
+  },
   suid: {
     text:
       "Honours set-user-id bits and file capabilities. A hostile HOST can then hand out " +
@@ -170,6 +177,7 @@ export function parseMountOptions(words: readonly string[]): MountSettings {
     servers: [],
     readOnly: false,
     cache: "auto",
+    proc: false,
     suid: false,
     dev: false,
     deviceFiles: false,

@@ -2,10 +2,12 @@
 import { openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { createLog, LOG_LEVELS, type LogLevel } from "../info/log.ts";
+import { mounts } from "../info/mountinfo.ts";
 import { printable } from "../info/printable.ts";
 import { adoptHere, successorWords } from "./adopt.ts";
 import { ownCommand, reportOutcome, startInBackground } from "./background.ts";
 import { sentenceOf, UsageError } from "./errors.ts";
+import { procWarnings } from "./local-proc.ts";
 import type { Listener } from "./mount-daemon.ts";
 import { OPTION_ROWS, parseMountOptions } from "./mount-options.ts";
 import { program } from "./program.ts";
@@ -185,5 +187,6 @@ async function mountHere(
   const options = { fsname: source, ...settings, source, target: real, ...own };
   const make = () => startMount(options);
   const start = kept === undefined ? make : () => goOnWithStored(kept, real, own, make);
-  return await serveMount({ source, target: real, start, successor }, log, listener);
+  const warnings = () => (settings.proc ? procWarnings(real, mounts()) : []);
+  return await serveMount({ source, target: real, start, successor, warnings }, log, listener);
 }

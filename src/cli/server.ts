@@ -26,6 +26,8 @@ const CONFIG_SAMPLE = [
   'path = "/srv"',
   "read_only = false",
   'allow = ["sysmount"]  # beside using files; nothing by default',
+  "magic_links = false   # /proc/PID/root and the like lead anywhere; true by default",
+  "                      # for /proc and / where they may be written to",
 ];
 
 export const server = program({

@@ -4,6 +4,9 @@ import { resolve } from "node:path";
 import { mounts } from "../info/mountinfo.ts";
 import { FILE_SYSTEM_TYPE } from "../info/select.ts";
 
+/** A process that asks itself for its own /proc waits for ever. */
+const OWN_PROC = "qtfs itself needs this machine's /proc (mount at ROOT/proc, and chroot to ROOT)";
+
 /**
  * The absolute path of `target` without symlinks; throws a sentence if nothing
  * can be mounted there: a mount of ours, too, has to go first (takeover.ts).
@@ -17,6 +20,7 @@ export function checkTarget(target: string): string {
     throw new Error(`Cannot mount at ${path}: it is not a directory`);
   }
   refuseMounted(real);
+  if (real === "/proc" || real === "/") throw new Error(`Cannot mount at ${path}: ${OWN_PROC}`);
   return real;
 }
 

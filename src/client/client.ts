@@ -21,6 +21,8 @@ import { Lookahead } from "./lookahead.ts";
 import { Memo } from "./memo.ts";
 import { Oneways } from "./oneways.ts";
 import { Pending, RESENT_BIT, State } from "./pending.ts";
+import { VIEW_LOW } from "./proc/nodes.ts";
+import type { ProcView } from "./proc/view.ts";
 import { ClientRecord, Head } from "./record.ts";
 import { Retained } from "./retained.ts";
 
@@ -54,6 +56,8 @@ export class Client {
   readonly directoryEnds = new Map<number, { high: number; low: number }>();
   readonly memo = new Memo();
   readonly lookahead = new Lookahead((entry) => this.forget(entry.high, entry.low, 1));
+  /** What of a HOST's /proc is this machine's; undefined without -o proc. */
+  view: ProcView | undefined;
   /** Slot whose request is forwarded once more, or -1; false in `replayed` until it was asked. */
   replaying = -1;
   replayed = false;
@@ -329,6 +333,7 @@ export class Client {
 
   /** The kernel forgets `lookups` lookups of a node, or we do that never told it of them. */
   forget(high: number, low: number, lookups: number): void {
+    if (low >= VIEW_LOW) return;
     this.memo.drop(high, low);
     this.#forgets.add(high, low, lookups);
     if (this.#forgets.isMessage && !this.holds) this.sendOwed();

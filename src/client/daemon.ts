@@ -217,9 +217,10 @@ class Mount {
   }
 
   start(): Promise<MountDaemon> {
-    const { servers, source, timeoutMs } = this.#options;
+    const { proc: isProc, servers, source, timeoutMs } = this.#options;
     const splits = this.#splits;
-    this.#post({ kind: "attach", servers, source, facts: this.#facts, timeoutMs, splits });
+    const facts = this.#facts;
+    this.#post({ kind: "attach", servers, source, facts, timeoutMs, splits, isProc });
     return this.#usable.promise;
   }
 
@@ -338,7 +339,7 @@ class Mount {
   }
 
   #serve(settings: Settings, channels?: readonly KeptChannel[]): void {
-    const { cache, hard, timeoutMs, servers, source } = this.#options;
+    const { cache, hard, proc, timeoutMs, servers, source, target } = this.#options;
     const fuseFd = (this.#mount as FuseMount).fd;
     this.#noticeWorker.postMessage({ queue: this.#notices.shared, fuseFd });
     this.#post({
@@ -353,6 +354,7 @@ class Mount {
       source,
       facts: this.#facts,
       cache,
+      proc: proc ? { device: deviceOf(target) } : undefined,
       validity: { ...VALIDITY[cache], deviceFiles: this.#options.deviceFiles },
       counters: this.#counters.shared,
       notices: this.#notices.shared,

@@ -1,19 +1,19 @@
 /** Which function forwards which of the kernel's requests, and which its answer. */
 import { OPCODE_COUNT, Opcode } from "../fuse/protocol.ts";
+import { E } from "../sys/errno.ts";
 import type { Client } from "./client.ts";
 import {
   answerAttributes,
   answerList,
-  answerReadlink,
   answerSetattr,
   answerSetxattr,
   answerStatfs,
   answerStatx,
   answerXattr,
+  failGetxattr,
   getattr,
   getxattr,
   listxattr,
-  readlink,
   removexattr,
   setattr,
   setxattr,
@@ -38,6 +38,7 @@ import {
   release,
   write,
 } from "./forward/files.ts";
+import { answerReadlink, readlink } from "./forward/links.ts";
 import {
   answerCreated,
   answerLookup,
@@ -121,6 +122,13 @@ export const forwards: readonly (Forward | undefined)[] = table<Forward>([
   [Opcode.STATX, statx],
 ]);
 
+/** Serves the request in the device's buffer, from here or by the server: 0, or an errno. */
+export function forward(c: Client): number {
+  const own = c.view?.serve(c);
+  if (own !== undefined) return own;
+  return forwards[c.fuse.opcode]?.(c) ?? E.ENOSYS;
+}
+
 export const answers: readonly (Answer | undefined)[] = table<Answer>([
   [Opcode.LOOKUP, answerLookup],
   [Opcode.GETATTR, answerAttributes],
@@ -162,7 +170,10 @@ export const answers: readonly (Answer | undefined)[] = table<Answer>([
   [Opcode.STATX, answerStatx],
 ]);
 
-export const fails: readonly (Fail | undefined)[] = table<Fail>([[Opcode.LOOKUP, failLookup]]);
+export const fails: readonly (Fail | undefined)[] = table<Fail>([
+  [Opcode.LOOKUP, failLookup],
+  [Opcode.GETXATTR, failGetxattr],
+]);
 
 function table<T>(entries: readonly (readonly [number, T])[]): (T | undefined)[] {
   const result: (T | undefined)[] = new Array(OPCODE_COUNT).fill(undefined);

@@ -12,6 +12,7 @@ import {
 import { E } from "../sys/errno.ts";
 import { put64 } from "./answers.ts";
 import type { Client } from "./client.ts";
+import { mayCacheLinks } from "./forward/links.ts";
 import { Head } from "./record.ts";
 
 /** Requests that nobody waits for (readahead, writeback) that may be under way at once. */
@@ -56,7 +57,7 @@ export function answerInit(c: Client): string | undefined {
     c.answerNow(E.EPROTO);
     return `kernel speaks FUSE ${c.u32(INIT_IN.major)}.${minor}, but ${KERNEL_VERSION}.${KERNEL_MINOR_OLDEST} (Linux 5.15) is needed`;
   }
-  const bits = c.cache === "never" ? WANTED : [...WANTED, InitBit.CACHE_SYMLINKS];
+  const bits = mayCacheLinks(c, c.fuse.uniqueHigh) ? [...WANTED, InitBit.CACHE_SYMLINKS] : WANTED;
   const { view } = c.fuse.answer;
   const at = c.answerBody;
   for (let i = 0; i < INIT_OUT_SIZE; i += 8) put64(view, at + i, 0);

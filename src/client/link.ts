@@ -13,7 +13,7 @@ import { changesSomething } from "../wire/ops.ts";
 import { putNotice } from "./channelnotice.ts";
 import type { Client } from "./client.ts";
 import { type Dialed, Dialer, type DialOptions } from "./dialer.ts";
-import { forwards } from "./dispatch.ts";
+import { forward } from "./dispatch.ts";
 import type { Root } from "./greeting.ts";
 import type { HostMounts } from "./hostmounts.ts";
 import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
@@ -235,7 +235,7 @@ export class Link {
       c.replaying = slot;
       c.replayed = false;
       c.retained.replay(slot, () => {
-        const errno = forwards[pending.opcode[slot] as number]?.(c) ?? E.ENOSYS;
+        const errno = forward(c);
         if (errno !== 0) c.answerNow(errno);
       });
       c.replaying = -1;

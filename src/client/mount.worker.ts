@@ -5,6 +5,7 @@ import { setNonBlocking } from "../sys/open.ts";
 import { gettid } from "../sys/process.ts";
 import type { Address } from "../transport/address.ts";
 import { SocketTransport } from "../transport/socket.ts";
+import { Policy } from "../wire/constants.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
 import type { KeptChannel } from "./channelstore.ts";
@@ -14,6 +15,7 @@ import type { HostMountNews } from "./hostmounts.ts";
 import type { LinkNews } from "./link.ts";
 import { NoticeQueue } from "./noticequeue.ts";
 import { Orders } from "./orders.ts";
+import { ProcView } from "./proc/view.ts";
 import { Reactor } from "./reactor.ts";
 import { type ClientRecord, Head, mapRecord } from "./record.ts";
 
@@ -26,6 +28,8 @@ export interface AttachData {
   timeoutMs: number;
   /** Whether the HOST's mounts are to be trees of their own. */
   splits: boolean;
+  /** Whether it has to be the HOST's /proc. */
+  isProc: boolean;
 }
 
 /** What main sends once it has mounted. */
@@ -44,6 +48,8 @@ export interface ServeData {
   facts: Facts;
   cache: CacheMode;
   validity: Validity;
+  /** For -o proc: the mount's device, as mountinfo writes it, if it is mounted. */
+  proc: { device: string | undefined } | undefined;
   counters: SharedArrayBuffer;
   notices: SharedArrayBuffer;
   /** Bound on the server's silence; 0 for none. */
@@ -68,9 +74,13 @@ declare const self: {
 
 let attached: Attached | undefined;
 
-function attach({ servers, source, facts, timeoutMs, splits }: AttachData): void {
+function attach({ servers, source, facts, timeoutMs, splits, isProc }: AttachData): void {
   try {
     attached = attachTo(servers, { source, facts, splits }, timeoutMs);
+    // As far as an answer to ATTACH tells it: /sys would pass.
+    if (isProc && attached.root.attributes.policy !== Policy.LIVE) {
+      throw new Error(`Cannot use -o proc for ${source}: it is not the HOST's /proc`);
+    }
     self.postMessage({
       kind: "attached",
       readOnly: attached.root.readOnly,
@@ -113,11 +123,14 @@ function serve(data: ServeData): void {
   );
   // ATTACH was the first request of slot 0.
   if (attached !== undefined) client.pending.sequence[0] = 1;
+  const log = (level: "info" | "warn" | "error", text: string) =>
+    self.postMessage({ kind: "log", level, text });
+  if (data.proc !== undefined) client.view = new ProcView({ ...data.proc, log });
   client.counters.heartbeat.belongsTo(gettid());
   const reactor = new Reactor(client, {
     timeoutMs: data.timeoutMs,
     notices: new NoticeQueue(data.notices),
-    log: (level, text) => self.postMessage({ kind: "log", level, text }),
+    log,
     orders: new Orders(data.orders.wakeFd, data.orders.shared),
     mounts: (news) => self.postMessage(news),
     ready: () => self.postMessage({ kind: "ready" }),

@@ -12,6 +12,8 @@ export interface MountOptions {
   target: string;
   readOnly: boolean;
   cache: CacheMode;
+  /** Shows the callers' own processes in the HOST's /proc. */
+  proc: boolean;
   suid: boolean;
   dev: boolean;
   /** Shows devices as files, whose reads and writes are the HOST's. */

@@ -20,7 +20,7 @@ import type { KeptChannel } from "./channelstore.ts";
 import { cleanUp } from "./cleanup.ts";
 import type { Client } from "./client.ts";
 import { ATTEMPTS_MAX } from "./dialer.ts";
-import { answers, fails, forwards } from "./dispatch.ts";
+import { answers, fails, forward } from "./dispatch.ts";
 import { ANSWERING, ASKING } from "./doing.ts";
 import { serveEvent } from "./events.ts";
 import { keepAhead } from "./forward/lookahead.ts";
@@ -368,8 +368,7 @@ export class Reactor {
       if (!SILENT.has(opcode)) c.answerNow(CLOSES.has(opcode) ? 0 : E.ENOTCONN);
       return;
     }
-    const forward = forwards[opcode];
-    const errno = forward === undefined ? E.ENOSYS : forward(c);
+    const errno = forward(c);
     if (errno !== 0) c.answerNow(errno);
   }
 

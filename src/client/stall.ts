@@ -9,7 +9,7 @@ import { E } from "../sys/errno.ts";
 import { allocate, free, type Region } from "../sys/memory.ts";
 import { isDying, isWait, PATIENCE_NS } from "./callers.ts";
 import type { Client } from "./client.ts";
-import { forwards } from "./dispatch.ts";
+import { forward } from "./dispatch.ts";
 import { State } from "./pending.ts";
 
 const TWO_32 = 0x1_0000_0000;
@@ -64,7 +64,7 @@ export class Stall {
     const { fuse, locked, oneways } = this.#client;
     if (CLOSES.has(fuse.opcode)) return !oneways.hasRoom;
     if (fuse.opcode === Opcode.FLUSH) return locked.has(fuse.nodeHigh * TWO_32 + fuse.nodeLow);
-    return !LOCAL.has(fuse.opcode);
+    return !LOCAL.has(fuse.opcode) && this.#client.view?.concerns(this.#client) !== true;
   }
 
   /** Keeps the request in the device's buffer or, with an errno, refuses it. */
@@ -88,7 +88,7 @@ export class Stall {
     fuse.request.bytes.set(parked.region.bytes);
     this.#bytes -= PAGE_BYTES + parked.region.size;
     free(parked.region);
-    const errno = forwards[parked.opcode]?.(this.#client) ?? E.ENOSYS;
+    const errno = forward(this.#client);
     if (errno !== 0 && !parked.answered) this.#client.answerNow(errno);
     const slot = parked.answered ? pending.find(low, high) : -1;
     if (slot >= 0) pending.state[slot] = State.ABANDONED;

@@ -15,6 +15,7 @@
  * [[export]]
  * path = "/usr/share"
  * read_only = true
+ * magic_links = false       # true follows /proc/<pid>/root and the like out of the export
  *
  * [[export]]
  * path = "/var/lib/docker"
@@ -60,6 +61,7 @@ const exportTable = z.strictObject({
   path: z.string().startsWith("/", "it must be an absolute path"),
   read_only: z.boolean().default(false),
   allow: z.array(z.enum(OPERATION_CLASSES)).max(OPERATION_CLASSES.length).optional(),
+  magic_links: z.boolean().optional(),
 });
 
 const schema = z.strictObject({
@@ -83,9 +85,12 @@ export function readServerConfig(path: string): ServerConfig {
     ...(insecure !== undefined && { insecure }),
     ...(log_level && { logLevel: log_level }),
     ...(state_dir && { stateDir: state_dir }),
-    exports: result.data.export.map(({ path, read_only, allow }) => {
-      return { path, readOnly: read_only, ...(allow && { allow }) };
-    }),
+    exports: result.data.export.map(({ path, read_only, allow, magic_links }) => ({
+      path,
+      readOnly: read_only,
+      ...(allow && { allow }),
+      ...(magic_links !== undefined && { magicLinks: magic_links }),
+    })),
   };
 }
 

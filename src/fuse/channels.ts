@@ -120,6 +120,11 @@ export class Channels {
     return low === this.#rootLow[channel] && high === this.#rootHigh[channel];
   }
 
+  /** Upper half of the number of the channel's root, which tells its policy. */
+  rootHigh(channel: number): number {
+    return this.#rootHigh[channel] as number;
+  }
+
   /** The next channel that has a request, or 0 when none has any. */
   nextReady(): number {
     while (true) {

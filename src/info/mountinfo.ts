@@ -47,7 +47,7 @@ export function parseMountinfo(text: string): MountLine[] {
 }
 
 /** Space, tab, newline and backslash are written in octal; bytes are UTF-8. */
-function unescapeOctal(field: string): string {
+export function unescapeOctal(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
     String.fromCharCode(Number.parseInt(octal, 8)),
   );

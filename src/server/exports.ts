@@ -14,6 +14,7 @@ import {
   RESOLVE_NO_MAGICLINKS,
 } from "../sys/open.ts";
 import type { OperationClass } from "./classes.ts";
+import { isProcfs } from "./magic.ts";
 import { identify, statFd } from "./status.ts";
 
 /** One exported directory. */
@@ -23,6 +24,11 @@ export interface Export {
   readOnly: boolean;
   /** What clients may do beside using files; nothing unless given. */
   allow?: readonly OperationClass[];
+  /**
+   * Whether magic links of a procfs in it are followed, wherever they lead; if not said,
+   * those of an export of a procfs or of all files (/) that may be written to.
+   */
+  magicLinks?: boolean;
 }
 
 /** What a client attaches to: an O_PATH descriptor, owned by the caller. */
@@ -31,6 +37,8 @@ export interface Root {
   path: string;
   readOnly: boolean;
   allow: readonly OperationClass[];
+  /** Whether magic links are followed. */
+  follows: boolean;
 }
 
 const DIRECTORY = O_PATH | O_DIRECTORY | O_CLOEXEC;
@@ -113,11 +121,20 @@ function beneath(opened: readonly Opened[], seen: number, real: string): Root | 
   for (const entry of candidates) {
     const fd = openBeneath(entry.fd, real.slice(entry.real.length));
     if (fd < 0) continue;
-    const { readOnly, allow = [] } = entry.export;
-    if (sameInode(fd, seen)) return { fd, path: real, readOnly, allow };
+    if (sameInode(fd, seen)) return rootOf(entry, fd, real);
     close(fd);
   }
   return E.EACCES;
+}
+
+function rootOf(
+  { export: { allow = [], magicLinks, readOnly }, real }: Opened,
+  fd: number,
+  path: string,
+): Root {
+  // Whoever may write to a procfs can have the HOST's kernel run anything (core_pattern).
+  const isAll = !readOnly && (real === "/" || isProcfs(fd));
+  return { fd, path, readOnly, allow, follows: magicLinks ?? isAll };
 }
 
 /** Opens the directory `rest` of an export, never one outside it. */

@@ -13,6 +13,7 @@ import { MountCopies } from "./mountcopies.ts";
 import { type HostMount, isUnbindable, visibleBelow } from "./mountlines.ts";
 import { describeRoot, mountNumberOf } from "./mountplaces.ts";
 import type { MountTable } from "./mounttable.ts";
+import { isLedMount } from "./nodes.ts";
 import { identify, statFd } from "./status.ts";
 import type { Tree } from "./tree.ts";
 import type { Connected } from "./watched.ts";
@@ -136,7 +137,7 @@ export class HostMounts {
 
   /** Whether the nodes of `mount` can be reached. */
   has(mount: number): boolean {
-    return mount === ROOT_MOUNT || this.#copies.has(mount);
+    return mount === ROOT_MOUNT || isLedMount(mount) || this.#copies.has(mount);
   }
 
   /** A file of `mount` was opened, or one was closed. */
@@ -176,7 +177,7 @@ export class HostMounts {
     const left = new Set<number>();
     for (let row = 1; row < nodes.rows; row++) left.add(nodes.mount[row] as number);
     left.delete(ROOT_MOUNT);
-    for (const number of left) {
+    for (const number of [...left].filter((one) => !isLedMount(one))) {
       const mount = this.visible.find((one) => one.number === number);
       if (mount === undefined || !this.#copies.restore(mount)) this.#copies.drop(number);
     }

@@ -43,6 +43,20 @@ function grown(column: Int32Array, rows: number): Int32Array<ArrayBuffer> {
   return next;
 }
 
+/**
+ * From here on, and the link's row, stands for the tree that a magic link leads to: there a
+ * directory is another node than elsewhere, for the client's kernel must not see it twice.
+ * Numbers of mounts come here after 2^31 mounts (sys/mountid.ts).
+ */
+const LED_MOUNT = 0xff00_0000;
+/** Links that may lead from one tree to the next. */
+const LED_DEPTH_MAX = 64;
+
+/** Whether a mount is none of the HOST's but what a magic link leads to. */
+export function isLedMount(mount: number): boolean {
+  return mount >= LED_MOUNT;
+}
+
 const EMPTY_WORDS = new Uint32Array(0);
 const EMPTY = new Int32Array(0);
 
@@ -144,6 +158,15 @@ export class NodeTable {
     return row === NONE ? ROOT_MOUNT : (this.mount[row] as number);
   }
 
+  /** Mount that the client sees a row in, or none (-1): that of the first link that led there. */
+  shownIn(row: number): number {
+    let mount = this.mountOf(row);
+    for (let depth = 0; isLedMount(mount) && depth < LED_DEPTH_MAX; depth++) {
+      mount = this.mountOf(mount - LED_MOUNT);
+    }
+    return isLedMount(mount) ? ROOT_MOUNT : mount;
+  }
+
   /** Name of a row's hint, a byte a character. */
   nameOf(row: number): string {
     return this.#names.text(this.#name[row] as number);
@@ -202,6 +225,16 @@ export class NodeTable {
     this.#link(row);
     this.count++;
     return row;
+  }
+
+  /** The same for what the magic link `link` leads to, which is a tree of the link's own. */
+  internLed(id: Identity, link: number): number {
+    return this.intern(id, link, "", LED_MOUNT + link);
+  }
+
+  /** Whether the hint of `row` is a magic link that leads to it. */
+  isLed(row: number): boolean {
+    return this.#name[row] === 0 && (this.parent[row] as number) > 0;
   }
 
   /** Remembers that `row` was last seen as `name` in the directory `parent`. */

@@ -1,11 +1,12 @@
 /** Which function serves which operation. */
 import { OP_COUNT, Op } from "../wire/ops.ts";
 import { attach, ping } from "./ops/attach.ts";
-import { getattr, readlink, setattr, statfs, statxOp, syncfsOp } from "./ops/attributes.ts";
+import { getattr, setattr, statfs, statxOp, syncfsOp } from "./ops/attributes.ts";
 import { fsyncOp, read, seek, write } from "./ops/data.ts";
 import { fsyncdir, readdir } from "./ops/directories.ts";
 import { mountEnd, mountRoot, mounts } from "./ops/hostmounts.ts";
 import { ioctl } from "./ops/ioctls.ts";
+import { follow, readlink } from "./ops/links.ts";
 import { flockOp, getlk, setlk, unlock } from "./ops/locks.ts";
 import { mountCall } from "./ops/mountcalls.ts";
 import { mountOp, umountOp } from "./ops/mounts.ts";
@@ -62,5 +63,6 @@ export const operations: readonly (Operation | undefined)[] = (() => {
   table[Op.MOUNTS] = mounts;
   table[Op.MOUNT_ROOT] = mountRoot;
   table[Op.MOUNT_END] = mountEnd;
+  table[Op.FOLLOW] = follow;
   return table;
 })();

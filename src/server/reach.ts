@@ -11,6 +11,7 @@ import { AT_EMPTY_PATH, close, O_CLOEXEC, O_NOFOLLOW, O_PATH, openat } from "../
 import { FileType, Policy, ROOT_MOUNT, ROOT_NODE } from "../wire/constants.ts";
 import type { Writer } from "../wire/writer.ts";
 import type { HandleTable } from "./handles.ts";
+import { openMagic } from "./magic.ts";
 import { MountFds } from "./mountfds.ts";
 import type { NodeTable } from "./nodes.ts";
 import { policyOfFileSystem } from "./policy.ts";
@@ -214,6 +215,23 @@ export class Reach {
     return this.stat(row) === 0 && isSpecialType(mode());
   }
 
+  /**
+   * Descriptor of the directory that has `row`, which is described then, under the
+   * name of its hint; or -ESTALE.
+   */
+  directoryOf(row: number): number {
+    const parent = this.#hintDirectory(row, 0);
+    if (parent < 0) return parent;
+    const found = statName(parent, this.#nodes.nameAddress(row));
+    return found === 0 && this.#nodes.matches(row, identify()) ? parent : -E.ESTALE;
+  }
+
+  /** Reaches `row` by `fd`, which is of its inode and is owned from now on. */
+  adopt(row: number, fd: number): void {
+    if ((this.#nodes.fd[row] as number) >= 0) close(fd);
+    else this.#cache(row, fd);
+  }
+
   /** Has a descriptor of the file system of `row`, by the directory of its hint. */
   #findMount(row: number, mount: number, dev: number): void {
     const parent = this.#hintDirectory(row, 0);
@@ -317,14 +335,27 @@ export class Reach {
       const fd = this.#mounts.open(nodes.mountOf(row), dev, handleRegion.address, flags);
       if (fd >= 0) return fd;
     }
-    const parent = this.#hintDirectory(row, depth);
-    if (parent < 0) return -E.ESTALE;
-    const name = nodes.nameAddress(row);
-    const fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+    const fd = nodes.isLed(row) ? this.#openLed(row) : this.#openNamed(row, depth);
     if (fd < 0) return fd === -E.EMFILE || fd === -E.ENFILE || fd === -E.ENOMEM ? fd : -E.ESTALE;
     if (statFd(fd) === 0 && nodes.matches(row, identify())) return fd;
     close(fd);
     return -E.ESTALE;
+  }
+
+  /** By the name of its hint. */
+  #openNamed(row: number, depth: number): number {
+    const parent = this.#hintDirectory(row, depth);
+    if (parent < 0) return -E.ESTALE;
+    const name = this.#nodes.nameAddress(row);
+    return openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+  }
+
+  /** By the magic link that is its hint. */
+  #openLed(row: number): number {
+    if (!this.#nodes.parentAlive(row)) return -E.ESTALE;
+    const link = this.#nodes.parent[row] as number;
+    const directory = this.directoryOf(link);
+    return directory < 0 ? directory : openMagic(directory, this.#nodes.nameAddress(link));
   }
 
   #cache(row: number, fd: number): void {

@@ -2,6 +2,7 @@
 import { close } from "../sys/open.ts";
 import { ROOT_MOUNT } from "../wire/constants.ts";
 import type { OperationClass } from "./classes.ts";
+import type { Root } from "./exports.ts";
 import { HandleTable } from "./handles.ts";
 import type { HostMounts } from "./hostmounts.ts";
 import { LockTable } from "./locks.ts";
@@ -36,6 +37,8 @@ export class Tree {
   readonly readOnly: boolean;
   /** What the export allows beside using files. */
   allow: readonly OperationClass[] = [];
+  /** Whether magic links are followed. */
+  readonly follows: boolean;
   /** The HOST's path, for people. */
   readonly path: string;
 
@@ -48,14 +51,12 @@ export class Tree {
   readonly #watcher: Watcher;
 
   /**
-   * `rootFd`: an O_PATH descriptor of the root, owned from now on. A record that
+   * `root.fd` is owned from now on. A record that
    * another process left gives its tables, and nothing of them is open yet
    * (recovery.ts); throws when it is damaged or of another root.
    */
   constructor(
-    rootFd: number,
-    path: string,
-    readOnly: boolean,
+    root: Root,
     watcher: Watcher,
     session: Connected,
     record = SessionRecord.anonymous(),
@@ -64,12 +65,13 @@ export class Tree {
     this.nodes = new NodeTable(record);
     this.handles = new HandleTable(this.nodes);
     this.locks = new LockTable(record);
-    this.reach = new Reach(this.nodes, this.handles, rootFd, watcher);
+    this.reach = new Reach(this.nodes, this.handles, root.fd, watcher);
     this.watched = new Watched(this, session);
     this.#watcher = watcher;
     watcher.add(this.watched);
-    this.path = path;
-    this.readOnly = readOnly;
+    this.path = root.path;
+    this.readOnly = root.readOnly;
+    this.follows = root.follows;
   }
 
   /** Forgets `count` lookups of a row, and the node with the last of them. */
@@ -97,7 +99,7 @@ export class Tree {
   releaseAll(mount: number): void {
     const { handles, nodes } = this;
     const own = [...handles.all()].filter(
-      (handle) => nodes.mountOf(handles.node[handle] as number) === mount,
+      (handle) => nodes.shownIn(handles.node[handle] as number) === mount,
     );
     for (const handle of own) this.release(handle);
   }
@@ -108,8 +110,10 @@ export class Tree {
    */
   dropMount(mount: number): void {
     const { nodes, reach } = this;
-    for (let row = 1; row < nodes.rows; row++) {
-      if (nodes.mount[row] !== mount) continue;
+    // All before any goes: where a link leads is seen by the link.
+    const rows: number[] = [];
+    for (let row = 1; row < nodes.rows; row++) if (nodes.shownIn(row) === mount) rows.push(row);
+    for (const row of rows) {
       if ((nodes.handle[row] as number) < 0) {
         this.#drop(row);
         continue;
@@ -140,6 +144,7 @@ export class Tree {
   }
 
   #drop(row: number): void {
+    if (this.nodes.isLed(row)) this.reach.dropMount(this.nodes.mountOf(row));
     this.locks.dropNode(row);
     this.watched.forget(row);
     this.reach.release(row);

@@ -32,12 +32,11 @@ export function treeOf(
   record: SessionRecord,
 ): Tree {
   const { exports, watcher, mounts, tell } = services;
-  const { path, readOnly } = root;
   const fd = splits ? copyOf(root.fd) : root.fd;
   const hasTable = splits && mounts.begin();
   try {
     if (fd < 0 || hasTable !== splits) throw new Error("mounts cannot be told apart any more");
-    const tree = new Tree(fd, path, readOnly, watcher, session, record);
+    const tree = new Tree({ ...root, fd }, watcher, session, record);
     if (splits) tree.mounts = new HostMounts(tree, root.fd, mounts, exports, session, tell);
     return tree;
   } catch (error) {

@@ -196,7 +196,7 @@ export class Watched implements Watching {
     w.uint(Event.CHANGED);
     this.#putNode(w, row);
     w.uint(data ? 1 : 0);
-    w.uint(this.#tree.nodes.mountOf(row));
+    w.uint(this.#tree.nodes.shownIn(row));
     this.#transport.end();
   }
 
@@ -206,7 +206,7 @@ export class Watched implements Watching {
     w.uint(Event.RENAMED);
     this.#putNode(w, directory);
     w.latin1(name);
-    w.uint(this.#tree.nodes.mountOf(directory));
+    w.uint(this.#tree.nodes.shownIn(directory));
     this.#transport.end();
   }
 

@@ -5,6 +5,7 @@ const DEFAULTS: MountSettings = {
   servers: [{ kind: "unix", path: "/run/qtfs/server.sock" }],
   readOnly: false,
   cache: "auto",
+  proc: false,
   suid: false,
   dev: false,
   deviceFiles: false,
@@ -29,12 +30,13 @@ test("devices are closed, this machine's or the server's", () => {
 });
 
 test("every option arrives, also from several -o", () => {
-  const first = "server=tcp://10.0.0.1:7000,ro,cache=never,suid,dev,noexec,noatime,flat";
+  const first = "server=tcp://10.0.0.1:7000,ro,cache=never,proc,suid,dev,noexec,noatime,flat";
   const second = "insecure,timeout=2.5,hard,fsname=x y,noallow_other";
   expect(parseMountOptions([first, second])).toEqual({
     servers: [{ kind: "tcp", host: "10.0.0.1", port: 7000 }],
     readOnly: true,
     cache: "never",
+    proc: true,
     suid: true,
     dev: true,
     deviceFiles: false,
@@ -70,7 +72,7 @@ test("what mount(8) and fstab add is passed over", () => {
 test.each([
   ["cahce=auto", "unknown mount option cahce, did you mean cache?"],
   ["toString", "unknown mount option toString"],
-  ["proc", "unknown mount option proc"],
+  ["procs", "unknown mount option procs, did you mean proc?"],
   ["cache=sometimes", 'mount option cache: it is never, auto, always, not "sometimes"'],
   ["cache", "mount option cache needs a value"],
   ["ro=yes", "mount option ro takes no value"],

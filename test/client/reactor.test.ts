@@ -108,7 +108,7 @@ describe("the caller of a large READ whose data stops coming", () => {
     expect(told()).toEqual([reader, -errno]);
     say(answer.subarray(BULK_BYTES / 2));
     const [next, nextSequence] = ask(Opcode.READLINK, Buffer.alloc(0));
-    say(encode(frameOf(Kind.REPLY, [next, nextSequence, 0n], Buffer.from("target"))));
+    say(encode(frameOf(Kind.REPLY, [next, nextSequence, 0n, 0n, 0n, 0n], Buffer.from("target"))));
     expect(told()).toEqual([unique, 0]);
     expect(room.bytes.toString("latin1", 16, 22)).toBe("target");
   });

@@ -5,7 +5,7 @@
  */
 import { decode } from "cbor-x/decode";
 import { Client } from "../../src/client/client.ts";
-import { answers, forwards } from "../../src/client/dispatch.ts";
+import { answers, forward } from "../../src/client/dispatch.ts";
 import type { ClientRecord } from "../../src/client/record.ts";
 import { FuseDevice } from "../../src/fuse/device.ts";
 import { Counters } from "../../src/info/counters.ts";
@@ -80,7 +80,7 @@ export class Rig {
   forward(): void {
     const { client } = this;
     if (client.fuse.next() <= 0) throw new Error("The kernel has asked nothing");
-    const errno = forwards[client.fuse.opcode]?.(client) ?? -1;
+    const errno = forward(client);
     if (errno !== 0) client.answerNow(errno);
     client.transport.flush();
   }

@@ -25,6 +25,7 @@ path = "/srv"
 path = "/usr/share"
 read_only = true
 allow = ["sysmount", "ioctl"]
+magic_links = false
 `;
   expect(read(text)).toEqual({
     listen: [
@@ -36,7 +37,7 @@ allow = ["sysmount", "ioctl"]
     logLevel: "debug",
     exports: [
       { path: "/srv", readOnly: false },
-      { path: "/usr/share", readOnly: true, allow: ["sysmount", "ioctl"] },
+      { path: "/usr/share", readOnly: true, allow: ["sysmount", "ioctl"], magicLinks: false },
     ],
   });
 });

@@ -112,6 +112,7 @@ const MAKERS: Partial<Record<keyof typeof Op, Maker>> = {
   FLOCK: (r, k) => [handle(r, k), r.below(3), r.chance(WAITS) ? 1 : 0],
   UNLOCK: (r, k) => [node(r, k), r.below(4)],
   POLL: (r, k) => [handle(r, k), r.below(0x10000), number(r)],
+  FOLLOW: (r, k) => [node(r, k), r.below(2), r.below(2)],
   PING: () => [],
   MOUNTS: (r) => [r.below(3)],
   MOUNT_ROOT: (r, k) => [mount(r, k)],

@@ -46,7 +46,12 @@ export function servicesFor(path: string, readOnly = false): TreeServices {
 export function treeOf(record: SessionRecord, path: string, readOnly = false): Tree {
   record.describe(detailsOf(path, readOnly));
   const root = openat(AT_FDCWD, cstring(path), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  return new Tree(root, path, readOnly, new Watcher(), silent, record);
+  return new Tree(
+    { fd: root, path, readOnly, allow: [], follows: false },
+    new Watcher(),
+    silent,
+    record,
+  );
 }
 
 export function detailsOf(path: string, readOnly = false) {

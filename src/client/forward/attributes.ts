@@ -18,7 +18,7 @@ import {
 import { E } from "../../sys/errno.ts";
 import { SetAttr, SetXattr } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
-import { PATH_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX } from "../../wire/limits.ts";
+import { XATTR_NAME_MAX, XATTR_VALUE_MAX } from "../../wire/limits.ts";
 import { Op } from "../../wire/ops.ts";
 import { put64, putAttrOut, putStatxOut } from "../answers.ts";
 import type { Client } from "../client.ts";
@@ -110,18 +110,6 @@ export function setattr(c: Client): number {
   return 0;
 }
 
-export function readlink(c: Client): number {
-  const w = c.ask(Op.READLINK);
-  c.putNode(w);
-  c.send();
-  return 0;
-}
-
-export function answerReadlink(c: Client, slot: number): void {
-  c.transport.reader.finish();
-  c.answerPayload(slot, PATH_MAX);
-}
-
 export function statfs(c: Client): number {
   const w = c.ask(Op.STATFS);
   c.putNode(w);
@@ -172,6 +160,19 @@ export function setxattr(c: Client): number {
 }
 
 const CAPABILITY = "security.capability";
+const ACL_PREFIX = "system.posix_acl_";
+
+/** Whether the name in a GETXATTR, at the body's offset for it, is an ACL's. */
+function isAcl(c: Client): boolean {
+  const at = IN_HEADER_SIZE + GETXATTR_IN_SIZE;
+  return c.fuse.request.bytes.latin1Slice(at, at + ACL_PREFIX.length) === ACL_PREFIX;
+}
+
+/** A file system without ACLs has none: the kernel asks before it lets an ordinary user in. */
+export function failGetxattr(c: Client, slot: number, errno: number): void {
+  const hasNone = errno === E.EOPNOTSUPP && c.pending.second[slot] === 1;
+  c.answerErrno(slot, hasNone ? E.ENODATA : errno);
+}
 
 /** The kernel asks for file capabilities before the first write to a file; a new one has none. */
 function isAskedOfNewFile(c: Client): boolean {
@@ -187,7 +188,7 @@ export function getxattr(c: Client): number {
   const size = Math.min(c.u32(GETXATTR_IN.size), XATTR_VALUE_MAX);
   if (length > XATTR_NAME_MAX) return E.ERANGE;
   if (length === CAPABILITY.length && isAskedOfNewFile(c)) return E.ENODATA;
-  const w = c.ask(Op.GETXATTR, size);
+  const w = c.ask(Op.GETXATTR, size, isAcl(c) ? 1 : 0);
   c.putNode(w);
   c.putText(w, GETXATTR_IN_SIZE, length);
   w.uint(size);

@@ -95,7 +95,8 @@ export function answerReaddir(c: Client, slot: number): void {
   }
   payload.finish();
   if (atEnd && count > 0) c.directoryEnds.set(pending.second[slot] as number, { high, low });
-  c.answer(slot, at - c.answerBody);
+  const end = c.view?.finishListing(c, slot, at, atEnd) ?? at;
+  c.answer(slot, end - c.answerBody);
 }
 
 const lastCookie = { high: 0, low: 0 };

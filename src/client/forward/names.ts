@@ -30,6 +30,7 @@ import type { Client } from "../client.ts";
 import { nodeKey } from "../lookahead.ts";
 import { wireDevice, wireOpenFlags } from "../native.ts";
 import { answerOpened } from "./files.ts";
+import { answerFollowed, follow } from "./links.ts";
 import { answerAhead, considerLookahead } from "./lookahead.ts";
 
 const DOT = 0x2e;
@@ -55,6 +56,8 @@ export function lookup(c: Client): number {
     c.send();
     return 0;
   }
+  const isLive = c.policyOf(c.fuse.nodeHigh, c.fuse.nodeLow) === Policy.LIVE;
+  if (isLive && follow(c, length)) return 0;
   if (c.lookahead.active && answerAhead(c, length)) return 0;
   const w = c.ask(Op.LOOKUP);
   c.putNode(w);
@@ -100,6 +103,10 @@ export function answerRenamed(c: Client, slot: number): void {
 }
 
 export function answerLookup(c: Client, slot: number): void {
+  if (c.pending.op[slot] === Op.FOLLOW) {
+    answerFollowed(c, slot);
+    return;
+  }
   if (c.pending.first[slot] === 0) {
     answerEntry(c, slot);
     if (c.cache !== "never" && c.attributes.policy === Policy.WATCHED) considerLookahead(c, slot);

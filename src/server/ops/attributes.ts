@@ -18,9 +18,7 @@ import { ftruncate } from "../../sys/io.ts";
 import { allocate } from "../../sys/memory.ts";
 import { AT_EMPTY_PATH, O_DIRECTORY, O_RDONLY } from "../../sys/open.ts";
 import { fstatfs, STATFS, STATFS_STRUCT_SIZE } from "../../sys/stat.ts";
-import { readlinkat } from "../../sys/tree.ts";
 import { ATTRIBUTE_FIELDS, SetAttr } from "../../wire/constants.ts";
-import { PATH_MAX } from "../../wire/limits.ts";
 import { isRemembered, remember } from "../coherence.ts";
 import { HandleFlag } from "../handles.ts";
 import { procPath } from "../reach.ts";
@@ -155,23 +153,6 @@ export function setattr(session: Session): number {
   statFd(fd);
   if (known) remember(session.attached, node);
   return replyAttributes(session, node);
-}
-
-/** `[node]` → nothing; payload: the target */
-export function readlink(session: Session): number {
-  const node = session.node();
-  session.reader.finish();
-  if (node < 0) return E.ESTALE;
-  const fd = session.attached.reach.fd(node);
-  if (fd < 0) return -fd;
-  session.reply(0);
-  const length = readlinkat(fd, EMPTY_PATH, session.transport.payloadRoom(), PATH_MAX + 1);
-  if (length < 0) {
-    session.transport.abandon();
-    return -length;
-  }
-  session.transport.endInline(length);
-  return 0;
 }
 
 function statfsField(at: number): number {

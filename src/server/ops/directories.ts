@@ -41,7 +41,7 @@ function directoryFor(session: Session, id: number, node: number): Directory | n
   if (directories.size >= HANDLES_MAX) return E.ENFILE;
   const fd = reach.open(node, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return -fd;
-  const mount = session.attached.nodes.mountOf(node);
+  const mount = session.attached.nodes.shownIn(node);
   const directory = { mount, fd, high: 0, low: 0 };
   directories.set(id, directory);
   return directory;
