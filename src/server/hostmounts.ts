@@ -149,6 +149,11 @@ export class HostMounts {
     this.#copies.closed(mount);
   }
 
+  /** Makes busy on the HOST what has been in use for a while at `nowNs`. */
+  hold(nowNs: number): void {
+    this.#copies.hold(nowNs);
+  }
+
   /** There is a connection again; `lost`: events that were sent have not arrived. */
   resumed(lost: boolean): void {
     if (lost) this.#isDue = true;

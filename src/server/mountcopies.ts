@@ -2,7 +2,8 @@
  * A session's private copies of the HOST's mounts (open_tree(2)), which its nodes are
  * reached by. Nothing shows in one that is mounted in it, and none keeps its original
  * from being unmounted; a descriptor of the original does, and is held while a file of
- * the mount is open.
+ * the mount is open. But not from the first moment: that a file was closed is heard of
+ * late, and whoever unmounts after a short look at one must not find the mount busy.
  */
 import { E } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
@@ -16,6 +17,8 @@ import { identify, mode, statFd } from "./status.ts";
 import type { Tree } from "./tree.ts";
 
 const NONE = -1;
+/** How long files of a mount must have been open for it to be busy. */
+const HOLD_AFTER_NS = 100e6;
 
 interface Copy {
   /** The node of its root, whose descriptor is the copy. */
@@ -32,8 +35,8 @@ export class MountCopies {
   readonly #table: MountTable;
   /** By the mount's number. */
   readonly #copies = new Map<number, Copy>();
-  /** Files open in each mount. */
-  readonly #open = new Map<number, number>();
+  /** Files open in each mount, and since when there are any. */
+  readonly #open = new Map<number, { count: number; sinceNs: number }>();
 
   constructor(tree: Tree, table: MountTable) {
     this.#tree = tree;
@@ -92,21 +95,32 @@ export class MountCopies {
   /** A file of `mount` was opened: it is busy on the HOST. */
   opened(mount: number): void {
     if (mount === ROOT_MOUNT) return;
-    const count = (this.#open.get(mount) ?? 0) + 1;
-    this.#open.set(mount, count);
-    if (count === 1) this.#hold(mount);
+    const open = this.#open.get(mount);
+    if (open !== undefined) {
+      open.count++;
+      return;
+    }
+    const sinceNs = Bun.nanoseconds();
+    this.#open.set(mount, { count: 1, sinceNs });
+    this.#table.wakeAt(sinceNs + HOLD_AFTER_NS);
   }
 
   /** One was closed. */
   closed(mount: number): void {
     if (mount === ROOT_MOUNT) return;
-    const count = (this.#open.get(mount) ?? 0) - 1;
-    if (count > 0) {
-      this.#open.set(mount, count);
-      return;
-    }
+    const open = this.#open.get(mount);
+    if (open !== undefined && --open.count > 0) return;
     this.#open.delete(mount);
     this.#letGo(mount);
+  }
+
+  /** Holds the mounts in which files have been open for long enough at `nowNs`. */
+  hold(nowNs: number): void {
+    for (const [mount, { sinceNs }] of this.#open) {
+      const dueNs = sinceNs + HOLD_AFTER_NS;
+      if (dueNs <= nowNs) this.#hold(mount);
+      else this.#table.wakeAt(dueNs);
+    }
   }
 
   /** The session has ended. */
@@ -134,7 +148,6 @@ export class MountCopies {
     reach.addMount(number, row, fd, isDirectory);
     if (isDirectory) watched.register(row, fd);
     this.#copies.set(number, { row, origin, flags, hold: NONE });
-    if (this.#open.has(number)) this.#hold(number);
     // It is watched by now, and not known to have changed since.
     statFd(fd);
     return row;

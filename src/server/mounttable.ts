@@ -43,6 +43,8 @@ export class MountTable {
   /** Whether there is anything to read, as far as is known. */
   #isDue = false;
   #hasUnsettled = false;
+  /** When a session wants to be looked after. */
+  #wakeNs = Number.POSITIVE_INFINITY;
   /** Mounts that were first seen later than this may not stay. */
   #settledNs = 0;
   /** Whether nothing was read since mountinfo was opened. */
@@ -74,7 +76,8 @@ export class MountTable {
 
   /** Adds mountinfo to a poll set, if a change of it is to be told at once. */
   addTo(set: PollSet): void {
-    this.#at = set.add(this.waitMs() > 0 ? NONE : this.fd, POLLPRI);
+    const gathers = (this.#isDue || this.#hasUnsettled) && this.waitMs() > 0;
+    this.#at = set.add(gathers ? NONE : this.fd, POLLPRI);
   }
 
   /** Takes what the poll has found. */
@@ -82,10 +85,25 @@ export class MountTable {
     if ((set.revents(this.#at) & (POLLPRI | POLLERR)) !== 0) this.#isDue = true;
   }
 
-  /** How long until `look` has something to do; -1: until there is a change. */
+  /** How long until there is something to do; -1: until there is a change. */
   waitMs(): number {
-    if (this.fd < 0 || !(this.#isDue || this.#hasUnsettled)) return NONE;
-    return Math.max(0, Math.ceil((this.#lookedNs + GATHER_NS - Bun.nanoseconds()) / NS_PER_MS));
+    if (this.fd < 0) return NONE;
+    const isDue = this.#isDue || this.#hasUnsettled;
+    const atNs = Math.min(this.#wakeNs, isDue ? this.#lookedNs + GATHER_NS : this.#wakeNs);
+    if (atNs === Number.POSITIVE_INFINITY) return NONE;
+    return Math.max(0, Math.ceil((atNs - Bun.nanoseconds()) / NS_PER_MS));
+  }
+
+  /** A session wants to be looked after then. */
+  wakeAt(ns: number): void {
+    this.#wakeNs = Math.min(this.#wakeNs, ns);
+  }
+
+  /** Whether sessions want to be looked after at `nowNs`: those that still do say so again. */
+  takeWake(nowNs: number): boolean {
+    if (nowNs < this.#wakeNs) return false;
+    this.#wakeNs = Number.POSITIVE_INFINITY;
+    return true;
   }
 
   /** Looks for changes, if the last look is long enough ago. */

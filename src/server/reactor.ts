@@ -196,6 +196,9 @@ export class Reactor {
   #lookAtMounts(nowNs: number): void {
     const { mounts } = this.#services;
     mounts.look(nowNs);
+    if (mounts.takeWake(nowNs)) {
+      for (const { session } of this.#sessions.all) session.tree?.mounts?.hold(nowNs);
+    }
     if (mounts.version === this.#mountsSeen) return;
     this.#mountsSeen = mounts.version;
     this.#gaugesOld = true;

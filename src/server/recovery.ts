@@ -98,6 +98,7 @@ export function recover(
   for (const handle of tree.handles.all()) {
     tree.mounts?.opened(tree.nodes.mountOf(tree.handles.node[handle] as number));
   }
+  tree.mounts?.hold(Number.POSITIVE_INFINITY);
   reclaimRanges(recovered);
   return recovered;
 }

@@ -132,6 +132,7 @@ test("a mount is as busy for the next process", () => {
   mountAt("kept");
   const tree = splitTree();
   const { handle } = have(tree, "kept");
+  mountsOf(tree).hold(Number.POSITIVE_INFINITY);
   expect(umount(at("kept"))).toBe(-E.EBUSY);
   const result = recovered(die(tree));
   expect(umount(at("kept"))).toBe(-E.EBUSY);

@@ -159,6 +159,13 @@ test("a read-only mount is so here too, and one in the way stays in the way", as
   expect(() => writeFileSync(here("a/file"), "")).toThrow("EROFS");
 });
 
+/** Whether the server has a descriptor of the HOST's mount at `point`. */
+function isHeld(point: string): boolean {
+  const id = mountsAt(point).at(-1)?.split(" ")[0];
+  const { stdout } = Bun.spawnSync(["grep", "-hsr", "mnt_id", `/proc/${server.pid}/fdinfo`]);
+  return stdout.toString().split("\n").includes(`mnt_id:\t${id}`);
+}
+
 test("the HOST's umount fails while a file is open here, and not for having been walked here", async () => {
   await sh(
     `mount -t tmpfs qtfs-test ${tree}/a; mkdir -p ${tree}/a/x/y; echo data >${tree}/a/x/file`,
@@ -166,6 +173,8 @@ test("the HOST's umount fails while a file is open here, and not for having been
   await appears("a");
   await sh(`find ${here("a")} -ls >/dev/null; cat ${here("a/x/file")}`);
   const fd = openSync(here("a/x/file"), "r");
+  // It is not for a short look at a file.
+  await eventually(() => isHeld(`${tree}/a`), "the server holds it", APPEARS_MS);
   expect(await onHost("umount", `${tree}/a`)).toBe(32);
   expect(readFileSync(here("a/x/file"), "utf8")).toBe("data\n");
   closeSync(fd);
