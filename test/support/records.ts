@@ -32,11 +32,17 @@ export const silent: Connected = new Silent();
 
 export const READ_WRITE = OpenFlag.READ | OpenFlag.WRITE;
 
+/**
+ * One for all trees, of which those of processes that "died" never say that they have
+ * ended: a user may have 128 groups of fanotify(7).
+ */
+const watcher = new Watcher();
+
 /** What trees of the directory `path` need of a server. */
 export function servicesFor(path: string, readOnly = false): TreeServices {
   return {
     exports: [{ path, readOnly }],
-    watcher: new Watcher(),
+    watcher,
     mounts: new MountTable(),
     tell() {},
   };
@@ -46,12 +52,7 @@ export function servicesFor(path: string, readOnly = false): TreeServices {
 export function treeOf(record: SessionRecord, path: string, readOnly = false): Tree {
   record.describe(detailsOf(path, readOnly));
   const root = openat(AT_FDCWD, cstring(path), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  return new Tree(
-    { fd: root, path, readOnly, allow: [], follows: false },
-    new Watcher(),
-    silent,
-    record,
-  );
+  return new Tree({ fd: root, path, readOnly, allow: [], follows: false }, watcher, silent, record);
 }
 
 export function detailsOf(path: string, readOnly = false) {
