@@ -16,6 +16,7 @@ import type { Writer } from "../wire/writer.ts";
 import { putAttrOut, putEntry, type Validity } from "./answers.ts";
 import { BULK_MIN } from "./bulk.ts";
 import { Forgets } from "./forgets.ts";
+import type { Ghosts } from "./ghosts.ts";
 import { LockedNodes } from "./locked.ts";
 import { Lookahead } from "./lookahead.ts";
 import { Memo } from "./memo.ts";
@@ -25,6 +26,7 @@ import { VIEW_LOW } from "./proc/nodes.ts";
 import type { ProcView } from "./proc/view.ts";
 import { ClientRecord, Head } from "./record.ts";
 import { Retained } from "./retained.ts";
+import type { Watches } from "./watches.ts";
 
 const TWO_32 = 0x1_0000_0000;
 const items = Uint8Array.from({ length: OP_COUNT }, (_, op) => (ARGUMENTS[op] ?? 0) + 3);
@@ -67,6 +69,9 @@ export class Client {
   bulkReads = 0;
   /** Whether frames wait that may wait for others: forgets and releases. */
   lazy = false;
+  /** What programs watch (inotify), and what is done for them; absent where nobody can look. */
+  watches: Watches | undefined;
+  ghosts: Ghosts | undefined;
   readonly #forgets = new Forgets();
   /** Whether a sign was asked for that the server has the one-way messages. */
   #signAsked = false;
@@ -337,6 +342,11 @@ export class Client {
     this.memo.drop(high, low);
     this.#forgets.add(high, low, lookups);
     if (this.#forgets.isMessage && !this.holds) this.sendOwed();
+  }
+
+  /** The kernel is given a node by an answer that the server has not counted as a lookup. */
+  uncounted(high: number, low: number): void {
+    this.#forgets.uncounted(high, low);
   }
 
   /** Whether anything is to be told that has not been given to the connection. */

@@ -1,10 +1,12 @@
 /** A mount as main sees it: its thread, libfuse's mount, and how it ends. */
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { adoptFuse, type FuseMount, mountFuse } from "../fuse/libfuse.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
+import { mounts } from "../info/mountinfo.ts";
 import { type Stuck, type ThreadReport, Watchdog } from "../info/watchdog.ts";
 import { cstring } from "../sys/cstring.ts";
+import { E } from "../sys/errno.ts";
 import { UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
 import { eventfd } from "../sys/poll.ts";
 import { formatAddress } from "../transport/address.ts";
@@ -14,6 +16,8 @@ import { BULK_MAX } from "./bulk.ts";
 import { ChannelStore, type KeptChannel } from "./channelstore.ts";
 import type { CacheMode } from "./client.ts";
 import { describeDoing } from "./doing.ts";
+import type { GhostThreadData } from "./ghost.worker.ts";
+import { GhostChannel } from "./ghostchannel.ts";
 import { FirstKeeper, type Guardian, Keeper, type Kept } from "./keeper.ts";
 import type { LinkNews } from "./link.ts";
 import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
@@ -35,6 +39,8 @@ const TAKEOVERS_MAX = 10;
 const TAKEOVERS_WITHIN_MS = 10_000;
 /** How long the HOST's mounts may take to be taken away in order, when the mount is to end. */
 const SUBMOUNTS_END_MS = 5000;
+/** How long watchers may hold up the mount's end. */
+const GHOSTS_END_MS = 3000;
 /** How long a process lives on that has handed over, to say so. */
 const HAND_OVER_MS = 100;
 
@@ -112,10 +118,7 @@ function mountFlags(options: MountOptions, readOnly: boolean): string {
 
 /** The superblock's device number, from mountinfo: stat would ask our own mount. */
 function deviceOf(target: string): string | undefined {
-  const escaped = target.replace(/[ \t\n\\]/g, (c) => `\\0${c.charCodeAt(0).toString(8)}`);
-  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
-  const fields = lines.map((line) => line.split(" ")).filter((f) => f[4] === escaped);
-  return fields.at(-1)?.[2];
+  return mounts().findLast(({ mountpoint }) => mountpoint === target)?.device;
 }
 
 function setReadahead(target: string): void {
@@ -173,6 +176,7 @@ class Mount {
   readonly #worker = new Worker(new URL("./mount.worker.ts", import.meta.url).href);
   readonly #noticeWorker = new Worker(new URL("./notice.worker.ts", import.meta.url).href);
   readonly #notices = new NoticeQueue();
+  readonly #ghosts = new GhostChannel();
   readonly #counters = new Counters();
   readonly #watchdog = new Watchdog({ stuck: (stuck) => this.#stuck(stuck) });
   readonly #facts = machineFacts();
@@ -342,6 +346,7 @@ class Mount {
     const { cache, hard, proc, timeoutMs, servers, source, target } = this.#options;
     const fuseFd = (this.#mount as FuseMount).fd;
     this.#noticeWorker.postMessage({ queue: this.#notices.shared, fuseFd });
+    const wakeFd = this.#startGhosts();
     this.#post({
       kind: "serve",
       channels,
@@ -358,8 +363,28 @@ class Mount {
       validity: { ...VALIDITY[cache], deviceFiles: this.#options.deviceFiles },
       counters: this.#counters.shared,
       notices: this.#notices.shared,
+      ghosts: this.#ghosts.shared,
+      wakeFd,
       timeoutMs: hard ? 0 : timeoutMs,
     });
+  }
+
+  /**
+   * Starts the thread that tells watchers, where it may do what it has to; the eventfd
+   * that wakes it, or -errno.
+   */
+  #startGhosts(): number {
+    if (process.getuid?.() !== 0 || this.#readOnly) return -E.EPERM;
+    const wakeFd = eventfd();
+    if (wakeFd < 0) return wakeFd;
+    const worker = new Worker(new URL("./ghost.worker.ts", import.meta.url).href);
+    worker.onerror = ({ message }) => {
+      this.#options.log("warn", `Watchers are not told of the HOST's changes any more: ${message}`);
+    };
+    const { target } = this.#options;
+    const common = { channel: this.#ghosts.shared, notices: this.#notices.shared };
+    worker.postMessage({ ...common, wakeFd, target } satisfies GhostThreadData);
+    return wakeFd;
   }
 
   /** Has somebody hold the mount, if there is anybody who may take it over. */
@@ -399,6 +424,9 @@ class Mount {
     const busy = umount2(cstring(this.#options.target), UMOUNT_NOFOLLOW) !== 0;
     this.#keeper?.dismiss();
     if (busy) this.#mount?.unmount();
+    await Promise.race([this.#done.promise, Bun.sleep(GHOSTS_END_MS)]);
+    // The ghosts' thread has the superblock in use, and waits for a server that is silent.
+    if (this.#ghosts.repeated !== undefined) this.#done.resolve(undefined);
     await this.#done.promise;
   }
 

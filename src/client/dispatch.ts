@@ -10,6 +10,7 @@ import {
   answerStatfs,
   answerStatx,
   answerXattr,
+  failAttributes,
   failGetxattr,
   getattr,
   getxattr,
@@ -69,6 +70,8 @@ import {
   setlk,
 } from "./forward/special.ts";
 
+import { FORWARD } from "./ghosts.ts";
+
 /** Forwards the request in the device's buffer, or answers it: 0, or an errno to answer with. */
 export type Forward = (client: Client) => number;
 /** Answers the kernel with the server's answer to the request of `slot`. */
@@ -76,7 +79,7 @@ export type Answer = (client: Client, slot: number) => void;
 /** Answers the kernel after the server's errno. */
 export type Fail = (client: Client, slot: number, errno: number) => void;
 
-export const forwards: readonly (Forward | undefined)[] = table<Forward>([
+const forwards: readonly (Forward | undefined)[] = table<Forward>([
   [Opcode.LOOKUP, lookup],
   [Opcode.FORGET, forget],
   [Opcode.GETATTR, getattr],
@@ -122,8 +125,13 @@ export const forwards: readonly (Forward | undefined)[] = table<Forward>([
   [Opcode.STATX, statx],
 ]);
 
-/** Serves the request in the device's buffer, from here or by the server: 0, or an errno. */
+/**
+ * Serves the request in the device's buffer, whoever asks it, for the first time or
+ * again, from here or by the server: 0, or an errno to answer with.
+ */
 export function forward(c: Client): number {
+  const ghostly = c.ghosts === undefined ? FORWARD : c.ghosts.serve();
+  if (ghostly !== FORWARD) return ghostly;
   const own = c.view?.serve(c);
   if (own !== undefined) return own;
   return forwards[c.fuse.opcode]?.(c) ?? E.ENOSYS;
@@ -172,6 +180,8 @@ export const answers: readonly (Answer | undefined)[] = table<Answer>([
 
 export const fails: readonly (Fail | undefined)[] = table<Fail>([
   [Opcode.LOOKUP, failLookup],
+  [Opcode.GETATTR, failAttributes],
+  [Opcode.SETATTR, failAttributes],
   [Opcode.GETXATTR, failGetxattr],
 ]);
 

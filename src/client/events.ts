@@ -4,6 +4,7 @@ import { NAME_MAX } from "../wire/limits.ts";
 import { Event } from "../wire/ops.ts";
 import { putNotice } from "./channelnotice.ts";
 import type { Client } from "./client.ts";
+import { serveHappened } from "./happened.ts";
 import type { HostMounts } from "./hostmounts.ts";
 import { nodeKey } from "./lookahead.ts";
 import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
@@ -15,6 +16,11 @@ export function serveEvent(c: Client, notices: NoticeQueue, mounts: HostMounts):
   const { reader } = c.transport;
   reader.array();
   const event = reader.uint();
+  if (event === Event.HAPPENED) {
+    serveHappened(c, notices);
+    c.record.set(Head.EVENTS, c.record.get(Head.EVENTS) + 1);
+    return;
+  }
   reader.uint64();
   const { high, low } = reader;
   if (event === Event.POLL_READY) {
@@ -30,7 +36,10 @@ export function serveEvent(c: Client, notices: NoticeQueue, mounts: HostMounts):
     c.dropKnown(high, low);
     c.lookahead.dropName(nodeKey(high, low), name);
     const channel = mounts.channelOf(reader.uint32());
-    if (channel !== undefined) putNotice(c, notices, channel, NoticeKind.ENTRY, high, low, name);
+    const notice = { kind: NoticeKind.ENTRY, high, low, name };
+    if (channel !== undefined && !c.watches?.takes(notice, channel)) {
+      putNotice(c, notices, channel, NoticeKind.ENTRY, high, low, name);
+    }
   } else if (event === Event.MOUNTS) {
     mounts.changed();
   } else {

@@ -11,6 +11,8 @@ export class Forgets {
   /** Grows only while there is no connection, or it takes nothing. */
   #numbers = new Float64Array(GATHERED * NUMBERS);
   #count = 0;
+  /** Lookups that the kernel counts and the server does not, by node. */
+  readonly #uncounted = new Map<string, number>();
 
   get isEmpty(): boolean {
     return this.#count === 0;
@@ -21,7 +23,15 @@ export class Forgets {
     return this.#count >= GATHERED;
   }
 
-  add(high: number, low: number, lookups: number): void {
+  /** The kernel was given a node by an answer that the server has not counted as a lookup. */
+  uncounted(high: number, low: number): void {
+    const key = `${high}:${low}`;
+    this.#uncounted.set(key, (this.#uncounted.get(key) ?? 0) + 1);
+  }
+
+  add(high: number, low: number, forgotten: number): void {
+    const lookups = this.#uncounted.size === 0 ? forgotten : this.#counted(high, low, forgotten);
+    if (lookups === 0) return;
     const at = this.#count * NUMBERS;
     if (at === this.#numbers.length) {
       const more = new Float64Array(2 * at);
@@ -32,6 +42,14 @@ export class Forgets {
     this.#numbers[at + 1] = low;
     this.#numbers[at + 2] = lookups;
     this.#count++;
+  }
+
+  /** Of lookups that are forgotten, those that the server has counted. */
+  #counted(high: number, low: number, forgotten: number): number {
+    const key = `${high}:${low}`;
+    const uncounted = Math.min(this.#uncounted.get(key) ?? 0, forgotten);
+    this.#uncounted.delete(key);
+    return forgotten - uncounted;
   }
 
   /** Writes the header of a message and takes what is in it off. */
@@ -48,6 +66,7 @@ export class Forgets {
   }
 
   clear(): void {
+    this.#uncounted.clear();
     this.#count = 0;
   }
 }

@@ -102,6 +102,7 @@ export class Link {
     }
     this.#awayNs = Bun.nanoseconds();
     this.#client.holds = true;
+    this.#client.ghosts?.giveUp();
     this.#again = [];
     // Suspected, the server may have given the session to the other connection already.
     if (this.#dialer.active) this.#options.suspectedInVain();
@@ -192,6 +193,7 @@ export class Link {
     if (root === undefined) this.#resume(hello);
     else this.#beginAnew(hello, root);
     if (restarted || root !== undefined) this.#wakePollers();
+    c.watches?.askAgain();
     const how = root === undefined ? "the session goes on" : "a new session begins";
     this.#options.log("info", `The server is back after ${awayMs} ms: ${how}`);
     this.#options.tell({ kind: "back", awayMs, restarted, anew: root !== undefined });

@@ -11,6 +11,8 @@ import type { Validity } from "./answers.ts";
 import type { KeptChannel } from "./channelstore.ts";
 import { type CacheMode, Client } from "./client.ts";
 import { type Attached, attachTo, FIRST_EPOCH } from "./connect.ts";
+import { GhostChannel } from "./ghostchannel.ts";
+import { Ghosts } from "./ghosts.ts";
 import type { HostMountNews } from "./hostmounts.ts";
 import type { LinkNews } from "./link.ts";
 import { NoticeQueue } from "./noticequeue.ts";
@@ -18,6 +20,7 @@ import { Orders } from "./orders.ts";
 import { ProcView } from "./proc/view.ts";
 import { Reactor } from "./reactor.ts";
 import { type ClientRecord, Head, mapRecord } from "./record.ts";
+import { Watches } from "./watches.ts";
 
 /** What main sends first, unless it takes over. */
 export interface AttachData {
@@ -52,6 +55,9 @@ export interface ServeData {
   proc: { device: string | undefined } | undefined;
   counters: SharedArrayBuffer;
   notices: SharedArrayBuffer;
+  ghosts: SharedArrayBuffer;
+  /** Eventfd that wakes the ghosts' thread, or -errno: there is none. */
+  wakeFd: number;
   /** Bound on the server's silence; 0 for none. */
   timeoutMs: number;
 }
@@ -109,6 +115,14 @@ function goOnWithRecord(data: ServeData): ClientRecord {
   return record;
 }
 
+/** Has watchers told of what happens on the HOST. */
+function haunt(client: Client, { ghosts, wakeFd }: ServeData, notices: NoticeQueue): void {
+  const channel = new GhostChannel(ghosts);
+  if (wakeFd >= 0) client.watches = new Watches(client, channel, notices, wakeFd);
+  // Without the thread as well: an earlier process may have had one.
+  client.ghosts = new Ghosts(client, channel, (device) => client.watches?.takeFound(device));
+}
+
 function serve(data: ServeData): void {
   setNonBlocking(data.fuseFd, true);
   const record = attached === undefined ? goOnWithRecord(data) : beginRecord(data, attached);
@@ -127,9 +141,11 @@ function serve(data: ServeData): void {
     self.postMessage({ kind: "log", level, text });
   if (data.proc !== undefined) client.view = new ProcView({ ...data.proc, log });
   client.counters.heartbeat.belongsTo(gettid());
+  const notices = new NoticeQueue(data.notices);
+  haunt(client, data, notices);
   const reactor = new Reactor(client, {
     timeoutMs: data.timeoutMs,
-    notices: new NoticeQueue(data.notices),
+    notices,
     log,
     orders: new Orders(data.orders.wakeFd, data.orders.shared),
     mounts: (news) => self.postMessage(news),

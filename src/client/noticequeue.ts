@@ -17,6 +17,8 @@ const HEADER_WORDS = 4;
 const TAIL = 0;
 const HEAD = 1;
 const STOP = 2;
+/** Notices that the kernel has taken in. */
+const DONE = 3;
 
 /** NAMES: all names everywhere, and that others do not exist. */
 export const NoticeKind = { ATTRIBUTES: 1, DATA: 2, ENTRY: 3, NAMES: 4 } as const;
@@ -75,6 +77,7 @@ export class NoticeQueue {
   /** The next notice; waits for one. Undefined when told to stop. */
   take(): Notice | undefined {
     const words = this.#words;
+    this.#noteDone();
     while (Atomics.load(words, STOP) === 0) {
       const tail = Atomics.load(words, TAIL);
       const head = Atomics.load(words, HEAD);
@@ -96,6 +99,29 @@ export class NoticeQueue {
       return notice;
     }
     return undefined;
+  }
+
+  /** Notices so far, those that wait for room too: see `waitFor`. */
+  get count(): number {
+    return (Atomics.load(this.#words, TAIL) + this.#waiting.size) | 0;
+  }
+
+  /** Waits until the kernel has taken in the first `count` notices, for at most `boundMs`. */
+  waitFor(count: number, boundMs: number): void {
+    const words = this.#words;
+    const endMs = performance.now() + boundMs;
+    let done = Atomics.load(words, DONE);
+    while (((done - count) | 0) < 0 && performance.now() < endMs) {
+      Atomics.wait(words, DONE, done, Math.max(1, endMs - performance.now()));
+      done = Atomics.load(words, DONE);
+    }
+  }
+
+  /** Every notice that was taken has been told to the kernel. */
+  #noteDone(): void {
+    const words = this.#words;
+    Atomics.store(words, DONE, Atomics.load(words, HEAD));
+    Atomics.notify(words, DONE);
   }
 
   stop(): void {

@@ -280,7 +280,8 @@ export class Reactor {
       c.pending.state[slot] = State.ANSWERED;
       this.#answer(slot, opcode, errno);
     } else if (c.pending.state[slot] === State.ABANDONED && errno === 0) {
-      cleanUp(c, opcode);
+      // Where a LOOKUP was of a node itself, its answer has counted none.
+      if (c.pending.op[slot] !== Op.GETATTR) cleanUp(c, opcode);
       tellLate(c, slot, this.#options.notices);
     } else if (!this.#mounts.answer(slot, errno) && errno === 0) {
       if (c.pending.op[slot] === Op.READDIR) keepAhead(c, slot);
@@ -393,6 +394,8 @@ export class Reactor {
   #sleep(): void {
     const { notices } = this.#options;
     notices.settle();
+    const { watches } = this.#client;
+    watches?.settle();
     const polls = this.#polls;
     this.#client.lazy = false;
     this.#sendOwed();
@@ -405,7 +408,7 @@ export class Reactor {
     const { fd, pending } = this.#transport;
     if (!this.#link.away) polls.add(fd, pending ? POLLIN | POLLOUT : POLLIN);
     this.#link.addTo(polls);
-    const soon = this.#waits || notices.waits || this.#client.lookahead.active;
+    const soon = this.#waits || notices.waits || watches?.waits || this.#client.lookahead.active;
     const dialMs = this.#link.dialing ? this.#link.waitMs : CHECK_MS;
     const { heartbeat } = this.#client.counters;
     heartbeat.beat(At.ASLEEP);

@@ -61,6 +61,8 @@ export const Head = {
   RESTARTS: 17,
   /** EVENT frames of the session that the kernel was told of. */
   EVENTS: 19,
+  /** The thread that makes ghost operations (ghosts.ts). */
+  GHOST: 24,
 } as const;
 const HEAD_NUMBERS = 32;
 

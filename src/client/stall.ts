@@ -68,9 +68,11 @@ export class Stall {
   }
 
   /** Keeps the request in the device's buffer or, with an errno, refuses it. */
-  take(errno: number): void {
-    const { fuse } = this.#client;
+  take(wanted: number): void {
+    const { fuse, ghosts } = this.#client;
     const { opcode } = fuse;
+    // A ghost has the mount in use: it does not wait for a server that may never answer.
+    const errno = ghosts?.isOwn ? E.EIO : wanted;
     if (errno !== 0) this.#client.answerNow(errno);
     const answered = errno !== 0;
     if (answered && !mustReach(opcode)) return;

@@ -42,6 +42,11 @@ const Global = {
   STALE_HANDLES: 18,
   LOCKS_RECLAIMED: 19,
   LOCKS_LOST: 20,
+  /** Inodes watched for programs, and events told of them, lost for want of room, or refused. */
+  EVENT_WATCHES: 25,
+  EVENTS: 26,
+  EVENTS_LOST: 27,
+  WATCHES_REFUSED: 28,
 } as const;
 
 /** One operation's figures, for people and programs. */

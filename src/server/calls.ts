@@ -265,6 +265,8 @@ export class Calls {
     }
     this.#letGo(options);
     options.ends?.();
+    // What it caused is there by now, and not told while its files are held.
+    session.services.watcher.happenings.deliver();
     const handles = session.tree?.handles;
     if (options.handle !== undefined) handles?.unhold(options.handle);
     if (options.alsoHandle !== undefined) handles?.unhold(options.alsoHandle);

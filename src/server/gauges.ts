@@ -19,6 +19,10 @@ export function refreshGauges(services: ReactorServices, sessions: Sessions): vo
     BYTES_IN: sessions.endedIn + moved("bytesReceived"),
     BYTES_OUT: sessions.endedOut + moved("bytesSent"),
     WATCHES: polls.size,
+    EVENT_WATCHES: services.watcher.happenings.size,
+    EVENTS: sum(({ session }) => session.tree?.hearing.told ?? 0),
+    EVENTS_LOST:
+      services.watcher.happenings.overflows + sum(({ session }) => session.tree?.watched.lost ?? 0),
     THREADS: calls.threads,
   } as const;
   for (const name of Object.keys(figures) as (keyof typeof figures)[]) {

@@ -171,6 +171,13 @@ export class HandleTable {
     for (let row = 1; row < this.#used; row++) if (this.has(row)) yield row;
   }
 
+  /** Whether a call in another thread uses a handle of `node`. */
+  isHeld(node: number): boolean {
+    let row = this.#nodes.handle[node] as number;
+    while (row !== NONE && this.busy[row] === 0) row = this.#next[row] as number;
+    return row !== NONE;
+  }
+
   /** Handles that another process had open and this one has not opened again yet. */
   *closed(): Generator<number> {
     for (let row = 1; row < this.#used; row++) {

@@ -14,6 +14,7 @@ import { link, lookup, mkdir, mknod, rename, rmdir, symlink, unlink } from "./op
 import { create, open, tmpfile } from "./ops/open.ts";
 import { copyRange, fallocateOp } from "./ops/ranges.ts";
 import { poll } from "./ops/special.ts";
+import { watchOp } from "./ops/watch.ts";
 import { getxattrOp, listxattrOp, removexattrOp, setxattrOp } from "./ops/xattrs.ts";
 import type { Operation } from "./session.ts";
 
@@ -64,5 +65,6 @@ export const operations: readonly (Operation | undefined)[] = (() => {
   table[Op.MOUNT_ROOT] = mountRoot;
   table[Op.MOUNT_END] = mountEnd;
   table[Op.FOLLOW] = follow;
+  table[Op.WATCH] = watchOp;
   return table;
 })();

@@ -300,6 +300,12 @@ export class Reach {
     return policy === Policy.ORDINARY && this.#watcher.watch(fd) ? Policy.WATCHED : policy;
   }
 
+  /** Closes what `row` has cached; it is opened again when it is needed. */
+  letGo(row: number): void {
+    const slot = this.#nodes.cacheSlot[row] as number;
+    if (slot >= 0) this.#evict(slot, true);
+  }
+
   /** Closes what `row` has cached; before the row is dropped. */
   release(row: number): void {
     if (this.#special.size > 0) this.#special.delete(row);

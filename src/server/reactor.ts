@@ -159,6 +159,7 @@ export class Reactor {
     // After changes were told, more of them gather a while: the kernel merges the same ones.
     const gatherMs = GATHER_MS - (Bun.nanoseconds() - this.#toldNs) / NS_PER_MS;
     polls.add(gatherMs > 0 ? -1 : this.#services.watcher.fd, POLLIN);
+    polls.add(this.#services.watcher.happenings.fd, POLLIN);
     this.#services.polls.addTo(polls);
     const { mounts } = this.#services;
     mounts.addTo(polls);
@@ -182,6 +183,8 @@ export class Reactor {
   #tellChanges(): void {
     const now = Bun.nanoseconds();
     this.#lookedNs = now;
+    // First: a name that is still known when the kernel hears of its end takes its watches along.
+    this.#services.watcher.happenings.deliver();
     if (this.#services.watcher.deliver()) this.#toldNs = now;
     this.#lookAtMounts(now);
     for (const { session, connection } of this.#sessions.connected) {

@@ -6,6 +6,7 @@ import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { NAME_MAX, SLOTS_MAX } from "../wire/limits.ts";
 import { ARGUMENTS, OP_COUNT, opName } from "../wire/ops.ts";
+import { closeOwn, runOwn } from "./doing.ts";
 import { oneway } from "./oneway.ts";
 import { operations } from "./operations.ts";
 import { KEPT, LATER, type Session } from "./session.ts";
@@ -31,7 +32,7 @@ export function serve(session: Session): void {
         break;
       case Kind.ONEWAY:
         session.counters.heartbeat.beat(ONEWAYS);
-        oneway(session);
+        closeOwn(session, oneway);
         break;
       case Kind.CANCEL:
         cancel(session);
@@ -76,7 +77,7 @@ function run(session: Session, op: number): void {
   const operation = operations[op];
   session.counters.heartbeat.beat(At.OPERATION + op);
   if (operation === undefined) throw new ProtocolError(`operation ${op} is not served here`);
-  const errno = operation(session);
+  const errno = runOwn(session, op, operation);
   if (errno > 0) session.fail(errno);
   if (errno !== LATER) session.counters.served(op, Bun.nanoseconds() - started);
 }

@@ -39,6 +39,14 @@ export const LATER = -1;
 /** User id of who cannot be told, as SO_PEERCRED says it: (uid_t)-1. */
 export const NO_UID = 0xffff_ffff;
 
+/** Rows of nodes, -1 for none, and names, empty for none. */
+export interface Touched {
+  row: number;
+  otherRow: number;
+  name: string;
+  otherName: string;
+}
+
 /** Who a session is of, as its HELLO and its connection say. */
 export interface SessionClient {
   /** The session's id, a secret. */
@@ -70,6 +78,9 @@ export class Session {
   op = 0;
   /** Text of the name read last by `nameAt`, a byte a character. */
   nameText = "";
+
+  /** The last two nodes and names that were read: what the request being served is about. */
+  readonly touched: Touched = { row: NONE, otherRow: NONE, name: "", otherName: "" };
 
   /** Realtime in ns since when the request being served may have run before; 0: it has not. */
   doubtSinceNs = 0;
@@ -143,13 +154,25 @@ export class Session {
   node(): number {
     const reader = this.reader;
     reader.uint64();
-    return this.attached.nodes.row(reader.high, reader.low);
+    const row = this.attached.nodes.row(reader.high, reader.low);
+    this.#touch(row);
+    return row;
   }
 
   /** The handle argument here; 0 for none, -1 for one that is not open. */
   handle(): number {
     const number = this.reader.uint32();
-    return number === 0 ? 0 : this.attached.handles.byNumber(number);
+    if (number === 0) return 0;
+    const { handles } = this.attached;
+    const handle = handles.byNumber(number);
+    if (handle > 0) this.#touch(handles.node[handle] as number);
+    return handle;
+  }
+
+  #touch(row: number): void {
+    const { touched } = this;
+    touched.otherRow = touched.row;
+    touched.row = row;
   }
 
   /** Address of the name argument here, one path component, in path slot `index`. */
@@ -166,7 +189,9 @@ export class Session {
     const dots =
       bytes[start] === DOT && (length === 1 || (length === 2 && bytes[start + 1] === DOT));
     if (dots) throw new ProtocolError("name is a dot or two");
+    this.touched.otherName = this.touched.name;
     this.nameText = bytes.latin1Slice(start, reader.at);
+    this.touched.name = this.nameText;
     return names.putBytes(index, bytes, start, reader.at);
   }
 

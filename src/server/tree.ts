@@ -4,6 +4,7 @@ import { ROOT_MOUNT } from "../wire/constants.ts";
 import type { OperationClass } from "./classes.ts";
 import type { Root } from "./exports.ts";
 import { HandleTable } from "./handles.ts";
+import { Hearing } from "./hearing.ts";
 import type { HostMounts } from "./hostmounts.ts";
 import { LockTable } from "./locks.ts";
 import { NodeTable } from "./nodes.ts";
@@ -48,6 +49,7 @@ export class Tree {
   /** What the last READ of each slot has taken from a stream, for its repetition. */
   readonly taken = new Map<number, Taken>();
   readonly watched: Watched;
+  readonly hearing: Hearing;
   readonly #watcher: Watcher;
 
   /**
@@ -67,6 +69,7 @@ export class Tree {
     this.locks = new LockTable(record);
     this.reach = new Reach(this.nodes, this.handles, root.fd, watcher);
     this.watched = new Watched(this, session);
+    this.hearing = new Hearing(this, watcher.happenings);
     this.#watcher = watcher;
     watcher.add(this.watched);
     this.path = root.path;
@@ -132,6 +135,7 @@ export class Tree {
   /** The session has ended: closes all, and its record is no more. */
   close(): void {
     this.#watcher.remove(this.watched);
+    this.hearing.close();
     for (const directory of this.directories.values()) close(directory.fd);
     this.directories.clear();
     this.locks.close();
@@ -147,6 +151,7 @@ export class Tree {
     if (this.nodes.isLed(row)) this.reach.dropMount(this.nodes.mountOf(row));
     this.locks.dropNode(row);
     this.watched.forget(row);
+    this.hearing.unwatch(row);
     this.reach.release(row);
     this.nodes.drop(row);
   }

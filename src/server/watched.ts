@@ -11,6 +11,8 @@ import { Watcher, type Watching } from "./watcher.ts";
 
 /** Messages that wait while the connection is congested; beyond, all is told anew. */
 const BACKLOG_MAX = 16_384;
+/** The same, while there is no connection: happenings, for those who watch. */
+const UNTOLD_MAX = 4096;
 
 const names = new PathBuffer(1);
 
@@ -30,6 +32,10 @@ export class Watched implements Watching {
   readonly #keys = new Map<number, string>();
   /** What could not be sent yet, in order. */
   #backlog: (() => void)[] = [];
+  /** What was to be told one by one while there was no connection, or all was declared changed. */
+  #untold: (() => void)[] = [];
+  /** Messages told one by one for which there was no room. */
+  lost = 0;
   /** Next row to be declared changed after events were lost, or 0. */
   #resyncRow = 0;
   /** Whether the client has missed anything while it had no connection. */
@@ -105,6 +111,7 @@ export class Watched implements Watching {
   }
 
   nameChanged(directory: number, name: string): void {
+    this.#tree.hearing.nameChanged(directory, name);
     this.#send(() => this.#sendName(directory, name));
     this.#changed(directory, true);
   }
@@ -131,6 +138,18 @@ export class Watched implements Watching {
     this.#changed(row, true);
   }
 
+  /** Sends the EVENT that `write` writes, in its order among the others. */
+  tell(write: (w: Writer) => void): void {
+    const message = () => {
+      write(this.#session.beginEvent());
+      this.#transport.end();
+    };
+    const isReady = !this.#transport.closed && this.#resyncRow === 0 && this.#untold.length === 0;
+    if (isReady) this.#send(message);
+    else if (this.#untold.length < UNTOLD_MAX) this.#untold.push(message);
+    else this.lost++;
+  }
+
   everythingChanged(): void {
     if (this.#transport.closed) {
       this.#missed = true;
@@ -143,7 +162,7 @@ export class Watched implements Watching {
 
   /** The connection has ended: what changes until there is another is told as a whole then. */
   detached(): void {
-    if (this.waits) this.#missed = true;
+    if (this.#backlog.length > 0 || this.#resyncRow > 0) this.#missed = true;
     this.#backlog = [];
     this.#resyncRow = 0;
   }
@@ -151,6 +170,7 @@ export class Watched implements Watching {
   /** There is a connection again; `lost`: events that were sent have not arrived. */
   resumed(lost: boolean): void {
     if (lost || this.#missed) this.everythingChanged();
+    else this.flush();
     this.#missed = false;
   }
 
@@ -169,11 +189,13 @@ export class Watched implements Watching {
       this.#sendChanged(row, true);
       if (nodes.parentAlive(row)) this.#sendName(nodes.parent[row] as number, nodes.nameOf(row));
     }
+    if (this.#resyncRow > 0 || this.#transport.closed) return;
+    while (this.#untold.length > 0 && !this.#transport.congested) this.#untold.shift()?.();
   }
 
   /** Whether anything waits to be sent. */
   get waits(): boolean {
-    return this.#backlog.length > 0 || this.#resyncRow > 0;
+    return this.#backlog.length + this.#untold.length > 0 || this.#resyncRow > 0;
   }
 
   #changed(row: number, data: boolean): void {

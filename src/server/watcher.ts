@@ -31,6 +31,7 @@ import { allocate } from "../sys/memory.ts";
 import { AT_EMPTY_PATH, close } from "../sys/open.ts";
 import { gettid } from "../sys/process.ts";
 import { fstatfs, STATFS, STATFS_STRUCT_SIZE } from "../sys/stat.ts";
+import { Happenings } from "./happenings.ts";
 import { CURRENT_DIRECTORY, EMPTY_PATH } from "./status.ts";
 
 const NAMES = FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO;
@@ -63,6 +64,8 @@ const events = allocate(EVENTS_BYTES);
 export class Watcher {
   /** The group's descriptor; -1 while nobody watches, or where it cannot be had. */
   fd = -1;
+  /** What is told of inodes that programs watch there. */
+  readonly happenings = new Happenings();
   readonly #tid = gettid();
   readonly #trees = new Set<Watching>();
   /** Events delivered to sessions, and those that were their own doing. */

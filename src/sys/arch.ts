@@ -61,6 +61,7 @@ const CALLS = {
   open_tree: [428, 428],
   openat: [257, 56],
   openat2: [437, 437],
+  perf_event_open: [298, 241],
   pidfd_getfd: [438, 438],
   pidfd_open: [434, 434],
   pidfd_send_signal: [424, 424],

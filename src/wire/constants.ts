@@ -220,6 +220,25 @@ export const Goodbye = {
 /** The mount that the root of a session is in, and all of a session that does not split. */
 export const ROOT_MOUNT = 0;
 
+/**
+ * What happened on the HOST to an entry of a watched directory or, without a name,
+ * to a watched inode itself: the kinds of inotify(7), with one for both halves of a move.
+ */
+export const Happening = {
+  CREATE: 0x1,
+  DELETE: 0x2,
+  MODIFY: 0x4,
+  CLOSE_WRITE: 0x8,
+  ATTRIB: 0x10,
+  /** From `directory` to `toDirectory`, of which one may be 0: not watched. */
+  MOVE: 0x20,
+  DELETE_SELF: 0x40,
+  MOVE_SELF: 0x80,
+  /** Beside one of them: it happened to a directory. */
+  DIRECTORY: 0x100,
+} as const;
+export const HAPPENINGS_ALL = 0x1ff;
+
 /** The root of what a session attached to. */
 export const ROOT_NODE = 1;
 

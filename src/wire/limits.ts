@@ -46,6 +46,8 @@ export const HANDLES_MAX = 262_144;
 export const NODES_MAX = 16_777_216;
 /** Waits (locks, polls) one session may have pending on the server. */
 export const WAITS_MAX = 128;
+/** Inodes whose happenings one session may want to hear of. */
+export const EVENT_WATCHES_MAX = 16_384;
 /** Lock owners times inodes one session may hold locks for. */
 export const LOCK_FILES_MAX = 16_384;
 /** Ranges one lock owner may hold on one inode. */

@@ -49,6 +49,7 @@ export const Op = {
   MOUNTS: 44,
   MOUNT_ROOT: 45,
   MOUNT_END: 46,
+  WATCH: 40,
 } as const;
 
 export type OpName = keyof typeof Op;
@@ -76,6 +77,8 @@ export const Event = {
   RENAMED: 3,
   /** `[event, generation]`: what is mounted beneath the root is no longer what MOUNTS told. */
   MOUNTS: 4,
+  /** `[event, kinds, directory, name, toDirectory, toName, node]`: something a watcher wants to hear of (Happening). */
+  HAPPENED: 5,
 } as const;
 
 const NAMES: readonly string[] = (() => {
@@ -135,6 +138,7 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.MOUNTS]: 1,
   [Op.MOUNT_ROOT]: 1,
   [Op.MOUNT_END]: 1,
+  [Op.WATCH]: 2,
 };
 
 const CHANGING: ReadonlySet<number> = new Set([

@@ -1,6 +1,6 @@
 /** Requests that the server cannot be given for the time being. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { forwards } from "../../src/client/dispatch.ts";
+import { forward } from "../../src/client/dispatch.ts";
 import { State } from "../../src/client/pending.ts";
 import { Stall } from "../../src/client/stall.ts";
 import { FLUSH_IN, Opcode } from "../../src/fuse/protocol.ts";
@@ -128,7 +128,7 @@ test("files that are closed wait once the one-way messages fill their ring, and 
     return unique;
   };
   while (ask() > 0 && !stall.concerned) {
-    forwards[Opcode.RELEASE]?.(client);
+    forward(client);
     rig.told();
   }
   const waiting = client.fuse.uniqueLow;

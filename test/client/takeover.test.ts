@@ -1,6 +1,6 @@
 /** Going on with the record of a process that has died, and with what the kernel says once more. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { forwards } from "../../src/client/dispatch.ts";
+import { forward } from "../../src/client/dispatch.ts";
 import { RESENT_BIT, State } from "../../src/client/pending.ts";
 import { BUFFERS, ClientRecord, Head, RECORD_BYTES } from "../../src/client/record.ts";
 import { Stall } from "../../src/client/stall.ts";
@@ -44,7 +44,7 @@ function die(): void {
 function succeed(): boolean {
   const { client } = after;
   return takeOver(client, stall, () => {
-    const errno = forwards[client.fuse.opcode]?.(client) ?? -1;
+    const errno = forward(client);
     if (errno !== 0) client.answerNow(errno);
   });
 }

@@ -9,10 +9,12 @@ import { E } from "../../src/sys/errno.ts";
 import * as fsmount from "../../src/sys/fsmount.ts";
 import * as handle from "../../src/sys/handle.ts";
 import * as identity from "../../src/sys/identity.ts";
+import * as inotify from "../../src/sys/inotify.ts";
 import * as io from "../../src/sys/io.ts";
 import * as lock from "../../src/sys/lock.ts";
 import * as mount from "../../src/sys/mount.ts";
 import * as open from "../../src/sys/open.ts";
+import * as perf from "../../src/sys/perf.ts";
 import * as poll from "../../src/sys/poll.ts";
 import * as processFamily from "../../src/sys/process.ts";
 import * as scm from "../../src/sys/scm.ts";
@@ -143,6 +145,23 @@ const families: readonly Family[] = [
   },
   // The struct is packed on x86-64 alone: epoll.test.ts has the kernel fill it.
   { name: "epoll", exports: epoll, only: /^EPOLL(IN|_CTL_|_CLOEXEC)/, includes: ["sys/epoll.h"] },
+  {
+    name: "inotify",
+    exports: inotify,
+    includes: ["sys/inotify.h"],
+    structs: { INOTIFY_EVENT: { type: "struct inotify_event", field: "" } },
+  },
+  {
+    name: "perf",
+    exports: perf,
+    includes: ["linux/perf_event.h"],
+    renamed: { PERF_EVENT_ATTR_SIZE: "PERF_ATTR_SIZE_VER1" },
+    structs: {
+      PERF_EVENT_ATTR: { type: "struct perf_event_attr", field: "" },
+      PERF_MMAP_PAGE: { type: "struct perf_event_mmap_page", field: "" },
+      PERF_EVENT_HEADER: { type: "struct perf_event_header", field: "" },
+    },
+  },
   { name: "umount", exports: mount, only: /^(MNT_|UMOUNT_)/, includes: ["sys/mount.h"] },
   {
     name: "process",

@@ -23,6 +23,7 @@ test("what changes nothing on the server is run again; what does is not", () => 
     ...["FOLLOW", "FSYNC", "FSYNCDIR", "GETATTR", "GETLK", "GETXATTR", "LISTXATTR", "LOOKUP"],
     ...["MOUNTS", "MOUNT_ROOT"],
     ...["PING", "POLL", "READ", "READDIR", "READLINK", "SEEK", "STATFS", "STATX", "SYNCFS"],
+    "WATCH",
   ]);
 });
 

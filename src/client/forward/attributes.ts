@@ -43,6 +43,12 @@ export function answerSetattr(c: Client, slot: number): void {
   answerAttributes(c, slot);
 }
 
+/** A change that is none (ghosts.ts) succeeds nevertheless: the file is gone, its watchers are not. */
+export function failAttributes(c: Client, slot: number, errno: number): void {
+  if (c.ghosts?.standsIn(slot, errno)) c.answer(slot, c.ghosts.putKnown());
+  else c.answerErrno(slot, errno);
+}
+
 /** The same for a change of extended attributes, ACLs among them. */
 export function answerSetxattr(c: Client, slot: number): void {
   c.dropKnown(c.pending.nodeHigh[slot] as number, c.pending.nodeLow[slot] as number);

@@ -32,6 +32,7 @@ import { Oneway, Op } from "../../wire/ops.ts";
 import { put64 } from "../answers.ts";
 import { BULK_MIN } from "../bulk.ts";
 import type { Client } from "../client.ts";
+import { GHOST_HANDLE } from "../ghosts.ts";
 import { wireOpenFlags } from "../native.ts";
 import { dropInode, storeData } from "../notices.ts";
 
@@ -130,6 +131,10 @@ function handleAt(c: Client, offset: number): number {
 }
 
 export function release(c: Client): number {
+  if (handleAt(c, RELEASE_IN.fh) === GHOST_HANDLE) {
+    c.answerNow(0);
+    return 0;
+  }
   c.tellOnce(Oneway.RELEASE, handleAt(c, RELEASE_IN.fh));
   // Others wait for a lock that ends with it: it is not kept for the next request.
   if (c.u32(RELEASE_IN.release_flags) & RELEASE_FLOCK_UNLOCK) c.lazy = false;

@@ -40,15 +40,20 @@ const DOT = 0x2e;
  */
 const ABSENT_SECONDS = 5;
 
-/** Whether the name of `length` bytes at the body's start is ".". */
-function isDot(c: Client, length: number): boolean {
-  return length === 1 && c.fuse.request.bytes[IN_HEADER_SIZE] === DOT;
+/** Whether the name of `length` bytes at the body's start is of `dots` dots. */
+function isDots(c: Client, length: number, dots: number): boolean {
+  const { bytes } = c.fuse.request;
+  return (
+    length === dots && bytes[IN_HEADER_SIZE] === DOT && bytes[IN_HEADER_SIZE + dots - 1] === DOT
+  );
 }
 
 export function lookup(c: Client): number {
   const length = c.textLength(0);
   if (length > NAME_MAX) return E.ENAMETOOLONG;
-  if (isDot(c, length)) {
+  // open_by_handle_at(2) of a directory whose name the kernel has forgotten.
+  if (isDots(c, length, 2)) return E.ESTALE;
+  if (isDots(c, length, 1)) {
     // open_by_handle_at(2) asks whether the node is still there.
     const w = c.ask(Op.GETATTR, 1);
     c.putNode(w);
@@ -107,23 +112,30 @@ export function answerLookup(c: Client, slot: number): void {
     answerFollowed(c, slot);
     return;
   }
+  const isGhostly = c.pending.second[slot] !== 0;
   if (c.pending.first[slot] === 0) {
     answerEntry(c, slot);
+    if (isGhostly) return;
     if (c.cache !== "never" && c.attributes.policy === Policy.WATCHED) considerLookahead(c, slot);
     return;
   }
   c.readAttributesHere(c.transport.reader);
   c.transport.reader.finish();
+  // The kernel is about to take a link off.
+  if (isGhostly) c.attributes.nlink++;
   const { pending } = c;
-  c.answer(
-    slot,
-    c.putKnownEntry(pending.nodeHigh[slot] as number, pending.nodeLow[slot] as number),
-  );
+  const [high, low] = [pending.nodeHigh[slot] as number, pending.nodeLow[slot] as number];
+  c.uncounted(high, low);
+  c.answer(slot, c.putKnownEntry(high, low));
 }
 
 /** That a name does not exist may be remembered where the server would tell of its making. */
 export function failLookup(c: Client, slot: number, errno: number): void {
   const { nodeHigh, nodeLow } = c.pending;
+  if (c.ghosts?.standsIn(slot, errno)) {
+    c.answer(slot, c.ghosts.putStandIn(slot));
+    return;
+  }
   const parentPolicy = c.policyOf(nodeHigh[slot] as number, nodeLow[slot] as number);
   if (errno !== E.ENOENT || parentPolicy !== Policy.WATCHED || c.cache === "never") {
     c.answerErrno(slot, errno);

@@ -25,6 +25,7 @@ import { ProtocolError } from "../../wire/error.ts";
 import { Op } from "../../wire/ops.ts";
 import { put64 } from "../answers.ts";
 import type { Client } from "../client.ts";
+import { GHOST_HIGH } from "../ghostattributes.ts";
 import { isLive } from "./files.ts";
 
 const TWO_32 = 0x1_0000_0000;
@@ -156,6 +157,7 @@ export function forget(c: Client): number {
 
 /** Nobody has a file open, or locked, that the kernel forgets. */
 function forgetNode(c: Client, high: number, low: number, lookups: number): void {
+  if (high === GHOST_HIGH) return;
   c.locked.delete(high * TWO_32 + low);
   c.forget(high, low, lookups);
 }
