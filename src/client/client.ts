@@ -15,6 +15,7 @@ import { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { putAttrOut, putEntry, type Validity } from "./answers.ts";
 import { BULK_MIN } from "./bulk.ts";
+import type { FileSystemFigures } from "./filesystems.ts";
 import { Forgets } from "./forgets.ts";
 import { LockedNodes } from "./locked.ts";
 import { Lookahead } from "./lookahead.ts";
@@ -52,6 +53,8 @@ export class Client {
   readonly polled = new Map<number, readonly [high: number, low: number]>();
   /** Open directories whose end was seen: the cookie there, in halves. */
   readonly directoryEnds = new Map<number, { high: number; low: number }>();
+  /** Called when the server tells of a file system of its own. */
+  fileSystemMet: (met: FileSystemFigures) => void = () => {};
   readonly memo = new Memo();
   readonly lookahead = new Lookahead((entry) => this.forget(entry.high, entry.low, 1));
   /** Slot whose request is forwarded once more, or -1; false in `replayed` until it was asked. */

@@ -10,6 +10,7 @@ import type { Validity } from "./answers.ts";
 import type { KeptChannel } from "./channelstore.ts";
 import { type CacheMode, Client } from "./client.ts";
 import { type Attached, attachTo, FIRST_EPOCH } from "./connect.ts";
+import type { FileSystemFigures } from "./filesystems.ts";
 import type { HostMountNews } from "./hostmounts.ts";
 import type { LinkNews } from "./link.ts";
 import { NoticeQueue } from "./noticequeue.ts";
@@ -59,6 +60,7 @@ export type MountMessage =
   /** The connection to the server is lost, or there is another. */
   | LinkNews
   | HostMountNews
+  | { kind: "fileSystem"; met: FileSystemFigures }
   | { kind: "done" };
 
 declare const self: {
@@ -114,6 +116,7 @@ function serve(data: ServeData): void {
   // ATTACH was the first request of slot 0.
   if (attached !== undefined) client.pending.sequence[0] = 1;
   client.counters.heartbeat.belongsTo(gettid());
+  client.fileSystemMet = (met) => self.postMessage({ kind: "fileSystem", met });
   const reactor = new Reactor(client, {
     timeoutMs: data.timeoutMs,
     notices: new NoticeQueue(data.notices),

@@ -10,10 +10,12 @@ import { allocate } from "../sys/memory.ts";
 import { AT_EMPTY_PATH, close, O_CLOEXEC, O_NOFOLLOW, O_PATH, openat } from "../sys/open.ts";
 import { FileType, Policy, ROOT_NODE } from "../wire/constants.ts";
 import type { Writer } from "../wire/writer.ts";
+import type { FileSystems } from "./filesystems.ts";
+import type { Treatment } from "./fstypes.ts";
 import type { HandleTable } from "./handles.ts";
 import { MountFds } from "./mountfds.ts";
 import type { NodeTable } from "./nodes.ts";
-import { policyOfFileSystem } from "./policy.ts";
+import { type Policies, typeOf } from "./policy.ts";
 import {
   ctimeLow,
   ctimeNs,
@@ -64,24 +66,39 @@ export class Reach {
   #pinnedToo = NONE;
   readonly #mounts = new MountFds();
   readonly #watcher: Watcher;
+  readonly #policies: Policies;
+  readonly #fileSystems: FileSystems;
 
   /**
    * `rootFd` is an O_PATH descriptor of the export's root, owned from now on.
    * Throws when the table comes from a record whose root is another inode.
    */
-  constructor(nodes: NodeTable, handles: HandleTable, rootFd: number, watcher: Watcher) {
+  constructor(
+    nodes: NodeTable,
+    handles: HandleTable,
+    rootFd: number,
+    watcher: Watcher,
+    policies: Policies,
+    fileSystems: FileSystems,
+  ) {
     this.#nodes = nodes;
     this.#handles = handles;
     this.#watcher = watcher;
+    this.#policies = policies;
+    this.#fileSystems = fileSystems;
     statFd(rootFd);
     const id = identify();
     this.device = id.device;
+    nodes.fd[ROOT_NODE] = rootFd;
+    if (policies.hasPaths) nodes.ruleOf = (row) => this.#ruledPolicy(row);
     if (nodes.count === 0) nodes.intern(id, NONE, "");
     if (nodes.find(id) !== ROOT_NODE) throw new Error("the directory exported there is another");
     nodes.policies.set(this.device, this.#choosePolicy(rootFd));
     // The root's number is fixed; its policy goes with the answer to ATTACH.
     nodes.madeWith[ROOT_NODE] = 0;
-    nodes.fd[ROOT_NODE] = rootFd;
+    for (const row of policies.hasPaths ? nodes.alive() : []) {
+      nodes.ruled[row] = this.#ruledPolicy(row);
+    }
     this.#mounts.remember(rootFd, this.device);
   }
 
@@ -200,6 +217,8 @@ export class Reach {
 
   /** How far a client may cache `row`. */
   policy(row: number): number {
+    const ruled = this.#nodes.ruled[row] as number;
+    if (ruled >= 0) return ruled;
     const dev = this.#nodes.device[row] as number;
     const known = this.#nodes.policies.get(dev);
     if (known !== undefined) return known;
@@ -212,10 +231,41 @@ export class Reach {
     return policy === Policy.WATCHED ? Policy.ORDINARY : policy;
   }
 
+  /** Policy of `row` by the nearest rule for a directory above it, or -1. */
+  #ruledPolicy(row: number): number {
+    const path = this.#pathOf(row);
+    const treatment = path === undefined ? undefined : this.#policies.ofPath(path);
+    if (path === undefined || treatment === undefined) return NONE;
+    // Whoever makes the row is about to write attributes from the status buffer.
+    const fd = keepingStatus(() => this.fd(row));
+    if (fd < 0) return Policy.LIVE;
+    const policy = this.#apply(treatment, fd);
+    if (this.#policies.isRuled(path)) this.#fileSystems.meetAt(path, typeOf(fd), policy);
+    return policy;
+  }
+
+  /** Where `row` was last seen, relative to the root; undefined where that is not known. */
+  #pathOf(row: number): string | undefined {
+    const names: string[] = [];
+    for (let at = row; at !== ROOT_NODE; at = this.#nodes.parent[at] as number) {
+      if (names.length >= DEPTH_MAX || !this.#nodes.parentAlive(at)) return undefined;
+      names.push(this.#nodes.nameOf(at));
+    }
+    return names.reverse().join("/");
+  }
+
   /** Policy of the file system `fd` is in, which is watched from now on if it can be. */
   #choosePolicy(fd: number): number {
-    const policy = policyOfFileSystem(fd);
-    return policy === Policy.ORDINARY && this.#watcher.watch(fd) ? Policy.WATCHED : policy;
+    const type = typeOf(fd);
+    const policy = this.#apply(this.#policies.ofType(type), fd);
+    this.#fileSystems.meet(fd, type, policy);
+    return policy;
+  }
+
+  /** What a treatment comes to for the file system `fd` is in: not every one can be watched. */
+  #apply(treatment: Treatment, fd: number): number {
+    if (treatment === "live") return Policy.LIVE;
+    return treatment === "watched" && this.#watcher.watch(fd) ? Policy.WATCHED : Policy.ORDINARY;
   }
 
   /** Closes what `row` has cached; before the row is dropped. */

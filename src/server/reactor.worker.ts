@@ -5,6 +5,7 @@ import type { Facts } from "../wire/hello.ts";
 import { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
+import type { PolicyRule } from "./policy.ts";
 import { Polls } from "./polls.ts";
 import { Reactor } from "./reactor.ts";
 import { RecordStore, type StorePlace } from "./record/store.ts";
@@ -21,6 +22,7 @@ export interface ReactorData {
   leaseMs: number;
   counters: SharedArrayBuffer;
   exports: Export[];
+  policies: PolicyRule[];
   facts: Facts;
   records: StorePlace;
   /** Names of the records to look at before anything is served. */
@@ -54,6 +56,7 @@ self.onmessage = (event) => {
     polls: new Polls(),
     watcher: new Watcher(),
     exports: data.exports,
+    policies: data.policies,
     facts: data.facts,
     leaseMs: data.leaseMs,
     records: new RecordStore(data.records),

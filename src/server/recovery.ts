@@ -23,6 +23,7 @@ import { hostFlags } from "./hostflags.ts";
 import type { HeldRange, RangeOwner } from "./lockrows.ts";
 import { type LockFile, LockTable } from "./locks.ts";
 import { putFlock } from "./ofdlock.ts";
+import type { PolicyRule } from "./policy.ts";
 import type { SessionRecord } from "./record/record.ts";
 import { mode, statFd } from "./status.ts";
 import { Tree } from "./tree.ts";
@@ -75,6 +76,7 @@ export function recover(
   exports: readonly Export[],
   watcher: Watcher,
   session: Connected,
+  rules: readonly PolicyRule[] = [],
 ): Recovered | string {
   const { details } = record;
   if (details === undefined) return "it does not say what it is of";
@@ -86,7 +88,7 @@ export function recover(
   }
   let tree: Tree;
   try {
-    tree = new Tree(root.fd, root.path, root.readOnly, watcher, session, record);
+    tree = new Tree(root.fd, root.path, root.readOnly, watcher, session, record, rules);
   } catch (error) {
     close(root.fd);
     return error instanceof Error ? error.message : String(error);

@@ -111,9 +111,9 @@ export class Sessions {
       return "A session of an earlier process is served already";
     }
     const { place } = entered;
-    const { exports, watcher } = this.#services;
+    const { exports, policies, watcher } = this.#services;
     const session = new Session(this.#nowhere, this.#services, details, record);
-    const recovered = recover(record, exports, watcher, session);
+    const recovered = recover(record, exports, watcher, session, policies);
     if (typeof recovered === "string") {
       this.#registry.leave(place);
       return refuse(recovered);

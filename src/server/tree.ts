@@ -1,8 +1,10 @@
 /** What a session attached to: an export, and all the session holds of it. */
 import { close } from "../sys/open.ts";
+import { FileSystems } from "./filesystems.ts";
 import { HandleTable } from "./handles.ts";
 import { LockTable } from "./locks.ts";
 import { NodeTable } from "./nodes.ts";
+import { Policies, type PolicyRule } from "./policy.ts";
 import { Reach } from "./reach.ts";
 import { SessionRecord } from "./record/record.ts";
 import { type Connected, Watched } from "./watched.ts";
@@ -23,6 +25,7 @@ export class Tree {
   readonly locks: LockTable;
   readonly directories = new Map<number, Directory>();
   readonly reach: Reach;
+  readonly fileSystems: FileSystems;
   readonly readOnly: boolean;
   /** The HOST's path, for people. */
   readonly path: string;
@@ -42,13 +45,17 @@ export class Tree {
     watcher: Watcher,
     session: Connected,
     record = SessionRecord.anonymous(),
+    rules: readonly PolicyRule[] = [],
   ) {
     this.record = record;
     this.nodes = new NodeTable(record);
     this.handles = new HandleTable(this.nodes);
     this.locks = new LockTable(record);
-    this.reach = new Reach(this.nodes, this.handles, rootFd, watcher);
     this.watched = new Watched(this, session);
+    this.fileSystems = new FileSystems(path, (met) => this.watched.fileSystemMet(met));
+    const policies = new Policies(rules, path);
+    const { nodes, handles, fileSystems } = this;
+    this.reach = new Reach(nodes, handles, rootFd, watcher, policies, fileSystems);
     this.#watcher = watcher;
     watcher.add(this.watched);
     this.path = path;

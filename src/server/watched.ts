@@ -5,6 +5,7 @@ import { ROOT_MOUNT } from "../wire/constants.ts";
 import { Event } from "../wire/ops.ts";
 import type { Writer } from "../wire/writer.ts";
 import { distrust } from "./coherence.ts";
+import type { FileSystem } from "./filesystems.ts";
 import { identify, statName } from "./status.ts";
 import type { Tree } from "./tree.ts";
 import { Watcher, type Watching } from "./watcher.ts";
@@ -28,6 +29,8 @@ export class Watched implements Watching {
   readonly #keys = new Map<number, string>();
   /** What could not be sent yet, in order. */
   #backlog: (() => void)[] = [];
+  /** File systems that the client has yet to be told of; FileSystems bounds their number. */
+  #met: FileSystem[] = [];
   /** Next row to be declared changed after events were lost, or 0. */
   #resyncRow = 0;
   /** Whether the client has missed anything while it had no connection. */
@@ -88,6 +91,11 @@ export class Watched implements Watching {
     this.#changed(row, true);
   }
 
+  /** The client has met a file system: told after the answer that is being written. */
+  fileSystemMet(met: FileSystem): void {
+    this.#met.push(met);
+  }
+
   everythingChanged(): void {
     if (this.#transport.closed) {
       this.#missed = true;
@@ -100,19 +108,24 @@ export class Watched implements Watching {
 
   /** The connection has ended: what changes until there is another is told as a whole then. */
   detached(): void {
-    if (this.waits) this.#missed = true;
+    if (this.#backlog.length > 0 || this.#resyncRow > 0) this.#missed = true;
     this.#backlog = [];
     this.#resyncRow = 0;
   }
 
   /** There is a connection again; `lost`: events that were sent have not arrived. */
   resumed(lost: boolean): void {
+    this.#met = [];
+    this.#tree.fileSystems.tellAll();
     if (lost || this.#missed) this.everythingChanged();
     this.#missed = false;
   }
 
   /** Sends what waited, as far as the connection takes it. */
   flush(): void {
+    while (this.#met.length > 0 && !this.#transport.congested) {
+      this.#sendFileSystem(this.#met.shift() as FileSystem);
+    }
     while (this.#backlog.length > 0 && !this.#transport.congested) this.#backlog.shift()?.();
     const { nodes } = this.#tree;
     while (this.#resyncRow > 0 && !this.#transport.congested) {
@@ -130,7 +143,7 @@ export class Watched implements Watching {
 
   /** Whether anything waits to be sent. */
   get waits(): boolean {
-    return this.#backlog.length > 0 || this.#resyncRow > 0;
+    return this.#backlog.length > 0 || this.#resyncRow > 0 || this.#met.length > 0;
   }
 
   #changed(row: number, data: boolean): void {
@@ -145,6 +158,17 @@ export class Watched implements Watching {
     if (!this.#transport.congested && this.#backlog.length === 0) message();
     else if (this.#backlog.length < BACKLOG_MAX) this.#backlog.push(message);
     else this.everythingChanged();
+  }
+
+  #sendFileSystem({ type, policy, path }: FileSystem): void {
+    const w = this.#session.beginEvent();
+    w.array(5);
+    w.uint(Event.FILE_SYSTEM);
+    w.uint(type.magic);
+    w.latin1(type.name);
+    w.uint(policy);
+    w.latin1(path);
+    this.#transport.end();
   }
 
   #sendChanged(row: number, data: boolean): void {

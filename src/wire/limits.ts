@@ -44,6 +44,8 @@ export const LOCK_FILES_MAX = 16_384;
 export const LOCK_RANGES_MAX = 65_536;
 /** Mounts of the HOST beneath its root that one session is told of. */
 export const MOUNTS_MAX = 4096;
+/** File systems in a session's tree that its client is told of. */
+export const FILE_SYSTEMS_MAX = 1024;
 /** FORGETs in one frame. */
 export const FORGETS_MAX = 2048;
 

@@ -72,6 +72,8 @@ export const Event = {
   RENAMED: 3,
   /** `[event, generation]`: what is mounted beneath the root is no longer what MOUNTS told. */
   MOUNTS: 4,
+  /** `[event, magic, name, policy, path]`: a file system that the client has met. */
+  FILE_SYSTEM: 7,
 } as const;
 
 const NAMES: readonly string[] = (() => {

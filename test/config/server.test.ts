@@ -24,6 +24,15 @@ path = "/srv"
 [[export]]
 path = "/usr/share"
 read_only = true
+[[policy]]
+type = "nfs"
+policy = "watched"
+[[policy]]
+type = "0x1234"
+policy = "short"
+[[policy]]
+path = "/srv/state/"
+policy = "live"
 `;
   expect(read(text)).toEqual({
     listen: [
@@ -36,6 +45,11 @@ read_only = true
     exports: [
       { path: "/srv", readOnly: false },
       { path: "/usr/share", readOnly: true },
+    ],
+    policies: [
+      { magic: 0x6969, treatment: "watched" },
+      { magic: 0x1234, treatment: "short" },
+      { path: "/srv/state", treatment: "live" },
     ],
   });
 });
@@ -57,6 +71,28 @@ test.each([
   ],
   ['[[export]]\npath = "srv"', "line 2: path in [[export]]: it must be an absolute path"],
   ["[[export]]\npath = 5", "line 2: path in [[export]]: expected string, received number"],
+  [
+    '[[policy]]\ntype = "ext5"\npolicy = "live"',
+    'line 2: type in [[policy]]: no file system is of type "ext5", did you mean ext4?',
+  ],
+  [
+    '[[policy]]\ntype = "cgroup2"\npolicy = "watched"',
+    "line 3: policy in [[policy]]: files of cgroup2 are made when they are read, they can only be live",
+  ],
+  [
+    '[[policy]]\npath = "/srv"\ntype = "nfs"\npolicy = "live"',
+    "line 2: path in [[policy]]: give a type or a path, not both",
+  ],
+  [
+    '[[policy]]\npolicy = "live"',
+    "line 2: policy in [[policy]]: give the type or the path that it is for",
+  ],
+  ['[[policy]]\ntype = "nfs"', "line 1: this [[policy]] has no policy"],
+  ['[[policy]]\ntype = "nfs"\npolicy = "never"', "line 3: policy in [[policy]]: expected one of"],
+  [
+    '[[policy]]\npath = "srv"\npolicy = "live"',
+    "line 2: path in [[policy]]: it must be an absolute",
+  ],
   ['listen = ["nfs://x"]', 'line 1: listen: Address "nfs://x" must begin with unix:// or tcp://'],
   ["insecure = 'yes'", "line 1: insecure: expected boolean, received string"],
   ["allow_uids = [-1]", "line 1: allow_uids:"],

@@ -81,6 +81,7 @@ export class Rig {
       calls,
       polls: new Polls(),
       watcher: new Watcher(),
+      policies: [],
       exports: [{ path: this.share, readOnly: false }],
       facts: { build: "", arch: "", kernel: "", bootId: "", pageSize: 4096, pid: process.pid },
       leaseMs: 0,

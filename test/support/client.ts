@@ -12,7 +12,7 @@ import { SocketTransport } from "../../src/transport/socket.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { type ClientHello, encodeHello, MAGIC } from "../../src/wire/hello.ts";
 import { SLOTS_MAX, VERSION_MAX, VERSION_MIN } from "../../src/wire/limits.ts";
-import { Op, type OpName } from "../../src/wire/ops.ts";
+import { Event, Op, type OpName } from "../../src/wire/ops.ts";
 import type { Writer } from "../../src/wire/writer.ts";
 
 /** An argument: a number is a CBOR integer, a bigint one of 64 bits, text and bytes a byte string. */
@@ -65,6 +65,8 @@ export class RawClient {
   readonly transport: SocketTransport;
   /** Events, GOODBYEs and other frames that came unasked, decoded, oldest first. */
   readonly events: unknown[][] = [];
+  /** Events that tell of file systems, which come as the client meets them. */
+  readonly fileSystems: unknown[][] = [];
   goodbye: unknown[] | undefined;
   hello: Record<string, unknown> | undefined;
   readonly sequences = new Array<number>(SLOTS_MAX).fill(0);
@@ -253,7 +255,8 @@ export class RawClient {
       this.#replies.push({ slot, sequence, errno, results, payload });
     } else {
       if (transport.kind === Kind.EVENT) this.eventCount++;
-      this.events.push(header);
+      const isOfFileSystem = transport.kind === Kind.EVENT && header[0] === Event.FILE_SYSTEM;
+      (isOfFileSystem ? this.fileSystems : this.events).push(header);
     }
   }
 }

@@ -34,7 +34,8 @@ export function attach(session: Session): number {
   const { path: where, readOnly } = root;
   record.describe({ ...client, path: where, readOnly, server: services.records.server, epoch });
   try {
-    session.tree = new Tree(root.fd, where, readOnly, services.watcher, session, record);
+    const { policies, watcher } = services;
+    session.tree = new Tree(root.fd, where, readOnly, watcher, session, record, policies);
   } catch {
     // There is no room for its tables.
     close(root.fd);

@@ -15,13 +15,20 @@ export interface Server {
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 
-/** Exports `tree` at a socket in `directory`; returns once connections are accepted. */
-export async function startServer(tree: string, directory: string): Promise<Server> {
+/**
+ * Exports `tree`, unless other `exports` are given, at a socket in `directory`;
+ * returns once connections are accepted.
+ */
+export async function startServer(
+  tree: string,
+  directory: string,
+  exports = ["--export", tree],
+): Promise<Server> {
   const socket = `${directory}/server.sock`;
   const address = `unix://${socket}`;
   const path = `${directory}/server.log`;
   const output = openSync(path, "a");
-  const child = Bun.spawn([QTFS, "server", "--listen", address, "--export", tree], {
+  const child = Bun.spawn([QTFS, "server", "--listen", address, ...exports], {
     stdin: "ignore",
     stdout: output,
     stderr: output,
