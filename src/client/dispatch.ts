@@ -10,6 +10,7 @@ import {
   answerStatfs,
   answerStatx,
   answerXattr,
+  failGetxattr,
   getattr,
   getxattr,
   listxattr,
@@ -162,7 +163,10 @@ export const answers: readonly (Answer | undefined)[] = table<Answer>([
   [Opcode.STATX, answerStatx],
 ]);
 
-export const fails: readonly (Fail | undefined)[] = table<Fail>([[Opcode.LOOKUP, failLookup]]);
+export const fails: readonly (Fail | undefined)[] = table<Fail>([
+  [Opcode.LOOKUP, failLookup],
+  [Opcode.GETXATTR, failGetxattr],
+]);
 
 function table<T>(entries: readonly (readonly [number, T])[]): (T | undefined)[] {
   const result: (T | undefined)[] = new Array(OPCODE_COUNT).fill(undefined);

@@ -10,6 +10,7 @@ import { allocate } from "../sys/memory.ts";
 import { AT_EMPTY_PATH, close, O_CLOEXEC, O_NOFOLLOW, O_PATH, openat } from "../sys/open.ts";
 import { FileType, Policy, ROOT_NODE } from "../wire/constants.ts";
 import type { Writer } from "../wire/writer.ts";
+import { asCallerAltogether } from "./asker.ts";
 import type { FileSystems } from "./filesystems.ts";
 import type { Treatment } from "./fstypes.ts";
 import type { HandleTable } from "./handles.ts";
@@ -166,6 +167,16 @@ export class Reach {
     const fd = this.fd(row);
     if (fd < 0) return fd;
     const opened = openat(-1, procPath(fd), flags | O_CLOEXEC, 0);
+    if (opened >= 0) statFd(opened);
+    return opened;
+  }
+
+  /** Opens the inode of `row` like `open`, as `uid`:`gid`. */
+  openAs(row: number, flags: number, uid: number, gid: number): number {
+    const fd = this.fd(row);
+    if (fd < 0) return fd;
+    const open = () => openat(-1, procPath(fd), flags | O_CLOEXEC, 0);
+    const opened = asCallerAltogether(uid, gid, open);
     if (opened >= 0) statFd(opened);
     return opened;
   }

@@ -18,7 +18,7 @@ import { allocate } from "../sys/memory.ts";
 import { close, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_RDWR } from "../sys/open.ts";
 import { FileType, Lock } from "../wire/constants.ts";
 import { type Export, openRoot } from "./exports.ts";
-import { HandleState } from "./handles.ts";
+import { HandleFlag, HandleState } from "./handles.ts";
 import { hostFlags } from "./hostflags.ts";
 import type { HeldRange, RangeOwner } from "./lockrows.ts";
 import { type LockFile, LockTable } from "./locks.ts";
@@ -105,7 +105,13 @@ function reopen(recovered: Recovered, handle: number): void {
   const { handles, reach } = recovered.tree;
   const row = handles.node[handle] as number;
   const flags = hostFlags(handles.openFlags(handle)) | O_NONBLOCK;
-  const fd = regular(reach.reopen(row, handles.fileHandle(handle), flags));
+  const uid = handles.uid[handle] as number;
+  const isLive = ((handles.flags[handle] as number) & HandleFlag.LIVE) !== 0;
+  const fd = regular(
+    isLive && uid !== 0
+      ? reach.openAs(row, flags, uid, handles.gid[handle] as number)
+      : reach.reopen(row, handles.fileHandle(handle), flags),
+  );
   if (fd === -E.ESTALE || fd === -E.ENOENT) {
     recovered.stale++;
     if (handles.flock[handle] !== 0) recovered.locksLost++;

@@ -113,6 +113,8 @@ export function setattr(c: Client): number {
 export function readlink(c: Client): number {
   const w = c.ask(Op.READLINK);
   c.putNode(w);
+  w.uint(c.fuse.uid);
+  w.uint(c.fuse.gid);
   c.send();
   return 0;
 }
@@ -182,12 +184,31 @@ function isAskedOfNewFile(c: Client): boolean {
   );
 }
 
+const ACLS: ReadonlySet<string> = new Set(["system.posix_acl_access", "system.posix_acl_default"]);
+const ACL_LENGTHS = [...ACLS].map((name) => name.length);
+
+/** Whether the request is for an attribute, of a name of `length`, that is an ACL. */
+function isAcl(c: Client, length: number): boolean {
+  const at = IN_HEADER_SIZE + GETXATTR_IN_SIZE;
+  const isSoLong = ACL_LENGTHS.includes(length);
+  return isSoLong && ACLS.has(c.fuse.request.bytes.latin1Slice(at, at + length));
+}
+
+/**
+ * Where the HOST's file system knows no ACLs there is none: the kernel asks for one
+ * at each permission check (fuse_get_acl), and would refuse everybody but the owner.
+ */
+export function failGetxattr(c: Client, slot: number, errno: number): void {
+  const isNone = errno === E.EOPNOTSUPP && c.pending.second[slot] === 1;
+  c.answerErrno(slot, isNone ? E.ENODATA : errno);
+}
+
 export function getxattr(c: Client): number {
   const length = c.textLength(GETXATTR_IN_SIZE);
   const size = Math.min(c.u32(GETXATTR_IN.size), XATTR_VALUE_MAX);
   if (length > XATTR_NAME_MAX) return E.ERANGE;
   if (length === CAPABILITY.length && isAskedOfNewFile(c)) return E.ENODATA;
-  const w = c.ask(Op.GETXATTR, size);
+  const w = c.ask(Op.GETXATTR, size, isAcl(c, length) ? 1 : 0);
   c.putNode(w);
   c.putText(w, GETXATTR_IN_SIZE, length);
   w.uint(size);

@@ -54,6 +54,8 @@ export function open(c: Client): number {
   c.putNode(w);
   w.uint(flags);
   w.uint(onlyReads && c.cache !== "never" ? 1 : 0);
+  w.uint(c.fuse.uid);
+  w.uint(c.fuse.gid);
   c.send();
   return 0;
 }

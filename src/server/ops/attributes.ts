@@ -19,8 +19,9 @@ import { allocate } from "../../sys/memory.ts";
 import { AT_EMPTY_PATH, O_DIRECTORY, O_RDONLY } from "../../sys/open.ts";
 import { fstatfs, STATFS, STATFS_STRUCT_SIZE } from "../../sys/stat.ts";
 import { readlinkat } from "../../sys/tree.ts";
-import { ATTRIBUTE_FIELDS, SetAttr } from "../../wire/constants.ts";
+import { ATTRIBUTE_FIELDS, Policy, SetAttr } from "../../wire/constants.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
+import { asCallerAltogether } from "../asker.ts";
 import { isRemembered, remember } from "../coherence.ts";
 import { procPath } from "../reach.ts";
 import { LATER, type Session } from "../session.ts";
@@ -152,15 +153,21 @@ export function setattr(session: Session): number {
   return replyAttributes(session, node);
 }
 
-/** `[node]` → nothing; payload: the target */
+/** `[node, uid, gid]` → nothing; payload: the target */
 export function readlink(session: Session): number {
   const node = session.node();
+  const uid = session.reader.uint32();
+  const gid = session.reader.uint32();
   session.reader.finish();
   if (node < 0) return E.ESTALE;
-  const fd = session.attached.reach.fd(node);
+  const { reach } = session.attached;
+  const fd = reach.fd(node);
   if (fd < 0) return -fd;
+  const asCaller = uid !== 0 && reach.policy(node) === Policy.LIVE;
   session.reply(0);
-  const length = readlinkat(fd, EMPTY_PATH, session.transport.payloadRoom(), PATH_MAX + 1);
+  const room = session.transport.payloadRoom();
+  const read = () => readlinkat(fd, EMPTY_PATH, room, PATH_MAX + 1);
+  const length = asCaller ? asCallerAltogether(uid, gid, read) : read();
   if (length < 0) {
     session.transport.abandon();
     return -length;

@@ -38,12 +38,16 @@ function handleFlags(tree: Tree, row: number, flags: number): number {
   if (flags & OpenFlag.READ && tree.reach.policy(row) !== Policy.LIVE) {
     result |= HandleFlag.SENDABLE;
   }
+  if (tree.reach.policy(row) === Policy.LIVE) result |= HandleFlag.LIVE;
   return result;
 }
 
-/** Opens the file of `row`; the descriptor or -errno. It is described then. */
-function openFile(tree: Tree, row: number, flags: number): number {
-  const fd = tree.reach.open(row, hostFlags(flags) | O_NONBLOCK);
+/** Opens the file of `row` for `uid`:`gid`; the descriptor or -errno. It is described then. */
+function openFile(tree: Tree, row: number, flags: number, uid: number, gid: number): number {
+  const { reach } = tree;
+  const host = hostFlags(flags) | O_NONBLOCK;
+  const asCaller = uid !== 0 && reach.policy(row) === Policy.LIVE;
+  const fd = asCaller ? reach.openAs(row, host, uid, gid) : reach.open(row, host);
   if (fd < 0) return fd;
   if ((mode() & FileType.MASK) === FileType.REGULAR) return fd;
   close(fd);
@@ -60,9 +64,16 @@ function truncateOpened(fd: number, flags: number): number {
 }
 
 /** Adds a handle for `fd`, owned from now on; -1 when there are too many. */
-function addHandle(session: Session, fd: number, row: number, flags: number): number {
+function addHandle(
+  session: Session,
+  fd: number,
+  row: number,
+  flags: number,
+  uid = 0,
+  gid = 0,
+): number {
   const tree = session.attached;
-  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags), flags);
+  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags), flags, uid, gid);
   if (handle < 0) close(fd);
   else note(session, handle);
   return handle;
@@ -74,18 +85,20 @@ function forgetOpened(session: Session, row: number): void {
   distrust(session.attached, row);
 }
 
-/** `[node, flags, wantsData (0|1)]` → handle, OpenResult; payload: a small file's data */
+/** `[node, flags, wantsData (0|1), uid, gid]` → handle, OpenResult; payload: a small file's data */
 export function open(session: Session): number {
   const row = session.node();
   const flags = session.reader.uint32();
   const wantsData = session.reader.uint() !== 0;
+  const uid = session.reader.uint32();
+  const gid = session.reader.uint32();
   session.reader.finish();
   if (row < 0) return E.ESTALE;
   const tree = session.attached;
   if (tree.readOnly && (flags & (OpenFlag.WRITE | OpenFlag.TRUNCATE)) !== 0) return E.EROFS;
   if (session.doubtSinceNs !== 0) forgetOpened(session, row);
   const truncates = (flags & OpenFlag.TRUNCATE) !== 0;
-  const fd = openFile(tree, row, truncates ? flags | OpenFlag.WRITE : flags);
+  const fd = openFile(tree, row, truncates ? flags | OpenFlag.WRITE : flags, uid, gid);
   if (fd < 0) return -fd;
   const truncated = truncates ? truncateOpened(fd, flags) : 0;
   if (truncated < 0) {
@@ -98,7 +111,7 @@ export function open(session: Session): number {
   const result = cacheResult(tree, row);
   remember(tree, row);
   const bytes = size();
-  const handle = addHandle(session, fd, row, flags);
+  const handle = addHandle(session, fd, row, flags, uid, gid);
   if (handle < 0) return E.ENFILE;
   const w = session.reply(OPEN_RESULTS);
   w.uint(tree.handles.number(handle));

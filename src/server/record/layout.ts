@@ -18,7 +18,7 @@ import { HANDLES_MAX, NODES_MAX } from "../../wire/limits.ts";
 
 /** "qtfs", "sess" as little-endian words. */
 export const MAGIC = [0x73667471, 0x73736573] as const;
-export const VERSION = 1;
+export const VERSION = 2;
 
 /** Ranges that all lock owners of a session may hold together. */
 export const LOCK_ROWS_MAX = 262_144;
@@ -89,6 +89,9 @@ export const HANDLE = {
   node: column(4, HANDLES_MAX),
   /** The wire's OpenFlag. */
   openFlags: column(4, HANDLES_MAX),
+  /** Who opened it. */
+  uid: column(4, HANDLES_MAX),
+  gid: column(4, HANDLES_MAX),
   fileHandle: column(FILE_HANDLE_BYTES, HANDLES_MAX),
 } as const;
 
