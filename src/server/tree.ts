@@ -26,6 +26,8 @@ export class Tree {
   readonly directories = new Map<number, Directory>();
   readonly reach: Reach;
   readonly fileSystems: FileSystems;
+  /** Poll events found for a handle's waiters that they have not asked for yet (polls.ts). */
+  readonly found = new Map<number, number>();
   readonly readOnly: boolean;
   /** The HOST's path, for people. */
   readonly path: string;

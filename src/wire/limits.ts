@@ -36,8 +36,10 @@ export const XATTR_VALUE_MAX = 65536;
 export const HANDLES_MAX = 262_144;
 /** Inodes one session may know; the kernel is asked to forget long before. */
 export const NODES_MAX = 16_777_216;
-/** Waits (locks, polls) one session may have pending on the server. */
+/** Waits for locks one session may have pending on the server. */
 export const WAITS_MAX = 128;
+/** Files one session may poll at once. */
+export const POLLS_MAX = 1024;
 /** Lock owners times inodes one session may hold locks for. */
 export const LOCK_FILES_MAX = 16_384;
 /** Ranges one lock owner may hold on one inode. */

@@ -41,9 +41,9 @@ export function read(session: Session): number {
   }
   session.reply(0);
   const room = transport.payloadRoom();
-  const got = isLive(handles, handle)
-    ? readLive(handles, handle, room, size, offset)
-    : pread(fd, room, size, offset);
+  const live = isLive(handles, handle);
+  const got = live ? readLive(handles, handle, room, size, offset) : pread(fd, room, size, offset);
+  if (live) session.services.polls.read(session, handle);
   if (got < 0) {
     transport.abandon();
     return -got;

@@ -29,6 +29,8 @@ const PERMISSIONS = 0o7777;
 /** A whole file of at most this size travels with the answer to OPEN. */
 export const INLINE_DATA_MAX = 16 * 1024;
 const OPEN_RESULTS = 2;
+/** A file of cgroup version 1 that would take the numbers written to it for descriptors of the server's. */
+const TAKES_DESCRIPTORS = "cgroup.event_control";
 
 function handleFlags(tree: Tree, row: number, flags: number): number {
   let result = flags & OpenFlag.WRITE ? HandleFlag.WRITABLE : 0;
@@ -44,9 +46,13 @@ function handleFlags(tree: Tree, row: number, flags: number): number {
 
 /** Opens the file of `row` for `uid`:`gid`; the descriptor or -errno. It is described then. */
 function openFile(tree: Tree, row: number, flags: number, uid: number, gid: number): number {
-  const { reach } = tree;
+  const { nodes, reach } = tree;
   const host = hostFlags(flags) | O_NONBLOCK;
-  const asCaller = uid !== 0 && reach.policy(row) === Policy.LIVE;
+  const isLive = reach.policy(row) === Policy.LIVE;
+  if (isLive && flags & OpenFlag.WRITE && nodes.nameOf(row) === TAKES_DESCRIPTORS) {
+    return -E.EOPNOTSUPP;
+  }
+  const asCaller = isLive && uid !== 0;
   const fd = asCaller ? reach.openAs(row, host, uid, gid) : reach.open(row, host);
   if (fd < 0) return fd;
   if ((mode() & FileType.MASK) === FileType.REGULAR) return fd;

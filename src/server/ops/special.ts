@@ -3,7 +3,7 @@ import { E } from "../../sys/errno.ts";
 import { ioctlAt } from "../../sys/ioctl.ts";
 import type { Bytes } from "../../sys/memory.ts";
 import { close, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../../sys/open.ts";
-import { POLLERR, POLLHUP, POLLNVAL } from "../../sys/poll.ts";
+import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI } from "../../sys/poll.ts";
 import { FileType } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import type { Session } from "../session.ts";
@@ -12,6 +12,8 @@ import { mode } from "../status.ts";
 /** Poll events that may be asked for (asm-generic/poll.h, the same on both architectures). */
 const POLL_MASK = 0xffff;
 const ALWAYS = POLLERR | POLLHUP | POLLNVAL;
+/** Those that come and go. */
+const CHANGING = POLLIN | POLLPRI | POLLOUT;
 
 /**
  * ioctl(2) commands that are carried: those of linux/fs.h that FUSE can carry
@@ -35,8 +37,9 @@ const SIZE_SHIFT = 16;
 const SIZE_MASK = 0x3fff;
 
 /**
- * `[handle, events, wakeup or 0]` → events that are ready now. Where none is
- * and `wakeup` is not 0, an event POLL_READY with that number follows once one is.
+ * `[handle, events, wakeup or 0]` → events that are ready now. If `wakeup` is not 0, an
+ * event POLL_READY with that number follows once another one is: whoever waits for the
+ * edges of one event asks for others along with it.
  */
 export function poll(session: Session): number {
   const handle = session.handle();
@@ -48,14 +51,17 @@ export function poll(session: Session): number {
   const fd = session.attached.handles.fd[handle] as number;
   if (fd < 0) return -fd;
   const { polls } = session.services;
-  const ready = polls.now(fd, events | ALWAYS);
-  if (ready < 0) return -ready;
-  if (
-    ready === 0 &&
-    (high !== 0 || low !== 0) &&
-    !polls.watch(session, handle, fd, events, high, low)
-  ) {
-    return E.EAGAIN;
+  const now = polls.now(fd, events | ALWAYS);
+  if (now < 0) return -now;
+  const ready = now | polls.take(session, handle, events | ALWAYS);
+  if (high !== 0 || low !== 0) {
+    if (ready === 0) {
+      if (!polls.watch(session, handle, events, 0, high, low)) return E.EAGAIN;
+    } else if ((events & CHANGING & (~ready | POLLPRI)) !== 0) {
+      // What the file still tells of though it was just asked, it tells of until it is read.
+      const told = now & polls.now(fd, events | ALWAYS);
+      polls.watch(session, handle, events & CHANGING & (~ready | POLLPRI), told, high, low);
+    }
   }
   session.reply(1).uint(ready);
   session.send();
