@@ -19,6 +19,7 @@ import type { FileSystemFigures } from "./filesystems.ts";
 import { Forgets } from "./forgets.ts";
 import { LockedNodes } from "./locked.ts";
 import { Lookahead } from "./lookahead.ts";
+import { LookedUpNodes } from "./lookedup.ts";
 import { Memo } from "./memo.ts";
 import { Oneways } from "./oneways.ts";
 import { Pending, RESENT_BIT, State } from "./pending.ts";
@@ -56,6 +57,7 @@ export class Client {
   /** Called when the server tells of a file system of its own. */
   fileSystemMet: (met: FileSystemFigures) => void = () => {};
   readonly memo = new Memo();
+  readonly lookedUp = new LookedUpNodes();
   readonly lookahead = new Lookahead((entry) => this.forget(entry.high, entry.low, 1));
   /** Slot whose request is forwarded once more, or -1; false in `replayed` until it was asked. */
   replaying = -1;
@@ -115,6 +117,7 @@ export class Client {
   forgetSession(): void {
     this.lookahead.clear();
     this.memo.clear();
+    this.lookedUp.clear();
     this.locked.clear();
     this.directoryEnds.clear();
     this.#forgets.clear();
@@ -187,6 +190,7 @@ export class Client {
   /** What we know of a node is about to change, or has just changed. */
   dropKnown(high: number, low: number): void {
     this.memo.drop(high, low);
+    this.lookedUp.drop(high, low);
     if (this.lookahead.active) this.lookahead.dropNode(high, low);
   }
 

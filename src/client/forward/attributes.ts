@@ -24,8 +24,10 @@ import { put64, putAttrOut, putStatxOut } from "../answers.ts";
 import type { Client } from "../client.ts";
 
 export function getattr(c: Client): number {
+  const { nodeHigh, nodeLow, pid } = c.fuse;
   const known =
-    c.cache === "never" ? undefined : c.memo.takeDirectory(c.fuse.nodeHigh, c.fuse.nodeLow);
+    c.lookedUp.take(pid, nodeHigh, nodeLow) ??
+    (c.cache === "never" ? undefined : c.memo.takeDirectory(nodeHigh, nodeLow));
   if (known !== undefined) {
     c.answerBodyNow(putAttrOut(c.fuse.answer.view, c.answerBody, known, c.validity));
     return 0;
