@@ -21,6 +21,7 @@ interface LookedUp {
 }
 
 export class LookedUpNodes {
+  readonly #freshNs: number;
   readonly #entries: LookedUp[] = Array.from({ length: THREADS }, () => ({
     pid: 0,
     high: 0,
@@ -28,6 +29,11 @@ export class LookedUpNodes {
     atNs: 0,
     attributes: emptyAttributes(),
   }));
+
+  /** `freshNs`: how long they are of use. */
+  constructor(freshNs = FRESH_NS) {
+    this.#freshNs = freshNs;
+  }
 
   /** The thread `pid` was told `attributes` of the node just now. */
   put(pid: number, high: number, low: number, attributes: Attributes): void {
@@ -43,7 +49,7 @@ export class LookedUpNodes {
   take(pid: number, high: number, low: number): Attributes | undefined {
     const entry = this.#entries[pid & (THREADS - 1)] as LookedUp;
     if (entry.atNs === 0 || entry.pid !== pid) return undefined;
-    const isFresh = Bun.nanoseconds() - entry.atNs < FRESH_NS;
+    const isFresh = Bun.nanoseconds() - entry.atNs < this.#freshNs;
     entry.atNs = 0;
     return isFresh && entry.low === low && entry.high === high ? entry.attributes : undefined;
   }

@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { READ_MAX = 1 << 20, CHUNK = 128 << 10, TRIES = 8, STUCK_S = 60, PATH_BYTES = 4096 };
+enum { READ_MAX = 1 << 20, CHUNK = 128 << 10, TRIES = 8, STUCK_S = 60, PATH_BYTES = 4096, WORD_MAX = 64, WORDS_MAX = 1024 };
 
 /* Files that are not read, with the reason: the pattern is matched without FNM_PATHNAME. */
 static const struct skip {
@@ -125,6 +125,38 @@ static int same_shape(const struct reading *a, const struct reading *b) {
   return a->error == b->error && shape(b, second) == length && memcmp(first, second, length) == 0;
 }
 
+/* Length of the line's first word, with its numbers masked, in `into`. */
+static size_t first_word(const char *line, const char *end, char *into) {
+  while (line < end && (*line == ' ' || *line == '\t')) line++;
+  const char *stop = line;
+  while (stop < end && stop - line < WORD_MAX && strchr(" \t\n:=", *stop) == NULL) stop++;
+  struct reading word = {.length = stop - line, .bytes = (char *)line};
+  return shape(&word, into);
+}
+
+/* Whether each line of `a` begins with a word that a line of `b` or `c` begins with. */
+static int same_words(const struct reading *a, const struct reading *b, const struct reading *c) {
+  static char known[WORDS_MAX][WORD_MAX];
+  size_t lengths[WORDS_MAX], count = 0;
+  char word[WORD_MAX];
+  for (int i = 0; i < 3; i++) {
+    const struct reading *of = i == 0 ? b : i == 1 ? c : a;
+    const char *end = of->bytes + of->length;
+    for (const char *line = of->bytes; line < end;) {
+      size_t length = first_word(line, end, word), at = 0;
+      while (at < count && (lengths[at] != length || memcmp(known[at], word, length) != 0)) at++;
+      if (at == count && i == 2) return 0;
+      if (at == count && count < WORDS_MAX) {
+        memcpy(known[count], word, length);
+        lengths[count++] = length;
+      }
+      const char *next = memchr(line, '\n', end - line);
+      line = next == NULL ? end : next + 1;
+    }
+  }
+  return a->length > 0 && a->error == c->error;
+}
+
 static int is_gone(const struct reading *r) { return r->error == ENOENT || r->error == ESRCH; }
 
 static void tell(const char *path, const struct reading *a, const struct reading *b) {
@@ -153,13 +185,11 @@ static enum kind compare(const char *path) {
       worst = DIFFERENT;
     } else if (same_shape(&before, &after)) {
       if (same_shape(&before, &there)) return SHAPED;
-      // The shape, too, may have changed and changed back.
-      if (worst == CHANGING) worst = DIFFERENT;
     }
     if (i > 2) usleep(1000 << i);
   }
-  // What changes each time in its very structure is read at least.
-  if (worst == CHANGING && there.error == after.error) return CHANGING;
+  // What changes in its very structure, a list of timers, has the same kinds of lines.
+  if (worst == CHANGING && same_words(&there, &before, &after)) return CHANGING;
   tell(path, &after, &there);
   return DIFFERENT;
 }
