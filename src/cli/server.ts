@@ -28,6 +28,19 @@ const CONFIG_SAMPLE = [
   'allow = ["sysmount"]  # beside using files; nothing by default',
   "magic_links = false   # /proc/PID/root and the like lead anywhere; true by default",
   "                      # for /proc and / where they may be written to",
+  "",
+  "[[policy]]            # for a type of file systems, or for a directory and all below it",
+  'type = "nfs"          # or: path = "/srv/state"',
+  'policy = "watched"    # see below',
+];
+
+const POLICIES = [
+  "How long clients believe what they know of the HOST's files, by the type of the file",
+  "system, as statfs(2) tells it; qtfs info TARGET shows what there is and what holds.",
+  "  live     asked each time: proc, sysfs, cgroup, debugfs ... and unknown types",
+  "  watched  until the HOST's kernel tells of a change: ext4, xfs, tmpfs, overlay ...;",
+  "           for a second where it cannot be watched",
+  "  short    for a second: nfs, cifs, ceph, fuse ..., which others change as well",
 ];
 
 export const server = program({
@@ -96,7 +109,10 @@ export const server = program({
     },
   },
   repeatable: ["listen", "export", "allow-uid"],
-  sections: [{ title: "CONFIGURATION FILE (TOML)", lines: CONFIG_SAMPLE }],
+  sections: [
+    { title: "CONFIGURATION FILE (TOML)", lines: CONFIG_SAMPLE },
+    { title: "POLICIES", lines: POLICIES },
+  ],
   run: async (args, lists) => {
     const config = args.config === undefined ? { exports: [] } : await readConfig(args.config);
     const log = createLog((args["log-level"] as LogLevel) ?? config.logLevel ?? "info");
@@ -143,6 +159,7 @@ function serverOptions(
   return {
     listen,
     exports,
+    policies: config.policies ?? [],
     insecure: insecure || config.insecure === true,
     uids: [...new Set([own, ...uids])],
     log: log.write,

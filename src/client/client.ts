@@ -15,10 +15,12 @@ import { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { putAttrOut, putEntry, type Validity } from "./answers.ts";
 import { BULK_MIN } from "./bulk.ts";
+import type { FileSystemFigures } from "./filesystems.ts";
 import { Forgets } from "./forgets.ts";
 import type { Ghosts } from "./ghosts.ts";
 import { LockedNodes } from "./locked.ts";
 import { Lookahead } from "./lookahead.ts";
+import { LookedUpNodes } from "./lookedup.ts";
 import { Memo } from "./memo.ts";
 import { Oneways } from "./oneways.ts";
 import { Pending, RESENT_BIT, State } from "./pending.ts";
@@ -56,7 +58,10 @@ export class Client {
   readonly polled = new Map<number, readonly [high: number, low: number]>();
   /** Open directories whose end was seen: the cookie there, in halves. */
   readonly directoryEnds = new Map<number, { high: number; low: number }>();
+  /** Called when the server tells of a file system of its own. */
+  fileSystemMet: (met: FileSystemFigures) => void = () => {};
   readonly memo = new Memo();
+  readonly lookedUp = new LookedUpNodes();
   readonly lookahead = new Lookahead((entry) => this.forget(entry.high, entry.low, 1));
   /** What of a HOST's /proc is this machine's; undefined without -o proc. */
   view: ProcView | undefined;
@@ -121,6 +126,7 @@ export class Client {
   forgetSession(): void {
     this.lookahead.clear();
     this.memo.clear();
+    this.lookedUp.clear();
     this.locked.clear();
     this.directoryEnds.clear();
     this.#forgets.clear();
@@ -193,6 +199,7 @@ export class Client {
   /** What we know of a node is about to change, or has just changed. */
   dropKnown(high: number, low: number): void {
     this.memo.drop(high, low);
+    this.lookedUp.drop(high, low);
     if (this.lookahead.active) this.lookahead.dropNode(high, low);
   }
 

@@ -16,6 +16,7 @@ import { BULK_MAX } from "./bulk.ts";
 import { ChannelStore, type KeptChannel } from "./channelstore.ts";
 import type { CacheMode } from "./client.ts";
 import { describeDoing } from "./doing.ts";
+import { type FileSystemFigures, FileSystemList } from "./filesystems.ts";
 import type { GhostThreadData } from "./ghost.worker.ts";
 import { GhostChannel } from "./ghostchannel.ts";
 import { FirstKeeper, type Guardian, Keeper, type Kept } from "./keeper.ts";
@@ -52,6 +53,8 @@ export interface MountSnapshot {
   readOnly: boolean;
   cache: CacheMode;
   connected: boolean;
+  /** The HOST's file systems that were met in the tree, and how their files are treated. */
+  fileSystems: FileSystemFigures[];
   /** What became of the connection since the mount was made. */
   recovery: {
     losses: number;
@@ -183,6 +186,7 @@ class Mount {
   readonly #done = Promise.withResolvers<string | undefined>();
   readonly #usable = Promise.withResolvers<MountDaemon>();
   readonly #recovery = { losses: 0, serverRestarts: 0, sessionsLost: 0, lastAwayMs: 0 };
+  readonly #fileSystems = new FileSystemList();
   #serverFacts: Facts | undefined;
   #readOnly = false;
   #connected = true;
@@ -284,6 +288,9 @@ class Mount {
       case "closed":
         this.#submounts.hear(message);
         break;
+      case "fileSystem":
+        this.#fileSystems.add(message.met);
+        break;
       case "done":
         this.#watchdog.stop();
         this.#keeper?.dismiss();
@@ -296,6 +303,8 @@ class Mount {
     this.#connected = true;
     if (news.restarted) this.#recovery.serverRestarts++;
     if (news.anew) this.#recovery.sessionsLost++;
+    // What there is now is told again.
+    this.#fileSystems.clear();
     this.#recovery.lastAwayMs = news.awayMs;
   }
 
@@ -438,6 +447,7 @@ class Mount {
       readOnly: this.#readOnly,
       cache: this.#options.cache,
       connected: this.#connected,
+      fileSystems: this.#fileSystems.all(),
       recovery: { ...this.#recovery, takeovers: this.#takeovers },
       keeper: this.#keeper?.pid,
       splits: this.#splits,

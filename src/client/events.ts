@@ -4,6 +4,7 @@ import { NAME_MAX } from "../wire/limits.ts";
 import { Event } from "../wire/ops.ts";
 import { putNotice } from "./channelnotice.ts";
 import type { Client } from "./client.ts";
+import { readFileSystem } from "./filesystems.ts";
 import { serveHappened } from "./happened.ts";
 import type { HostMounts } from "./hostmounts.ts";
 import { nodeKey } from "./lookahead.ts";
@@ -16,11 +17,16 @@ export function serveEvent(c: Client, notices: NoticeQueue, mounts: HostMounts):
   const { reader } = c.transport;
   reader.array();
   const event = reader.uint();
-  if (event === Event.HAPPENED) {
-    serveHappened(c, notices);
-    c.record.set(Head.EVENTS, c.record.get(Head.EVENTS) + 1);
-    return;
-  }
+  if (event === Event.HAPPENED) serveHappened(c, notices);
+  else if (event === Event.FILE_SYSTEM) c.fileSystemMet(readFileSystem(reader));
+  else serveChange(c, notices, mounts, event);
+  reader.finish();
+  c.record.set(Head.EVENTS, c.record.get(Head.EVENTS) + 1);
+}
+
+/** Events about a node or a number of the kernel's, which comes next. */
+function serveChange(c: Client, notices: NoticeQueue, mounts: HostMounts, event: number): void {
+  const { reader } = c.transport;
   reader.uint64();
   const { high, low } = reader;
   if (event === Event.POLL_READY) {
@@ -45,6 +51,4 @@ export function serveEvent(c: Client, notices: NoticeQueue, mounts: HostMounts):
   } else {
     throw new ProtocolError(`event ${event} is unknown`);
   }
-  reader.finish();
-  c.record.set(Head.EVENTS, c.record.get(Head.EVENTS) + 1);
 }

@@ -11,6 +11,7 @@ import type { Validity } from "./answers.ts";
 import type { KeptChannel } from "./channelstore.ts";
 import { type CacheMode, Client } from "./client.ts";
 import { type Attached, attachTo, FIRST_EPOCH } from "./connect.ts";
+import type { FileSystemFigures } from "./filesystems.ts";
 import { GhostChannel } from "./ghostchannel.ts";
 import { Ghosts } from "./ghosts.ts";
 import type { HostMountNews } from "./hostmounts.ts";
@@ -71,6 +72,7 @@ export type MountMessage =
   /** The connection to the server is lost, or there is another. */
   | LinkNews
   | HostMountNews
+  | { kind: "fileSystem"; met: FileSystemFigures }
   | { kind: "done" };
 
 declare const self: {
@@ -143,6 +145,7 @@ function serve(data: ServeData): void {
   client.counters.heartbeat.belongsTo(gettid());
   const notices = new NoticeQueue(data.notices);
   haunt(client, data, notices);
+  client.fileSystemMet = (met) => self.postMessage({ kind: "fileSystem", met });
   const reactor = new Reactor(client, {
     timeoutMs: data.timeoutMs,
     notices,

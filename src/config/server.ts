@@ -20,13 +20,23 @@
  * [[export]]
  * path = "/var/lib/docker"
  * allow = ["sysmount"]      # beside using files: sysmount, device, ioctl
+ *
+ * [[policy]]                # how files of a type, or below a directory, are treated
+ * type = "nfs"              # a name of server/fstypes.ts, or a number like 0x6969
+ * policy = "watched"        # live, watched, short
+ *
+ * [[policy]]
+ * path = "/srv/state"
+ * policy = "live"
  * ```
  */
 import { z } from "zod";
 import { LOG_LEVELS, type LogLevel } from "../info/log.ts";
 import { OPERATION_CLASSES } from "../server/classes.ts";
 import type { Export } from "../server/exports.ts";
+import type { PolicyRule } from "../server/policy.ts";
 import { type Address, parseAddress } from "../transport/address.ts";
+import { policyRule, policyTable } from "./policies.ts";
 import { suggestion } from "./suggest.ts";
 import { lineOf, type Place, readToml, type TomlFile } from "./toml.ts";
 
@@ -39,10 +49,13 @@ export interface ServerConfig {
   /** Where sessions outlive the process. */
   stateDir?: string;
   exports: Export[];
+  /** How files are treated, as far as it is not built in. */
+  policies?: PolicyRule[];
 }
 
 const LISTEN_MAX = 64;
 const EXPORTS_MAX = 256;
+const POLICIES_MAX = 256;
 const UID_MAX = 0xffff_fffe;
 
 // Parsed once: compiling it first would cost more than it saves.
@@ -71,6 +84,7 @@ const schema = z.strictObject({
   log_level: z.enum(LOG_LEVELS as [LogLevel, ...LogLevel[]]).optional(),
   state_dir: z.string().startsWith("/", "it must be an absolute path").optional(),
   export: z.array(exportTable).max(EXPORTS_MAX).default([]),
+  policy: z.array(policyRule).max(POLICIES_MAX).optional(),
 });
 
 /** Reads and checks a configuration; throws a sentence that names file, line and key. */
@@ -78,13 +92,14 @@ export function readServerConfig(path: string): ServerConfig {
   const file = readToml(path);
   const result = schema.safeParse(file.value);
   if (!result.success) throw new Error(explain(file, result.error.issues[0] as Issue));
-  const { listen, allow_uids, insecure, log_level, state_dir } = result.data;
+  const { listen, allow_uids, insecure, log_level, policy, state_dir } = result.data;
   return {
     ...(listen && { listen }),
     ...(allow_uids && { allowUids: allow_uids }),
     ...(insecure !== undefined && { insecure }),
     ...(log_level && { logLevel: log_level }),
     ...(state_dir && { stateDir: state_dir }),
+    ...(policy && { policies: policy }),
     exports: result.data.export.map(({ path, read_only, allow, magic_links }) => ({
       path,
       readOnly: read_only,
@@ -96,24 +111,28 @@ export function readServerConfig(path: string): ServerConfig {
 
 type Issue = z.core.$ZodIssue;
 
+/** The keys of each table that may be there several times. */
+const TABLES: Readonly<Record<string, z.ZodObject>> = { export: exportTable, policy: policyTable };
+
 /** `FILE, line 7: unknown key "read-only" in [[export]], did you mean read_only?` */
 function explain(file: TomlFile, issue: Issue): string {
   const [first, index, inTable] = issue.path;
-  const isTable = first === "export" && typeof index === "number";
-  const place: Place = isTable ? { table: "export", index } : {};
-  const where = isTable ? " in [[export]]" : "";
+  const table = typeof index === "number" ? TABLES[String(first)] : undefined;
+  const isTable = table !== undefined;
+  const place: Place = isTable ? { table: String(first), index: index as number } : {};
+  const where = isTable ? ` in [[${String(first)}]]` : "";
   const at = (key: string | undefined) => {
     const line = lineOf(file.text, key, place) ?? lineOf(file.text, undefined, place);
     return line === undefined ? file.path : `${file.path}, line ${line}`;
   };
   if (issue.code === "unrecognized_keys") {
     const key = issue.keys[0] as string;
-    const known = Object.keys((isTable ? exportTable : schema).shape);
+    const known = Object.keys((table ?? schema).shape);
     return `${at(key)}: unknown key "${key}"${where}${suggestion(key, known)}`;
   }
   const key = String((isTable ? inTable : first) ?? first);
   const isMissing = isTable && valueAt(file.value, issue.path) === undefined;
-  if (isMissing) return `${at(undefined)}: this [[export]] has no ${key}`;
+  if (isMissing) return `${at(undefined)}: this [[${String(first)}]] has no ${key}`;
   const reason = issue.message.replace(/^Invalid (input|option): /, "");
   return `${at(key)}: ${key}${where}: ${reason}`;
 }

@@ -196,7 +196,13 @@ export const CREATE_IN_SIZE = 16;
 /** struct fuse_open_out */
 export const OPEN_OUT = { fh: 0, open_flags: 8 } as const;
 export const OPEN_OUT_SIZE = 16;
-export const Fopen = { DIRECT_IO: 1, KEEP_CACHE: 2, CACHE_DIR: 8, STREAM: 16 } as const;
+export const Fopen = {
+  DIRECT_IO: 1,
+  KEEP_CACHE: 2,
+  CACHE_DIR: 8,
+  STREAM: 16,
+  NOFLUSH: 32,
+} as const;
 
 /** struct fuse_release_in, struct fuse_flush_in */
 export const RELEASE_IN = { fh: 0, flags: 8, release_flags: 12, lock_owner: 16 } as const;

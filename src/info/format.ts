@@ -1,4 +1,5 @@
 /** Reports for people. */
+import type { FileSystemFigures } from "../client/filesystems.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { OpFigures } from "./counters.ts";
 import { BUILD } from "./facts.ts";
@@ -74,6 +75,7 @@ function serverFields(report: ServerReport): Field[] {
       const words = [readOnly ? "read only" : "read and write", ...allow];
       return ["exports", `${path} (${words.join(", ")})`];
     }),
+    ...report.policies.map(({ of, policy }): Field => ["policy", `${of}: ${policy}`]),
     ...(report.insecure ? [["insecure", "TCP clients are not authenticated"] as const] : []),
   ];
 }
@@ -83,11 +85,17 @@ function mountFields(report: MountReport): Field[] {
   return [
     ["source", `${report.source} of ${report.server}`],
     ["mounted at", `${report.target} (${access}, cache ${report.cache})`],
+    ...report.fileSystems.map(fileSystemField),
     ["state", report.connected ? "connected" : "NOT connected: looking for the server"],
     ...recovery(report),
     ["client", formatFacts(report.clientFacts)],
     ["server", formatFacts(report.serverFacts)],
   ];
+}
+
+/** Where a file system of the HOST's is, of what type, and how long its files are believed. */
+function fileSystemField({ path, type, policy }: FileSystemFigures): Field {
+  return ["file system", `${path === "" ? "." : path}: ${type}, ${policy}`];
 }
 
 /** What went wrong and was made good, as far as anything did. */

@@ -5,25 +5,22 @@
  * with the caller's real capabilities and user namespace, which the server
  * cannot know. So the server acts with its own rights, and takes the caller's
  * ids only where something is made, for it to belong to its maker. CAP_FSETID
- * goes along: a caller outside the group may not make a set-group-id file.
+ * goes along: a caller outside the group may not make a set-group-id file. Files of
+ * the kernel are another matter (asker.ts).
  */
 import { fchmod } from "../sys/attr.ts";
 import { cstring } from "../sys/cstring.ts";
-import { dropFsetid, raiseFsetid, setFsGid, setFsUid, setGroups } from "../sys/identity.ts";
-import { allocate } from "../sys/memory.ts";
+import { dropFsetid, raiseFsetid, setFsGid, setFsUid } from "../sys/identity.ts";
 import { umask as setUmask } from "../sys/process.ts";
 import { S_ISGID, S_ISUID } from "../sys/stat.ts";
 import { removexattr } from "../sys/xattr.ts";
+import { setGroup } from "./asker.ts";
 import { procPath } from "./reach.ts";
 import { mode as describedMode, statFd } from "./status.ts";
-
-const groups = allocate(4);
 
 let umask = -1;
 let uid = 0;
 let gid = 0;
-/** Unknown at first: the thread still has the groups that the server was started with. */
-let group = -2;
 
 /**
  * Makes this thread act as `asUid`:`asGid`, with `asGroup` as its one
@@ -45,13 +42,6 @@ export function asCaller(asUmask: number, asUid: number, asGid: number, asGroup:
     dropFsetid();
     uid = asUid;
   }
-}
-
-function setGroup(wanted: number): void {
-  if (wanted === group) return;
-  groups.view.setUint32(0, wanted >>> 0, true);
-  setGroups(groups.address, wanted < 0 ? 0 : 1);
-  group = wanted;
 }
 
 /** Ends `asCaller`. */

@@ -19,6 +19,7 @@ import { silentOnes } from "./answering.ts";
 import { callReports } from "./callreports.ts";
 import { checkExports, type Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
+import { checkRules, describeRules, type PolicyRule, type RuleFigures } from "./policy.ts";
 import type { ReactorData, ReactorMessage } from "./reactor.worker.ts";
 import { RecordStore, type StorePlace } from "./record/store.ts";
 import { Registry } from "./registry.ts";
@@ -38,6 +39,8 @@ const SHARED = { socket: 0o666, directory: 0o755 } as const;
 export interface ServerOptions {
   listen: Address[];
   exports: Export[];
+  /** How files are treated, as far as it is not built in. */
+  policies?: PolicyRule[];
   /** Allows TCP, where nobody can tell who connects. */
   insecure: boolean;
   /** User ids that may connect to unix sockets. */
@@ -62,6 +65,8 @@ export interface ServerSnapshot {
   listen: string[];
   insecure: boolean;
   exports: Export[];
+  /** How files are treated, as far as it is not built in. */
+  policies: RuleFigures[];
   /** Sums over all reactors: sessions, nodes, handles, locks … */
   totals: Record<string, number>;
   /** Reactors that run, and call threads that are at a call. */
@@ -124,6 +129,7 @@ export function startServer(options: ServerOptions): ServerDaemon {
   }
   raiseNoFileLimit();
   checkExports(options.exports);
+  checkRules(options.policies ?? [], options.exports);
   const listeners = options.listen.map((address) => listen(address, options.uids));
   return new Daemon(options, listeners);
 }
@@ -186,6 +192,7 @@ class Daemon implements ServerDaemon {
       listen: this.#options.listen.map(formatAddress),
       insecure: this.#options.insecure,
       exports: this.#options.exports,
+      policies: describeRules(this.#options.policies ?? []),
       totals,
       threads: [...this.#watchdog.threads(), ...[...this.#queues.values()].flatMap(callReports)],
       operations: Counters.figures(counters),
@@ -234,6 +241,7 @@ class Daemon implements ServerDaemon {
       leaseMs: this.#options.leaseMs ?? LEASE_MS,
       counters: reactor.counters.shared,
       exports: this.#options.exports,
+      policies: this.#options.policies ?? [],
       facts: machineFacts(),
       records: this.#records,
       adopts,

@@ -35,6 +35,8 @@ export const HandleFlag = {
   DEVICE: 0x40,
   /** Of a device that has no positions: a terminal. */
   STREAM: 0x80,
+  /** A file of the kernel's, read and written as who opened it. */
+  LIVE: 0x100,
 } as const;
 
 /** States of a handle in the record. */
@@ -61,9 +63,12 @@ export class HandleTable {
    */
   fd = EMPTY;
   node = EMPTY;
-  flags = EMPTY_BYTES;
+  flags = EMPTY_WORDS;
   /** Whole-file lock held through it: 0 none, else the wire's Lock type and 1. */
   flock = EMPTY_BYTES;
+  /** Who opened it, for files of the kernel. */
+  uid = EMPTY_WORDS;
+  gid = EMPTY_WORDS;
   #state = EMPTY_BYTES;
   #openFlags = EMPTY_WORDS;
   #fileHandle = EMPTY_WORDS;
@@ -95,16 +100,18 @@ export class HandleTable {
   }
 
   /**
-   * Adds an open descriptor of the inode `node`, opened with the wire's
-   * `openFlags`; its handle, or -1 when there are too many.
+   * Adds an open descriptor of the inode `node`, opened by `uid`:`gid` with the
+   * wire's `openFlags`; its handle, or -1 when there are too many.
    */
-  add(fd: number, node: number, flags: number, openFlags: number): number {
+  add(fd: number, node: number, flags: number, openFlags: number, uid = 0, gid = 0): number {
     const row = this.#take();
     if (row === NONE) return NONE;
     this.fd[row] = fd;
     this.node[row] = node;
     this.flags[row] = flags;
     this.flock[row] = 0;
+    this.uid[row] = uid;
+    this.gid[row] = gid;
     this.#openFlags[row] = openFlags & LASTING;
     // A record without a file is nobody's after this process.
     if (this.#record.path !== undefined) this.#name(row, fd);
@@ -299,8 +306,10 @@ export class HandleTable {
   #bind(rows: number): void {
     const record = this.#record;
     this.node = record.i32(HANDLE.node, rows);
-    this.flags = record.u8(HANDLE.flags, rows);
+    this.flags = record.u32(HANDLE.flags, rows);
     this.flock = record.u8(HANDLE.flock, rows);
+    this.uid = record.u32(HANDLE.uid, rows);
+    this.gid = record.u32(HANDLE.gid, rows);
     this.#state = record.u8(HANDLE.state, rows);
     this.#openFlags = record.u32(HANDLE.openFlags, rows);
     this.#fileHandle = record.u32(HANDLE.fileHandle, rows);

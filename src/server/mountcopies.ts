@@ -9,6 +9,7 @@ import { E } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
 import { FileType, ROOT_MOUNT } from "../wire/constants.ts";
 import { MOUNTS_MAX } from "../wire/limits.ts";
+import { relativeTo } from "./filesystems.ts";
 import { setAttributes } from "./mountattributes.ts";
 import type { HostMount } from "./mountlines.ts";
 import { copyMount, openRootOf } from "./mountplaces.ts";
@@ -137,7 +138,10 @@ export class MountCopies {
     const { nodes, reach, watched } = this.#tree;
     const { number, origin, flags } = mount;
     const described = statFd(fd);
-    if (described === 0) reach.renewPolicy(fd, identify().device);
+    if (described === 0) {
+      const path = relativeTo(Buffer.from(this.#tree.path).toString("latin1"), mount.path);
+      reach.beginMount(number, fd, identify().device, path);
+    }
     // The lookup is ours: it goes with the mount.
     const row = described < 0 ? NONE : nodes.intern(identify(), NONE, "", number);
     if (row < 0) {

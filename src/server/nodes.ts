@@ -96,6 +96,8 @@ export class NodeTable {
   cacheSlot = EMPTY;
   /** First handle open on this inode, or -1. */
   handle = EMPTY;
+  /** Policy that a rule for its directory gives a row, or -1: what it was when the row was made. */
+  ruled = EMPTY;
   #next = EMPTY;
   #buckets = EMPTY;
   /** File handles of nodes whose descriptor was closed to bound their number. */
@@ -103,6 +105,8 @@ export class NodeTable {
 
   /** Caching policy of each device seen (wire/constants.ts: Policy). */
   readonly policies = new Map<number, number>();
+  /** Policy that a rule for a directory gives a new row, or -1; undefined where there are none. */
+  ruleOf: ((row: number) => number) | undefined;
 
   readonly record: SessionRecord;
   readonly #names: NameHeap;
@@ -140,6 +144,13 @@ export class NodeTable {
     const used =
       (this.reuse[row] as number) | ((this.madeWith[row] as number) << NODE_POLICY_SHIFT);
     return (used | this.#epochBits) >>> 0;
+  }
+
+  /** Rows in use. */
+  *alive(): Generator<number> {
+    for (let row = 1; row < this.#used; row++) {
+      if ((this.lookups[row] as number) > 0 || this.handle[row] !== NONE) yield row;
+    }
   }
 
   /** Rows there ever were: one more than the highest. */
@@ -220,7 +231,9 @@ export class NodeTable {
     this.#name[row] = at;
     this.parent[row] = parent;
     this.parentReuse[row] = parent === NONE ? 0 : this.high(parent);
-    this.madeWith[row] = this.policies.get(id.device) ?? 0;
+    const ruled = this.ruleOf?.(row) ?? NONE;
+    this.ruled[row] = ruled;
+    this.madeWith[row] = ruled >= 0 ? ruled : (this.policies.get(id.device) ?? 0);
     this.lookups[row] = 1;
     this.#link(row);
     this.count++;
@@ -286,6 +299,7 @@ export class NodeTable {
     this.reuse[row] = ((this.reuse[row] as number) + 1) & REUSE_MASK;
     this.parent[row] = NONE;
     this.mount[row] = ROOT_MOUNT;
+    this.ruled[row] = NONE;
     this.#name[row] = 0;
     this.seenTime[row] = 0;
     this.seenTimeNs[row] = 0;
@@ -377,6 +391,7 @@ export class NodeTable {
     this.fd = grown(this.fd, rows);
     this.cacheSlot = grown(this.cacheSlot, rows);
     this.handle = grown(this.handle, rows);
+    this.ruled = grown(this.ruled, rows);
     this.#next = grown(this.#next, rows);
     // A power of two, which `#bucket` relies on.
     this.#buckets = new Int32Array(2 ** Math.ceil(Math.log2(rows))).fill(NONE);

@@ -44,6 +44,7 @@ function release(session: Session): void {
   const handle = session.handle();
   if (handle <= 0) return;
   noteWritten(session.attached, handle);
+  session.services.polls.drop(session, handle);
   session.attached.release(handle);
 }
 

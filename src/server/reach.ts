@@ -10,11 +10,14 @@ import { allocate } from "../sys/memory.ts";
 import { AT_EMPTY_PATH, close, O_CLOEXEC, O_NOFOLLOW, O_PATH, openat } from "../sys/open.ts";
 import { FileType, Policy, ROOT_MOUNT, ROOT_NODE } from "../wire/constants.ts";
 import type { Writer } from "../wire/writer.ts";
+import { asCallerAltogether } from "./asker.ts";
+import type { FileSystems } from "./filesystems.ts";
+import type { Treatment } from "./fstypes.ts";
 import type { HandleTable } from "./handles.ts";
 import { openMagic } from "./magic.ts";
 import { MountFds } from "./mountfds.ts";
 import type { NodeTable } from "./nodes.ts";
-import { policyOfFileSystem } from "./policy.ts";
+import { type Policies, typeOf } from "./policy.ts";
 import {
   ctimeLow,
   ctimeNs,
@@ -71,30 +74,47 @@ export class Reach {
   readonly #mounts = new MountFds();
   /** Devices of the roots of mounts that are trees of their own. */
   readonly #mountDevices = new Map<number, number>();
+  /** Where they are, relative to the root. */
+  readonly #mountPaths = new Map<number, string>();
   readonly #watcher: Watcher;
   /** Rows of devices, FIFOs and sockets that the client was told of. */
   readonly #special = new Set<number>();
   /** Whether another process has told it of some. */
   readonly #isOld: boolean;
+  readonly #policies: Policies;
+  readonly #fileSystems: FileSystems;
 
   /**
    * `rootFd` is an O_PATH descriptor of the export's root, owned from now on.
    * Throws when the table comes from a record whose root is another inode.
    */
-  constructor(nodes: NodeTable, handles: HandleTable, rootFd: number, watcher: Watcher) {
+  constructor(
+    nodes: NodeTable,
+    handles: HandleTable,
+    rootFd: number,
+    watcher: Watcher,
+    policies: Policies,
+    fileSystems: FileSystems,
+  ) {
     this.#nodes = nodes;
     this.#handles = handles;
     this.#watcher = watcher;
+    this.#policies = policies;
+    this.#fileSystems = fileSystems;
     statFd(rootFd);
     const id = identify();
     this.device = id.device;
+    nodes.fd[ROOT_NODE] = rootFd;
+    if (policies.hasPaths) nodes.ruleOf = (row) => this.#ruledPolicy(row);
     this.#isOld = nodes.count > 0;
     if (!this.#isOld) nodes.intern(id, NONE, "");
     if (nodes.find(id) !== ROOT_NODE) throw new Error("the directory exported there is another");
-    nodes.policies.set(this.device, this.#choosePolicy(rootFd));
+    nodes.policies.set(this.device, this.#choosePolicy(rootFd, ""));
     // The root's number is fixed; its policy goes with the answer to ATTACH.
     nodes.madeWith[ROOT_NODE] = 0;
-    nodes.fd[ROOT_NODE] = rootFd;
+    for (const row of policies.hasPaths ? nodes.alive() : []) {
+      nodes.ruled[row] = this.#ruledPolicy(row);
+    }
     this.#mounts.remember(rootFd, ROOT_MOUNT, this.device);
   }
 
@@ -111,14 +131,21 @@ export class Reach {
     if (isDirectory) this.#mounts.remember(fd, mount, dev);
   }
 
-  /** Has a policy for the device of `fd`: what had its number before may be gone. */
-  renewPolicy(fd: number, device: number): void {
-    this.#nodes.policies.set(device, this.#choosePolicy(fd));
+  /**
+   * A mount at `path` below the root begins, of which `fd` is the root: its device has
+   * another policy perhaps, because what had its number before may be gone.
+   */
+  beginMount(mount: number, fd: number, device: number, path: string): void {
+    this.#mountPaths.set(mount, path);
+    this.#nodes.policies.set(device, this.#choosePolicy(fd, path));
   }
 
   /** Closes what is not of one row of `mount`. */
   dropMount(mount: number): void {
     this.#mountDevices.delete(mount);
+    const path = this.#mountPaths.get(mount);
+    if (path !== undefined) this.#fileSystems.leave(path);
+    this.#mountPaths.delete(mount);
     this.#mounts.drop(mount);
   }
 
@@ -186,6 +213,16 @@ export class Reach {
     const fd = this.fd(row);
     if (fd < 0) return fd;
     const opened = openat(-1, procPath(fd), flags | O_CLOEXEC, 0);
+    if (opened >= 0) statFd(opened);
+    return opened;
+  }
+
+  /** Opens the inode of `row` like `open`, as `uid`:`gid`. */
+  openAs(row: number, flags: number, uid: number, gid: number): number {
+    const fd = this.fd(row);
+    if (fd < 0) return fd;
+    const open = () => openat(-1, procPath(fd), flags | O_CLOEXEC, 0);
+    const opened = asCallerAltogether(uid, gid, open);
     if (opened >= 0) statFd(opened);
     return opened;
   }
@@ -282,6 +319,8 @@ export class Reach {
 
   /** How far a client may cache `row`. */
   policy(row: number): number {
+    const ruled = this.#nodes.ruled[row] as number;
+    if (ruled >= 0) return ruled;
     const dev = this.#nodes.device[row] as number;
     const known = this.#nodes.policies.get(dev);
     if (known !== undefined) return known;
@@ -294,10 +333,58 @@ export class Reach {
     return policy === Policy.WATCHED ? Policy.ORDINARY : policy;
   }
 
-  /** Policy of the file system `fd` is in, which is watched from now on if it can be. */
-  #choosePolicy(fd: number): number {
-    const policy = policyOfFileSystem(fd);
-    return policy === Policy.ORDINARY && this.#watcher.watch(fd) ? Policy.WATCHED : policy;
+  /** Policy of `row` by the nearest rule for a directory above it, or -1. */
+  #ruledPolicy(row: number): number {
+    const path = this.#pathOf(row);
+    const treatment = path === undefined ? undefined : this.#policies.ofPath(path);
+    if (path === undefined || treatment === undefined) return NONE;
+    // Whoever makes the row is about to write attributes from the status buffer.
+    const fd = keepingStatus(() => this.fd(row));
+    if (fd < 0) return Policy.LIVE;
+    const policy = this.#apply(treatment, fd);
+    if (this.#policies.isRuled(path)) this.#fileSystems.meetAt(path, typeOf(fd), policy);
+    return policy;
+  }
+
+  /** Where `row` was last seen, relative to the root; undefined where that is not known. */
+  #pathOf(row: number): string | undefined {
+    const names: string[] = [];
+    for (let at = row; at !== ROOT_NODE; at = this.#nodes.parent[at] as number) {
+      if (names.length >= DEPTH_MAX) return undefined;
+      if (!this.#nodes.parentAlive(at)) {
+        const path = this.#rootPathOf(at);
+        if (path === undefined) return undefined;
+        names.push(path);
+        break;
+      }
+      names.push(this.#nodes.nameOf(at));
+    }
+    return names.reverse().join("/");
+  }
+
+  /** Where the mount is of which `row` is the root; undefined if it is none. */
+  #rootPathOf(row: number): string | undefined {
+    return (this.#nodes.parent[row] as number) < 0
+      ? this.#mountPaths.get(this.#nodes.mountOf(row))
+      : undefined;
+  }
+
+  /**
+   * Policy of the file system `fd` is in, which is watched from now on if it can be;
+   * `path`: where it is, if that is known.
+   */
+  #choosePolicy(fd: number, path?: string): number {
+    const type = typeOf(fd);
+    const policy = this.#apply(this.#policies.ofType(type), fd);
+    if (path === undefined) this.#fileSystems.meet(fd, type, policy);
+    else this.#fileSystems.meetAt(path, type, policy);
+    return policy;
+  }
+
+  /** What a treatment comes to for the file system `fd` is in: not every one can be watched. */
+  #apply(treatment: Treatment, fd: number): number {
+    if (treatment === "live") return Policy.LIVE;
+    return treatment === "watched" && this.#watcher.watch(fd) ? Policy.WATCHED : Policy.ORDINARY;
   }
 
   /** Closes what `row` has cached; it is opened again when it is needed. */

@@ -126,6 +126,7 @@ export class Reactor {
     const got = connection.receive();
     try {
       if (got > 0 || connection.hasMore) serve(session);
+      if (session.tree?.watched.waits) session.tree.watched.flush();
     } catch (error) {
       this.#report(connection.peer.description, error);
       const known = error instanceof ProtocolError;

@@ -6,6 +6,7 @@ import { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
 import { MountTable } from "./mounttable.ts";
+import type { PolicyRule } from "./policy.ts";
 import { Polls } from "./polls.ts";
 import { Reactor } from "./reactor.ts";
 import { RecordStore, type StorePlace } from "./record/store.ts";
@@ -22,6 +23,7 @@ export interface ReactorData {
   leaseMs: number;
   counters: SharedArrayBuffer;
   exports: Export[];
+  policies: PolicyRule[];
   facts: Facts;
   records: StorePlace;
   /** Names of the records to look at before anything is served. */
@@ -59,6 +61,7 @@ self.onmessage = (event) => {
     mounts: new MountTable(),
     tell: (text: string) => log("warn", text),
     exports: data.exports,
+    policies: data.policies,
     facts: data.facts,
     leaseMs: data.leaseMs,
     records: new RecordStore(data.records),

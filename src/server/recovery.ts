@@ -109,9 +109,16 @@ function reopen(recovered: Recovered, handle: number): void {
   const row = handles.node[handle] as number;
   const flags = hostFlags(handles.openFlags(handle)) | O_NONBLOCK;
   const isDevice = ((handles.flags[handle] as number) & HandleFlag.DEVICE) !== 0;
-  // A device may be what another program has made new meanwhile.
-  const opened = isDevice ? -E.ESTALE : reach.reopen(row, handles.fileHandle(handle), flags);
-  const fd = regular(opened);
+  const isLive = ((handles.flags[handle] as number) & HandleFlag.LIVE) !== 0;
+  const uid = handles.uid[handle] as number;
+  const reopened =
+    isLive && uid !== 0
+      ? reach.openAs(row, flags, uid, handles.gid[handle] as number)
+      : // A device may be what another program has made new meanwhile.
+        isDevice
+        ? -E.ESTALE
+        : reach.reopen(row, handles.fileHandle(handle), flags);
+  const fd = regular(reopened);
   if (fd === -E.ESTALE || fd === -E.ENOENT) {
     recovered.stale++;
     if (handles.flock[handle] !== 0) recovered.locksLost++;

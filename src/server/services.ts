@@ -4,6 +4,7 @@ import type { Facts } from "../wire/hello.ts";
 import type { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
 import type { MountTable } from "./mounttable.ts";
+import type { PolicyRule } from "./policy.ts";
 import type { Polls } from "./polls.ts";
 import type { RecordStore } from "./record/store.ts";
 import type { Watcher } from "./watcher.ts";
@@ -17,6 +18,8 @@ export interface ReactorServices {
   /** Says something to people, seldom. */
   readonly tell: (text: string) => void;
   readonly exports: readonly Export[];
+  /** How files are treated, as far as it is not built in. */
+  readonly policies: readonly PolicyRule[];
   readonly facts: Facts;
   /** How long a session outlives its connection. */
   readonly leaseMs: number;

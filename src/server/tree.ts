@@ -3,11 +3,13 @@ import { close } from "../sys/open.ts";
 import { ROOT_MOUNT } from "../wire/constants.ts";
 import type { OperationClass } from "./classes.ts";
 import type { Root } from "./exports.ts";
+import { FileSystems } from "./filesystems.ts";
 import { HandleTable } from "./handles.ts";
 import { Hearing } from "./hearing.ts";
 import type { HostMounts } from "./hostmounts.ts";
 import { LockTable } from "./locks.ts";
 import { NodeTable } from "./nodes.ts";
+import { Policies, type PolicyRule } from "./policy.ts";
 import { Reach } from "./reach.ts";
 import { SessionRecord } from "./record/record.ts";
 import { type Connected, Watched } from "./watched.ts";
@@ -35,6 +37,9 @@ export class Tree {
   readonly locks: LockTable;
   readonly directories = new Map<number, Directory>();
   readonly reach: Reach;
+  readonly fileSystems: FileSystems;
+  /** Poll events found for a handle's waiters that they have not asked for yet (polls.ts). */
+  readonly found = new Map<number, number>();
   readonly readOnly: boolean;
   /** What the export allows beside using files. */
   allow: readonly OperationClass[] = [];
@@ -62,13 +67,17 @@ export class Tree {
     watcher: Watcher,
     session: Connected,
     record = SessionRecord.anonymous(),
+    rules: readonly PolicyRule[] = [],
   ) {
     this.record = record;
     this.nodes = new NodeTable(record);
     this.handles = new HandleTable(this.nodes);
     this.locks = new LockTable(record);
-    this.reach = new Reach(this.nodes, this.handles, root.fd, watcher);
     this.watched = new Watched(this, session);
+    this.fileSystems = new FileSystems(root.path, (met) => this.watched.fileSystemMet(met));
+    const policies = new Policies(rules, root.path);
+    const { nodes, handles, fileSystems } = this;
+    this.reach = new Reach(nodes, handles, root.fd, watcher, policies, fileSystems);
     this.hearing = new Hearing(this, watcher.happenings);
     this.#watcher = watcher;
     watcher.add(this.watched);

@@ -9,7 +9,10 @@ import { Tree } from "./tree.ts";
 import type { Connected } from "./watched.ts";
 
 /** What of a reactor's services a tree needs. */
-export type TreeServices = Pick<ReactorServices, "exports" | "watcher" | "mounts" | "tell">;
+export type TreeServices = Pick<
+  ReactorServices,
+  "exports" | "policies" | "watcher" | "mounts" | "tell"
+>;
 
 /** Whether the mounts beneath the root `fd` can be told apart: their copies need CAP_SYS_ADMIN. */
 export function canSplit(fd: number): boolean {
@@ -31,12 +34,12 @@ export function treeOf(
   session: Connected,
   record: SessionRecord,
 ): Tree {
-  const { exports, watcher, mounts, tell } = services;
+  const { exports, policies, watcher, mounts, tell } = services;
   const fd = splits ? copyOf(root.fd) : root.fd;
   const hasTable = splits && mounts.begin();
   try {
     if (fd < 0 || hasTable !== splits) throw new Error("mounts cannot be told apart any more");
-    const tree = new Tree({ ...root, fd }, watcher, session, record);
+    const tree = new Tree({ ...root, fd }, watcher, session, record, policies);
     if (splits) tree.mounts = new HostMounts(tree, root.fd, mounts, exports, session, tell);
     return tree;
   } catch (error) {

@@ -3,9 +3,9 @@
  * lost on the way. Each was sent once for a watch; before its client has as many
  * new watches as fit here it must have had an answer, and all events before that.
  */
-import { SLOTS_MAX, WAITS_MAX } from "../wire/limits.ts";
+import { POLLS_MAX, SLOTS_MAX } from "../wire/limits.ts";
 
-const REMEMBERED = WAITS_MAX + SLOTS_MAX;
+const REMEMBERED = POLLS_MAX + SLOTS_MAX;
 
 export class Wakeups {
   /** Made when the first one is sent: few sessions poll. */

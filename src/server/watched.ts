@@ -5,6 +5,7 @@ import { Policy } from "../wire/constants.ts";
 import { Event } from "../wire/ops.ts";
 import type { Writer } from "../wire/writer.ts";
 import { distrust } from "./coherence.ts";
+import type { FileSystem } from "./filesystems.ts";
 import { identify, statName } from "./status.ts";
 import type { Tree } from "./tree.ts";
 import { Watcher, type Watching } from "./watcher.ts";
@@ -36,6 +37,8 @@ export class Watched implements Watching {
   #untold: (() => void)[] = [];
   /** Messages told one by one for which there was no room. */
   lost = 0;
+  /** File systems that the client has yet to be told of; FileSystems bounds their number. */
+  #met: FileSystem[] = [];
   /** Next row to be declared changed after events were lost, or 0. */
   #resyncRow = 0;
   /** Whether the client has missed anything while it had no connection. */
@@ -150,6 +153,11 @@ export class Watched implements Watching {
     else this.lost++;
   }
 
+  /** The client has met a file system: told after the answer that is being written. */
+  fileSystemMet(met: FileSystem): void {
+    this.#met.push(met);
+  }
+
   everythingChanged(): void {
     if (this.#transport.closed) {
       this.#missed = true;
@@ -169,6 +177,8 @@ export class Watched implements Watching {
 
   /** There is a connection again; `lost`: events that were sent have not arrived. */
   resumed(lost: boolean): void {
+    this.#met = [];
+    this.#tree.fileSystems.tellAll();
     if (lost || this.#missed) this.everythingChanged();
     else this.flush();
     this.#missed = false;
@@ -176,6 +186,9 @@ export class Watched implements Watching {
 
   /** Sends what waited, as far as the connection takes it. */
   flush(): void {
+    while (this.#met.length > 0 && !this.#transport.congested) {
+      this.#sendFileSystem(this.#met.shift() as FileSystem);
+    }
     while (this.#backlog.length > 0 && !this.#transport.congested) this.#backlog.shift()?.();
     const { nodes } = this.#tree;
     while (this.#resyncRow > 0 && !this.#transport.congested) {
@@ -195,7 +208,8 @@ export class Watched implements Watching {
 
   /** Whether anything waits to be sent. */
   get waits(): boolean {
-    return this.#backlog.length + this.#untold.length > 0 || this.#resyncRow > 0;
+    const told = this.#backlog.length + this.#untold.length + this.#met.length;
+    return told > 0 || this.#resyncRow > 0;
   }
 
   #changed(row: number, data: boolean): void {
@@ -210,6 +224,17 @@ export class Watched implements Watching {
     if (!this.#transport.congested && this.#backlog.length === 0) message();
     else if (this.#backlog.length < BACKLOG_MAX) this.#backlog.push(message);
     else this.everythingChanged();
+  }
+
+  #sendFileSystem({ type, policy, path }: FileSystem): void {
+    const w = this.#session.beginEvent();
+    w.array(5);
+    w.uint(Event.FILE_SYSTEM);
+    w.uint(type.magic);
+    w.latin1(type.name);
+    w.uint(policy);
+    w.latin1(path);
+    this.#transport.end();
   }
 
   #sendChanged(row: number, data: boolean): void {

@@ -13,6 +13,8 @@ import { rawSyscall } from "./rawsyscall.ts";
 const c = libc({ geteuid: { args: [], returns: u32 } });
 
 // linux/capability.h
+export const CAP_DAC_OVERRIDE = 1;
+export const CAP_DAC_READ_SEARCH = 2;
 export const CAP_FSETID = 4;
 export const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 
@@ -42,6 +44,22 @@ export function setGroups(address: number, count: number): number {
   return rawSyscall(SYS.setgroups, count, address);
 }
 
+const UNCHANGED = -1;
+
+/**
+ * Makes `uid` the thread's effective and file system user: leaving 0 empties the
+ * effective capabilities, returning to 0 fills them from the permitted ones
+ * (capabilities(7)), which stay as real and saved user do. Returns 0 or -errno.
+ */
+export function setEffectiveUid(uid: number): number {
+  return rawSyscall(SYS.setresuid, UNCHANGED, uid, UNCHANGED);
+}
+
+/** The same for the group, which no capability follows. */
+export function setEffectiveGid(gid: number): number {
+  return rawSyscall(SYS.setresgid, UNCHANGED, gid, UNCHANGED);
+}
+
 /** The effective user. */
 export function geteuid(): number {
   return c.geteuid();
@@ -60,23 +78,29 @@ function capabilityCall(): CapabilityCall {
   return { header: region.address, data: region.address + dataOffset, region };
 }
 
-/** The thread's capabilities as they are now, with CAP_FSETID set or cleared if it may have it. */
-function prepared(fsetid: boolean): CapabilityCall {
+/** The thread's capabilities as they are now, with the effective ones that `change` makes of all it may have. */
+function prepared(change: (effective: number, permitted: number) => number): CapabilityCall {
   const call = capabilityCall();
   rawSyscall(SYS.capget, call.header, call.data);
   const at = CAP_HEADER_STRUCT_SIZE;
   const permitted = call.region.view.getUint32(at + CAP_DATA.permitted, true);
   const effective = call.region.view.getUint32(at + CAP_DATA.effective, true);
-  const bit = 1 << CAP_FSETID;
-  const wanted = fsetid ? effective | (permitted & bit) : effective & ~bit;
-  call.region.view.setUint32(at + CAP_DATA.effective, wanted, true);
+  call.region.view.setUint32(at + CAP_DATA.effective, change(effective, permitted), true);
   return call;
 }
 
 // Each Worker loads this module while its fsuid is still 0: later the effective
 // set may lack the file capabilities, and raiseFsetid would take them away.
-const without = prepared(false);
-const withFsetid = prepared(true);
+const FSETID = 1 << CAP_FSETID;
+const ACCESS = (1 << CAP_DAC_OVERRIDE) | (1 << CAP_DAC_READ_SEARCH);
+const without = prepared((effective) => effective & ~FSETID);
+const withFsetid = prepared((effective, permitted) => effective | (permitted & FSETID));
+const toAccess = prepared((_, permitted) => permitted & ACCESS);
+toAccess.region.view.setUint32(
+  CAP_HEADER_STRUCT_SIZE + CAP_DATA_STRUCT_SIZE + CAP_DATA.effective,
+  0,
+  true,
+);
 
 /**
  * Takes CAP_FSETID out of this thread's effective set, so that a write or a
@@ -87,6 +111,14 @@ const withFsetid = prepared(true);
  */
 export function dropFsetid(): number {
   return rawSyscall(SYS.capset, without.header, without.data);
+}
+
+/**
+ * Leaves a thread whose effective user is not 0 the capabilities to pass permissions
+ * of files, and no others, until that user changes again. Returns 0 or -errno.
+ */
+export function keepFileAccess(): number {
+  return rawSyscall(SYS.capset, toAccess.header, toAccess.data);
 }
 
 /** Puts CAP_FSETID back; see dropFsetid. */

@@ -44,16 +44,20 @@ export const MOUNT_LOG_MAX = 384;
 export const HANDLES_MAX = 262_144;
 /** Inodes one session may know; the kernel is asked to forget long before. */
 export const NODES_MAX = 16_777_216;
-/** Waits (locks, polls) one session may have pending on the server. */
+/** Waits for locks one session may have pending on the server. */
 export const WAITS_MAX = 128;
 /** Inodes whose happenings one session may want to hear of. */
 export const EVENT_WATCHES_MAX = 16_384;
+/** Files one session may poll at once. */
+export const POLLS_MAX = 1024;
 /** Lock owners times inodes one session may hold locks for. */
 export const LOCK_FILES_MAX = 16_384;
 /** Ranges one lock owner may hold on one inode. */
 export const LOCK_RANGES_MAX = 65_536;
 /** Mounts of the HOST beneath its root that one session is told of. */
 export const MOUNTS_MAX = 4096;
+/** File systems in a session's tree that its client is told of. */
+export const FILE_SYSTEMS_MAX = 1024;
 /** FORGETs in one frame. */
 export const FORGETS_MAX = 2048;
 

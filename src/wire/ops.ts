@@ -79,6 +79,8 @@ export const Event = {
   MOUNTS: 4,
   /** `[event, kinds, directory, name, toDirectory, toName, node]`: something a watcher wants to hear of (Happening). */
   HAPPENED: 5,
+  /** `[event, magic, name, policy, path]`: a file system that the client has met. */
+  FILE_SYSTEM: 7,
 } as const;
 
 const NAMES: readonly string[] = (() => {
@@ -98,7 +100,7 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.LOOKUP]: 2,
   [Op.GETATTR]: 2,
   [Op.SETATTR]: 11,
-  [Op.READLINK]: 1,
+  [Op.READLINK]: 3,
   [Op.SYMLINK]: 6,
   [Op.MKNOD]: 8,
   [Op.MKDIR]: 7,
@@ -106,7 +108,7 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.RMDIR]: 2,
   [Op.RENAME]: 5,
   [Op.LINK]: 3,
-  [Op.OPEN]: 3,
+  [Op.OPEN]: 5,
   [Op.CREATE]: 8,
   [Op.TMPFILE]: 7,
   [Op.READ]: 3,

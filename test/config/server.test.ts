@@ -26,6 +26,15 @@ path = "/usr/share"
 read_only = true
 allow = ["sysmount", "ioctl"]
 magic_links = false
+[[policy]]
+type = "nfs"
+policy = "watched"
+[[policy]]
+type = "0x1234"
+policy = "short"
+[[policy]]
+path = "/srv/state/"
+policy = "live"
 `;
   expect(read(text)).toEqual({
     listen: [
@@ -38,6 +47,11 @@ magic_links = false
     exports: [
       { path: "/srv", readOnly: false },
       { path: "/usr/share", readOnly: true, allow: ["sysmount", "ioctl"], magicLinks: false },
+    ],
+    policies: [
+      { magic: 0x6969, treatment: "watched" },
+      { magic: 0x1234, treatment: "short" },
+      { path: "/srv/state", treatment: "live" },
     ],
   });
 });
@@ -60,6 +74,28 @@ test.each([
   ['[[export]]\npath = "srv"', "line 2: path in [[export]]: it must be an absolute path"],
   ["[[export]]\npath = 5", "line 2: path in [[export]]: expected string, received number"],
   ['[[export]]\npath = "/a"\nallow = ["sysmont"]', "line 3: allow in [[export]]:"],
+  [
+    '[[policy]]\ntype = "ext5"\npolicy = "live"',
+    'line 2: type in [[policy]]: no file system is of type "ext5", did you mean ext4?',
+  ],
+  [
+    '[[policy]]\ntype = "cgroup2"\npolicy = "watched"',
+    "line 3: policy in [[policy]]: files of cgroup2 are made when they are read, they can only be live",
+  ],
+  [
+    '[[policy]]\npath = "/srv"\ntype = "nfs"\npolicy = "live"',
+    "line 2: path in [[policy]]: give a type or a path, not both",
+  ],
+  [
+    '[[policy]]\npolicy = "live"',
+    "line 2: policy in [[policy]]: give the type or the path that it is for",
+  ],
+  ['[[policy]]\ntype = "nfs"', "line 1: this [[policy]] has no policy"],
+  ['[[policy]]\ntype = "nfs"\npolicy = "never"', "line 3: policy in [[policy]]: expected one of"],
+  [
+    '[[policy]]\npath = "srv"\npolicy = "live"',
+    "line 2: path in [[policy]]: it must be an absolute",
+  ],
   ['listen = ["nfs://x"]', 'line 1: listen: Address "nfs://x" must begin with unix:// or tcp://'],
   ["insecure = 'yes'", "line 1: insecure: expected boolean, received string"],
   ["allow_uids = [-1]", "line 1: allow_uids:"],

@@ -80,7 +80,7 @@ const MAKERS: Partial<Record<keyof typeof Op, Maker>> = {
     const times = [number(r), r.below(2 ** 30), number(r), r.below(2 ** 30)];
     return [node(r, k), 0, r.below(512), mode(r), r.below(9), r.below(9), size, ...times];
   },
-  READLINK: (r, k) => [node(r, k)],
+  READLINK: (r, k) => [node(r, k), ...caller(r).slice(1, 3)],
   SYMLINK: (r, k) => [node(r, k), name(r), r.pick(FATAL_NAMES.slice(1, 6)), ...caller(r).slice(1)],
   MKNOD: (r, k) => [node(r, k), name(r), mode(r), r.below(2 ** 32), ...caller(r)],
   MKDIR: (r, k) => [node(r, k), name(r), mode(r), ...caller(r)],
@@ -88,7 +88,7 @@ const MAKERS: Partial<Record<keyof typeof Op, Maker>> = {
   RMDIR: (r, k) => [node(r, k), name(r)],
   RENAME: (r, k) => [node(r, k), name(r), node(r, k), name(r), r.below(9)],
   LINK: (r, k) => [node(r, k), node(r, k), name(r)],
-  OPEN: (r, k) => [node(r, k), open(r), r.below(2)],
+  OPEN: (r, k) => [node(r, k), open(r), r.below(2), ...caller(r).slice(1, 3)],
   CREATE: (r, k) => [node(r, k), name(r), open(r), mode(r), ...caller(r)],
   TMPFILE: (r, k) => [node(r, k), open(r), mode(r), ...caller(r)],
   READ: (r, k) => [handle(r, k), place(r), r.below(r.chance(0.05) ? 1 << 20 : 4096)],

@@ -31,6 +31,7 @@ export function serverReport(own: Partial<ServerReport> = {}): ServerReport {
     listen: ["unix:///run/qtfs/server.sock"],
     insecure: false,
     exports: [{ path: "/srv", readOnly: true }],
+    policies: [{ of: "/srv/state", policy: "live" }],
     threads: [
       { name: "reactor 0", tid: 45, state: "R", at: "at lookup", forMs: 0 },
       { name: "call thread", tid: 46, state: "D", at: "in 74 (fsync)", forMs: 2_500 },
@@ -51,6 +52,10 @@ export function mountReport(own: Partial<MountReport> = {}): MountReport {
     readOnly: false,
     cache: "auto",
     connected: true,
+    fileSystems: [
+      { path: "", type: "ext4", magic: 0xef53, policy: "watched" },
+      { path: "net", type: "nfs", magic: 0x6969, policy: "short" },
+    ],
     recovery: { losses: 0, serverRestarts: 0, sessionsLost: 0, lastAwayMs: 0, takeovers: 0 },
     keeper: 44,
     inStore: false,

@@ -25,7 +25,7 @@ import { accept, listenUnix } from "../../src/sys/socket.ts";
 import { SocketTransport } from "../../src/transport/socket.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { Op, type OpName } from "../../src/wire/ops.ts";
-import { type Argument, RawClient, type Reply } from "../support/client.ts";
+import { type Argument, RawClient, type Reply, withCaller } from "../support/client.ts";
 
 /** A request, and what came of it. */
 export type Request = readonly [op: OpName, args: readonly Argument[], payload?: Uint8Array];
@@ -85,6 +85,7 @@ export class Rig {
       mounts: new MountTable(),
       tell() {},
       exports: [{ path: this.share, readOnly: false, allow: ["sysmount", "device"] }],
+      policies: [],
       facts: { build: "", arch: "", kernel: "", bootId: "", pageSize: 4096, pid: process.pid },
       leaseMs: 0,
       records: new RecordStore({ directory: this.#directory, server: "" }),
@@ -144,7 +145,11 @@ export class Rig {
   }
 
   repeat([op, args, payload]: Request): Promise<Reply> {
-    this.client.frame(Kind.REQUEST, [SLOT, this.#sequence, Op[op], ...args], payload);
+    this.client.frame(
+      Kind.REQUEST,
+      [SLOT, this.#sequence, Op[op], ...withCaller(op, args)],
+      payload,
+    );
     return this.#answer(this.#sequence);
   }
 

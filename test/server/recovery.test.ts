@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { HandleFlag } from "../../src/server/handles.ts";
 import { NO_ROW } from "../../src/server/lockrows.ts";
 import { LockTable } from "../../src/server/locks.ts";
 import { putFlock } from "../../src/server/ofdlock.ts";
@@ -136,6 +137,27 @@ test("open files are open again, as they were opened", () => {
   const again = open(result.tree, row);
   expect([writes, appends, reads]).toContain(again);
   result.tree.close();
+});
+
+test("files of the kernel are open again for who opened them, and for nobody more", () => {
+  const NOBODY = 65_534;
+  const sleeper = spawn("sleep", ["1000"]);
+  const tree = treeOf(create(), "/proc");
+  const directory = lookup(tree, String(sleeper.pid));
+  const openAs = (name: string, uid: number) => {
+    const row = lookup(tree, name, directory);
+    const fd = tree.reach.open(row, O_CLOEXEC);
+    return tree.handles.add(fd, row, HandleFlag.LIVE, OpenFlag.READ, uid, uid);
+  };
+  const status = openAs("status", NOBODY);
+  const maps = openAs("maps", 0);
+  const others = openAs("maps", NOBODY);
+  const result = recovered(die(tree), "/proc");
+  expect(counts(result)).toEqual([2, 0, 1, 0, 0]);
+  const { handles } = result.tree;
+  expect([status, maps, others].map((handle) => handles.uid[handle])).toEqual([NOBODY, 0, NOBODY]);
+  expect(handles.fd[others]).toBe(-E.EIO);
+  sleeper.kill();
 });
 
 test("a file that the HOST moved, even out of the export, is found by its handle", () => {

@@ -79,9 +79,9 @@ test("a repeated CREATE, OPEN and WRITE open one descriptor and write once", () 
     expect(client.reply(2).results).toEqual([4]);
   }
   expect(readFileSync(server.path("created"), "utf8")).toBe("once");
-  raw(client, 4, 1, Op.OPEN, entryOf(created.results).node, RDWR, 1);
+  raw(client, 4, 1, Op.OPEN, entryOf(created.results).node, RDWR, 1, 0, 0);
   const opened = client.reply(4);
-  raw(client, 4, 1, Op.OPEN, entryOf(created.results).node, RDWR, 1);
+  raw(client, 4, 1, Op.OPEN, entryOf(created.results).node, RDWR, 1, 0, 0);
   expect(client.reply(4).results).toEqual(opened.results);
   expect(server.openOn(server.path("created"))).toBe(2);
 });

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { NEVER_CAME, SLOTS_BYTES, Slots } from "../../src/server/slots.ts";
 import { Wakeups } from "../../src/server/wakeups.ts";
 import { allocate } from "../../src/sys/memory.ts";
-import { REPLAY_MAX, SLOTS_MAX, WAITS_MAX } from "../../src/wire/limits.ts";
+import { POLLS_MAX, REPLAY_MAX, SLOTS_MAX } from "../../src/wire/limits.ts";
 import { Op } from "../../src/wire/ops.ts";
 
 const LAST = SLOTS_MAX - 1;
@@ -84,7 +84,7 @@ test("an answer is under way on one connection only", () => {
 test("wakeups are remembered for as long as they may be on their way, and told once", () => {
   const wakeups = new Wakeups();
   expect(wakeups.takeAfter(0)).toEqual([]);
-  const many = 3 * (WAITS_MAX + SLOTS_MAX);
+  const many = 3 * (POLLS_MAX + SLOTS_MAX);
   for (let event = 1; event <= many; event++) wakeups.sent(event, 1, event);
   const lost = wakeups.takeAfter(many - 2);
   expect(lost).toEqual([
@@ -93,5 +93,5 @@ test("wakeups are remembered for as long as they may be on their way, and told o
   ]);
   expect(wakeups.takeAfter(0)).toEqual([]);
   for (let event = 1; event <= many; event++) wakeups.sent(event, 1, event);
-  expect(wakeups.takeAfter(0).length).toBe(WAITS_MAX + SLOTS_MAX);
+  expect(wakeups.takeAfter(0).length).toBe(POLLS_MAX + SLOTS_MAX);
 });

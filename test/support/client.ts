@@ -12,7 +12,7 @@ import { SocketTransport } from "../../src/transport/socket.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { type ClientHello, encodeHello, MAGIC } from "../../src/wire/hello.ts";
 import { SLOTS_MAX, VERSION_MAX, VERSION_MIN } from "../../src/wire/limits.ts";
-import { Op, type OpName } from "../../src/wire/ops.ts";
+import { Event, Op, type OpName } from "../../src/wire/ops.ts";
 import type { Writer } from "../../src/wire/writer.ts";
 
 /** An argument: a number is a CBOR integer, a bigint one of 64 bits, text and bytes a byte string. */
@@ -61,10 +61,18 @@ export function plain(value: unknown): unknown {
   return Array.isArray(value) ? value.map(plain) : value;
 }
 
+/** Arguments of a request with a caller at their end, who is root where a test leaves it out. */
+export function withCaller(op: OpName, args: readonly Argument[]): readonly Argument[] {
+  const leftOut = { OPEN: 3, READLINK: 1 }[op as string];
+  return args.length === leftOut ? [...args, 0, 0] : args;
+}
+
 export class RawClient {
   readonly transport: SocketTransport;
   /** Events, GOODBYEs and other frames that came unasked, decoded, oldest first. */
   readonly events: unknown[][] = [];
+  /** Events that tell of file systems, which come as the client meets them. */
+  readonly fileSystems: unknown[][] = [];
   goodbye: unknown[] | undefined;
   hello: Record<string, unknown> | undefined;
   readonly sequences = new Array<number>(SLOTS_MAX).fill(0);
@@ -141,7 +149,7 @@ export class RawClient {
   send(slot: number, op: OpName, args: readonly Argument[], payload?: Uint8Array): number {
     const sequence = (this.sequences[slot] as number) + 1;
     this.sequences[slot] = sequence;
-    this.frame(Kind.REQUEST, [slot, sequence, Op[op], ...args], payload);
+    this.frame(Kind.REQUEST, [slot, sequence, Op[op], ...withCaller(op, args)], payload);
     this.transport.flush();
     return sequence;
   }
@@ -253,7 +261,8 @@ export class RawClient {
       this.#replies.push({ slot, sequence, errno, results, payload });
     } else {
       if (transport.kind === Kind.EVENT) this.eventCount++;
-      this.events.push(header);
+      const isOfFileSystem = transport.kind === Kind.EVENT && header[0] === Event.FILE_SYSTEM;
+      (isOfFileSystem ? this.fileSystems : this.events).push(header);
     }
   }
 }

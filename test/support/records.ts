@@ -45,6 +45,7 @@ export function servicesFor(path: string, readOnly = false): TreeServices {
     watcher,
     mounts: new MountTable(),
     tell() {},
+    policies: [],
   };
 }
 

@@ -24,8 +24,10 @@ import { put64, putAttrOut, putStatxOut } from "../answers.ts";
 import type { Client } from "../client.ts";
 
 export function getattr(c: Client): number {
+  const { nodeHigh, nodeLow, pid } = c.fuse;
   const known =
-    c.cache === "never" ? undefined : c.memo.takeDirectory(c.fuse.nodeHigh, c.fuse.nodeLow);
+    c.lookedUp.take(pid, nodeHigh, nodeLow) ??
+    (c.cache === "never" ? undefined : c.memo.takeDirectory(nodeHigh, nodeLow));
   if (known !== undefined) {
     c.answerBodyNow(putAttrOut(c.fuse.answer.view, c.answerBody, known, c.validity));
     return 0;
@@ -166,19 +168,6 @@ export function setxattr(c: Client): number {
 }
 
 const CAPABILITY = "security.capability";
-const ACL_PREFIX = "system.posix_acl_";
-
-/** Whether the name in a GETXATTR, at the body's offset for it, is an ACL's. */
-function isAcl(c: Client): boolean {
-  const at = IN_HEADER_SIZE + GETXATTR_IN_SIZE;
-  return c.fuse.request.bytes.latin1Slice(at, at + ACL_PREFIX.length) === ACL_PREFIX;
-}
-
-/** A file system without ACLs has none: the kernel asks before it lets an ordinary user in. */
-export function failGetxattr(c: Client, slot: number, errno: number): void {
-  const hasNone = errno === E.EOPNOTSUPP && c.pending.second[slot] === 1;
-  c.answerErrno(slot, hasNone ? E.ENODATA : errno);
-}
 
 /** The kernel asks for file capabilities before the first write to a file; a new one has none. */
 function isAskedOfNewFile(c: Client): boolean {
@@ -189,12 +178,31 @@ function isAskedOfNewFile(c: Client): boolean {
   );
 }
 
+const ACLS: ReadonlySet<string> = new Set(["system.posix_acl_access", "system.posix_acl_default"]);
+const ACL_LENGTHS = [...ACLS].map((name) => name.length);
+
+/** Whether the request is for an attribute, of a name of `length`, that is an ACL. */
+function isAcl(c: Client, length: number): boolean {
+  const at = IN_HEADER_SIZE + GETXATTR_IN_SIZE;
+  const isSoLong = ACL_LENGTHS.includes(length);
+  return isSoLong && ACLS.has(c.fuse.request.bytes.latin1Slice(at, at + length));
+}
+
+/**
+ * Where the HOST's file system knows no ACLs there is none: the kernel asks for one
+ * at each permission check (fuse_get_acl), and would refuse everybody but the owner.
+ */
+export function failGetxattr(c: Client, slot: number, errno: number): void {
+  const isNone = errno === E.EOPNOTSUPP && c.pending.second[slot] === 1;
+  c.answerErrno(slot, isNone ? E.ENODATA : errno);
+}
+
 export function getxattr(c: Client): number {
   const length = c.textLength(GETXATTR_IN_SIZE);
   const size = Math.min(c.u32(GETXATTR_IN.size), XATTR_VALUE_MAX);
   if (length > XATTR_NAME_MAX) return E.ERANGE;
   if (length === CAPABILITY.length && isAskedOfNewFile(c)) return E.ENODATA;
-  const w = c.ask(Op.GETXATTR, size, isAcl(c) ? 1 : 0);
+  const w = c.ask(Op.GETXATTR, size, isAcl(c, length) ? 1 : 0);
   c.putNode(w);
   c.putText(w, GETXATTR_IN_SIZE, length);
   w.uint(size);

@@ -55,6 +55,8 @@ export function open(c: Client): number {
   c.putNode(w);
   w.uint(flags);
   w.uint(onlyReads && c.cache !== "never" ? 1 : 0);
+  w.uint(c.fuse.uid);
+  w.uint(c.fuse.gid);
   c.send();
   return 0;
 }
@@ -91,10 +93,21 @@ export function answerOpened(c: Client, at: number): number {
   return OPEN_OUT_SIZE;
 }
 
+/** Whether the answer that is being built opens a live file. */
+function isOpenedLive(c: Client): boolean {
+  const { view } = c.fuse.answer;
+  return (view.getUint32(c.answerBody + OPEN_OUT.fh + 4, true) & FhFlag.LIVE) !== 0;
+}
+
 export function answerOpen(c: Client, slot: number): void {
   const bytes = answerOpened(c, c.answerBody);
   c.transport.reader.finish();
   const flags = c.fuse.answer.view.getUint32(c.answerBody + OPEN_OUT.open_flags, true);
+  const writes = ((c.pending.first[slot] as number) & OpenFlag.WRITE) !== 0;
+  if (isOpenedLive(c) && !writes) {
+    // Nothing is written, and a lock goes with the handle: closing it need not be told before.
+    c.fuse.answer.view.setUint32(c.answerBody + OPEN_OUT.open_flags, flags | Fopen.NOFLUSH, true);
+  }
   if (attributesChanged) {
     const { pending } = c;
     const [high, low] = kernelNode(c, slot);

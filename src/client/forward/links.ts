@@ -31,6 +31,8 @@ export function mayCacheLinks(c: Client, uniqueHigh: number): boolean {
 export function readlink(c: Client): number {
   const w = c.ask(Op.READLINK, c.fuse.uid, c.fuse.gid);
   c.putNode(w);
+  w.uint(c.fuse.uid);
+  w.uint(c.fuse.gid);
   c.send();
   return 0;
 }

@@ -107,6 +107,14 @@ export function answerRenamed(c: Client, slot: number): void {
   c.answerErrno(slot, 0);
 }
 
+/** Remembers the entry just answered for the rest of the caller's system call. */
+function noteLookedUp(c: Client, slot: number): void {
+  const { view } = c.fuse.answer;
+  const at = c.answerBody + ENTRY_OUT.nodeid;
+  const pid = c.pending.pid[slot] as number;
+  c.lookedUp.put(pid, view.getUint32(at + 4, true), view.getUint32(at, true), c.attributes);
+}
+
 export function answerLookup(c: Client, slot: number): void {
   if (c.pending.op[slot] === Op.FOLLOW) {
     answerFollowed(c, slot);
@@ -116,7 +124,9 @@ export function answerLookup(c: Client, slot: number): void {
   if (c.pending.first[slot] === 0) {
     answerEntry(c, slot);
     if (isGhostly) return;
-    if (c.cache !== "never" && c.attributes.policy === Policy.WATCHED) considerLookahead(c, slot);
+    const { policy } = c.attributes;
+    if (policy === Policy.LIVE) noteLookedUp(c, slot);
+    else if (c.cache !== "never" && policy === Policy.WATCHED) considerLookahead(c, slot);
     return;
   }
   c.readAttributesHere(c.transport.reader);

@@ -7,12 +7,13 @@ import { WriteFlag } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PAYLOAD_MAX } from "../../wire/limits.ts";
 import { dropSetId, hasSetId, keepSetId } from "../caller.ts";
-import { HandleFlag } from "../handles.ts";
+import { HandleFlag, type HandleTable } from "../handles.ts";
 import { LATER, type Session } from "../session.ts";
 import { size as fileSize, statFd } from "../status.ts";
 import { placeAppend } from "./appends.ts";
 import { finishSync } from "./attributes.ts";
 import { readDevice, writeDevice } from "./devices.ts";
+import { readLive, writeLive } from "./live.ts";
 import { syncThenReply } from "./syncing.ts";
 
 /** From here on a READ leaves the file by sendfile(2), without a copy of ours. */
@@ -43,7 +44,10 @@ export function read(session: Session): number {
     }
   }
   session.reply(0);
-  const got = pread(fd, transport.payloadRoom(), size, offset);
+  const room = transport.payloadRoom();
+  const live = isLive(handles, handle);
+  const got = live ? readLive(handles, handle, room, size, offset) : pread(fd, room, size, offset);
+  if (live) session.services.polls.read(session, handle);
   if (got < 0) {
     transport.abandon();
     return -got;
@@ -51,6 +55,11 @@ export function read(session: Session): number {
   transport.endInline(got);
   session.counters.moved(session.op, got);
   return 0;
+}
+
+/** Whether a file of the kernel's is open. */
+function isLive(handles: HandleTable, handle: number): boolean {
+  return ((handles.flags[handle] as number) & HandleFlag.LIVE) !== 0;
 }
 
 /** A write at an offset may run twice. */
@@ -71,12 +80,16 @@ export function write(session: Session): number {
   const handleFlags = handles.flags[handle] as number;
   if ((handleFlags & HandleFlag.DEVICE) !== 0) return writeDevice(session, handle, offset);
   const kill = (flags & WriteFlag.KILL_SUIDGID) !== 0;
-  const appends = (handleFlags & HandleFlag.APPEND) !== 0;
+  const live = isLive(handles, handle);
+  const appends = (handleFlags & HandleFlag.APPEND) !== 0 && !live;
   const { place, there } = appends ? placeAppend(session, fd) : NOT_APPENDED;
   const clears = kill && hasSetId(fd);
   if (kill) dropSetId(gid);
   const left = payloadLength - there;
-  const more = there > 0 && left === 0 ? 0 : pwrite(fd, payloadAddress + there, left, offset);
+  const from = payloadAddress + there;
+  let more = 0;
+  if (live) more = writeLive(handles, handle, from, left, offset);
+  else if (there === 0 || left > 0) more = pwrite(fd, from, left, offset);
   if (kill) keepSetId();
   const node = handles.node[handle] as number;
   if (clears) session.attached.watched.attributesChanged(node);

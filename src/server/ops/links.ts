@@ -4,6 +4,7 @@ import { close } from "../../sys/open.ts";
 import { readlinkat } from "../../sys/tree.ts";
 import { FileType, Policy } from "../../wire/constants.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
+import { asCallerAltogether } from "../asker.ts";
 import { isMagic, mayFollow, openMagic } from "../magic.ts";
 import type { Session } from "../session.ts";
 import { EMPTY_PATH, group, identify, keepingStatus, mode, owner, statFd } from "../status.ts";
@@ -21,9 +22,11 @@ const REACHABLE: ReadonlySet<number> = new Set([
   FileType.SOCKET,
 ]);
 
-/** `[node]` → magic (0|1), uid and gid of its owner; payload: the target */
+/** `[node, uid, gid]` → magic (0|1), uid and gid of its owner; payload: the target */
 export function readlink(session: Session): number {
   const node = session.node();
+  const callerUid = session.reader.uint32();
+  const callerGid = session.reader.uint32();
   session.reader.finish();
   if (node < 0) return E.ESTALE;
   const magic = isMagicNode(session, node);
@@ -34,7 +37,10 @@ export function readlink(session: Session): number {
   w.uint(magic ? 1 : 0);
   w.uint(uid);
   w.uint(gid);
-  const length = readlinkat(fd, EMPTY_PATH, session.transport.payloadRoom(), PATH_MAX + 1);
+  const asCaller = callerUid !== 0 && session.attached.reach.policy(node) === Policy.LIVE;
+  const room = session.transport.payloadRoom();
+  const read = () => readlinkat(fd, EMPTY_PATH, room, PATH_MAX + 1);
+  const length = asCaller ? asCallerAltogether(callerUid, callerGid, read) : read();
   if (length < 0) {
     session.transport.abandon();
     return -length;

@@ -30,6 +30,8 @@ const PERMISSIONS = 0o7777;
 /** A whole file of at most this size travels with the answer to OPEN. */
 export const INLINE_DATA_MAX = 16 * 1024;
 const OPEN_RESULTS = 2;
+/** A file of cgroup version 1 that would take the numbers written to it for descriptors of the server's. */
+const TAKES_DESCRIPTORS = "cgroup.event_control";
 
 function handleFlags(tree: Tree, row: number, flags: number): number {
   let result = flags & OpenFlag.WRITE ? HandleFlag.WRITABLE : 0;
@@ -39,12 +41,20 @@ function handleFlags(tree: Tree, row: number, flags: number): number {
   if (flags & OpenFlag.READ && tree.reach.policy(row) !== Policy.LIVE) {
     result |= HandleFlag.SENDABLE;
   }
+  if (tree.reach.policy(row) === Policy.LIVE) result |= HandleFlag.LIVE;
   return result;
 }
 
-/** Opens the file of `row`; the descriptor or -errno. It is described then. */
-function openFile(tree: Tree, row: number, flags: number): number {
-  const fd = tree.reach.open(row, hostFlags(flags) | O_NONBLOCK);
+/** Opens the file of `row` for `uid`:`gid`; the descriptor or -errno. It is described then. */
+function openFile(tree: Tree, row: number, flags: number, uid: number, gid: number): number {
+  const { nodes, reach } = tree;
+  const host = hostFlags(flags) | O_NONBLOCK;
+  const isLive = reach.policy(row) === Policy.LIVE;
+  if (isLive && flags & OpenFlag.WRITE && nodes.nameOf(row) === TAKES_DESCRIPTORS) {
+    return -E.EOPNOTSUPP;
+  }
+  const asCaller = isLive && uid !== 0;
+  const fd = asCaller ? reach.openAs(row, host, uid, gid) : reach.open(row, host);
   if (fd < 0) return fd;
   if ((mode() & FileType.MASK) === FileType.REGULAR) return fd;
   close(fd);
@@ -61,9 +71,16 @@ function truncateOpened(fd: number, flags: number): number {
 }
 
 /** Adds a handle for `fd`, owned from now on; -1 when there are too many. */
-function addHandle(session: Session, fd: number, row: number, flags: number): number {
+function addHandle(
+  session: Session,
+  fd: number,
+  row: number,
+  flags: number,
+  uid = 0,
+  gid = 0,
+): number {
   const tree = session.attached;
-  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags), flags);
+  const handle = tree.handles.add(fd, row, handleFlags(tree, row, flags), flags, uid, gid);
   if (handle < 0) {
     close(fd);
     return handle;
@@ -84,11 +101,13 @@ function openSpecial(session: Session, row: number, flags: number): number {
   return isDevice(mode()) ? openDevice(session, row, flags) : E.ESTALE;
 }
 
-/** `[node, flags, wantsData (0|1)]` → handle, OpenResult; payload: a small file's data */
+/** `[node, flags, wantsData (0|1), uid, gid]` → handle, OpenResult; payload: a small file's data */
 export function open(session: Session): number {
   const row = session.node();
   const flags = session.reader.uint32();
   const wantsData = session.reader.uint() !== 0;
+  const uid = session.reader.uint32();
+  const gid = session.reader.uint32();
   session.reader.finish();
   if (row < 0) return E.ESTALE;
   const tree = session.attached;
@@ -96,7 +115,7 @@ export function open(session: Session): number {
   if (session.doubtSinceNs !== 0) forgetOpened(session, row);
   if (tree.reach.isSpecial(row)) return openSpecial(session, row, flags);
   const truncates = (flags & OpenFlag.TRUNCATE) !== 0;
-  const fd = openFile(tree, row, truncates ? flags | OpenFlag.WRITE : flags);
+  const fd = openFile(tree, row, truncates ? flags | OpenFlag.WRITE : flags, uid, gid);
   if (fd < 0) return -fd;
   const truncated = truncates ? truncateOpened(fd, flags) : 0;
   if (truncated < 0) {
@@ -109,7 +128,7 @@ export function open(session: Session): number {
   const result = cacheResult(tree, row);
   remember(tree, row);
   const bytes = size();
-  const handle = addHandle(session, fd, row, flags);
+  const handle = addHandle(session, fd, row, flags, uid, gid);
   if (handle < 0) return E.ENFILE;
   const w = session.reply(OPEN_RESULTS);
   w.uint(tree.handles.number(handle));

@@ -83,12 +83,15 @@ export const FILE_HANDLE_BYTES = 136;
 export const HANDLE = {
   /** HandleState: 0 where there is no handle; written last, cleared first. */
   state: column(1, HANDLES_MAX),
-  flags: column(1, HANDLES_MAX),
+  flags: column(4, HANDLES_MAX),
   /** Whole-file lock: 0 none, else the wire's Lock type and 1. */
   flock: column(1, HANDLES_MAX),
   node: column(4, HANDLES_MAX),
   /** The wire's OpenFlag. */
   openFlags: column(4, HANDLES_MAX),
+  /** Who opened it. */
+  uid: column(4, HANDLES_MAX),
+  gid: column(4, HANDLES_MAX),
   fileHandle: column(FILE_HANDLE_BYTES, HANDLES_MAX),
 } as const;
 

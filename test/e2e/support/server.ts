@@ -15,18 +15,21 @@ export interface Server {
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 
-/** Exports `tree`, with the classes `allow`, at a socket in `directory`; returns once connections are accepted. */
+/**
+ * Exports `tree`, with the classes `allow`, unless other `exports` are given, at a socket
+ * in `directory`; returns once connections are accepted.
+ */
 export async function startServer(
   tree: string,
   directory: string,
   allow: readonly string[] = [],
+  exports = ["--export", `${tree}:${["rw", ...allow].join(",")}`],
 ): Promise<Server> {
   const socket = `${directory}/server.sock`;
   const address = `unix://${socket}`;
   const path = `${directory}/server.log`;
   const output = openSync(path, "a");
-  const exported = `${tree}:${["rw", ...allow].join(",")}`;
-  const child = Bun.spawn([QTFS, "server", "--listen", address, "--export", exported], {
+  const child = Bun.spawn([QTFS, "server", "--listen", address, ...exports], {
     stdin: "ignore",
     stdout: output,
     stderr: output,

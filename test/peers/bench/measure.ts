@@ -33,7 +33,7 @@ export class Measurement {
 
   async run(plan: Plan): Promise<void> {
     for (const scenario of plan.fresh) await this.#fresh(scenario);
-    for (const mode of ["default", "uncached"] as const) {
+    for (const mode of ["default", "uncached", "proc"] as const) {
       const scenarios = plan.steady.filter((scenario) => scenario.mode === mode);
       if (scenarios.length > 0) await this.#steady(mode, scenarios);
     }
@@ -102,7 +102,7 @@ export class Measurement {
   async #steady(mode: Mode, scenarios: SteadyScenario[]): Promise<void> {
     const stacks = new Map<string, Stack>();
     const contestants = this.results.contestants.filter(
-      ({ modes }) => modes?.includes(mode) ?? true,
+      ({ modes, holdsTree }) => modes?.includes(mode) ?? !(holdsTree && mode === "proc"),
     );
     for (const scenario of scenarios) {
       this.#announce(scenario.rows);

@@ -58,7 +58,7 @@ export class Stack {
   static async start(ground: Ground, contestant: Contestant, mode: Mode): Promise<Stack> {
     const { scratch } = ground;
     const { name } = contestant;
-    const tree = await ensureTree(ground, contestant);
+    const tree = mode === "proc" ? "/proc" : await ensureTree(ground, contestant);
     const place: Place = {
       mode,
       tree,

@@ -21,6 +21,10 @@ const CACHED = [
   "attr_timeout=3600,entry_timeout=3600,negative_timeout=3600",
 ];
 
+/** Files of size 0 are read, and read anew, with direct_io alone. */
+const PROC = ["direct_io"];
+const CACHING = { uncached: UNCACHED, default: CACHED, proc: PROC };
+
 /** The keys of one sshd and its one user. */
 async function makeKeys(files: string): Promise<void> {
   if (existsSync(`${files}/user_key.pub`)) return;
@@ -50,7 +54,7 @@ function sshd({ files, port }: Place): ServerPlan {
 }
 
 function mount(place: Place, options: string[], user = ""): string[] {
-  const all = [...options, ...(place.mode === "uncached" ? UNCACHED : CACHED)];
+  const all = [...options, ...CACHING[place.mode]];
   return [
     ...["sshfs", "-f", `${user}127.0.0.1:${place.tree}`, place.target],
     ...all.flatMap((option) => ["-o", option]),

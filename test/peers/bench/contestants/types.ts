@@ -1,7 +1,10 @@
 /** What the bench knows of a contestant. */
 
-/** Uncached mounts keep nothing; default ones are what a user gets at best. */
-export type Mode = "uncached" | "default";
+/**
+ * Uncached mounts keep nothing; default ones are what a user gets at best; `proc` ones are
+ * that too, of /proc in the place of the tree.
+ */
+export type Mode = "uncached" | "default" | "proc";
 /** `sftp` is sshfs without ssh: a bare sftp-server, nothing encrypted, nobody authenticated. */
 export type Family = "qtfs" | "bare" | "sshfs" | "sftp" | "floor";
 

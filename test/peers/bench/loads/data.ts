@@ -4,6 +4,7 @@ import { allocate } from "../../../../src/sys/memory.ts";
 import * as o from "../../../../src/sys/open.ts";
 import { unlinkat } from "../../../../src/sys/tree.ts";
 import { check, cStrings, dropPages, opener } from "../calls.ts";
+import { sleepers } from "../sleepers.ts";
 import { BIG_BYTES, bigName, SMALL_BYTES, SMALL_FILES, smallName } from "../tree.ts";
 import type { Load, LoadContext } from "./load.ts";
 
@@ -24,6 +25,23 @@ export function readSmall({ root, thread }: LoadContext): Load {
       const name = names[next++ % SMALL_FILES] as number;
       const fd = check(o.openat(dirfd, name, o.O_RDONLY, 0), "open");
       if (read(fd, address, SMALL_BYTES) !== SMALL_BYTES) throw new Error("Short read");
+      check(o.close(fd), "close");
+      return 1;
+    },
+    close: () => void o.close(dirfd),
+  };
+}
+
+/** open, read, close of /proc/N/stat, process after process; `root` is a proc. */
+export function procStat({ root, thread }: LoadContext): Load {
+  const dirfd = opener(root, o.O_RDONLY | o.O_DIRECTORY)();
+  const names = cStrings(sleepers().map((pid) => `${pid}/stat`));
+  let next = thread * 50;
+  return {
+    step() {
+      const name = names[next++ % names.length] as number;
+      const fd = check(o.openat(dirfd, name, o.O_RDONLY, 0), "open");
+      if (check(read(fd, address, SMALL_BYTES), "read") < 100) throw new Error("Short read");
       check(o.close(fd), "close");
       return 1;
     },

@@ -1,6 +1,7 @@
 /** Rows that a load worker measures. */
 import type { Mode } from "../contestants/types.ts";
 import type { LoadName } from "../loads/index.ts";
+import { ensureProcesses } from "../sleepers.ts";
 import { THREADS } from "../tree.ts";
 import type { SteadyScenario, Unit } from "./types.ts";
 
@@ -26,6 +27,7 @@ const LINES: Line[] = [
   ["readSmall", "open-read-close 4 KiB", "default", "ops/s", 1],
   ["createSmall", "create-write-close-unlink", "default", "ops/s", 1],
   ["cachedRead", "stream read, page cache dropped", "default", "MB/s", 1 / MB],
+  ["procStat", "open-read-close /proc/N/stat of 500", "proc", "ops/s", 1],
   ["cachedWrite", "stream write, page cache+fsync", "default", "MB/s", 1 / MB],
 ];
 
@@ -39,6 +41,7 @@ function scenario([load, id, mode, unit, worth]: Line, threads: number): SteadyS
     mode,
     timeoutMs: TIMEOUT_MS,
     async run({ ground, effort, warmUp }, stack) {
+      if (mode === "proc") await ensureProcesses();
       const figures = await ground.pool.load({
         load,
         root: stack.root,
