@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { eventually } from "../mounts/caller.ts";
 import { sh } from "../support/run.ts";
-import { QTFS } from "../support/server.ts";
 import { ProcStage } from "./stage.ts";
 
 const BOUND_MS = 60_000;
@@ -152,27 +151,6 @@ test("an ordinary user sees what is its own, and nothing that is not", async () 
   expect(others.stderr).toContain("Permission denied");
 });
 
-test("a caller outside the chroot is itself, and sees the HOST's processes alone", async () => {
-  const { stdout } = await stage.outside("echo $$; readlink $1/self; cat $1/self/comm; ls $1");
-  const [pid, self, name, ...names] = stdout.split("\n");
-  expect(self).not.toBe(pid as string);
-  expect(name).toBe("cat");
-  const numbers = names.filter((one) => /^\d+$/.test(one));
-  expect(numbers).toContain(String(stage.marker));
-  // Its own number, ls's, is the only one that is not the HOST's.
-  const host = (await stage.onHost("ls /proc")).split("\n");
-  expect(numbers.filter((number) => !host.includes(number)).length).toBe(1);
-});
-
-test("a caller in a PID namespace below the mount's is itself, by whichever number", async () => {
-  const look = "grep ^NSpid: /proc/self/status; cat /proc/self/comm /proc/thread-self/comm";
-  const below = "unshare --pid --fork --mount --propagation unchanged --mount-proc=/local_proc";
-  const [numbers, ...names] = await stage.lines(`${below} bash -c '${look}'`);
-  // One number: the procfs that shows it is the namespace's own.
-  expect(numbers?.trim().split(/\s+/)).toHaveLength(2);
-  expect(names).toEqual(["cat", "cat"]);
-});
-
 test("the death of the mount's process takes nothing from those that have its files open", async () => {
   const script = `
     exec 8</proc/self/status 9</proc/loadavg
@@ -193,14 +171,4 @@ test("the death of the mount's process takes nothing from those that have its fi
   expect(rest.split("\n")).toEqual(["1", "5", "bash", ""]);
   expect(await stage.daemon()).not.toBe(daemon);
   expect(existsSync(`${stage.root}/local_proc/self`)).toBe(false);
-});
-
-test("what would be of no use is not mounted", async () => {
-  const mount = `timeout 30 ${QTFS} mount -o proc,server=unix://${stage.directory}/server.sock`;
-  const own = await stage.outside(`${mount} /proc /proc`);
-  expect(own.code).toBe(1);
-  expect(own.stderr).toContain("Cannot mount at /proc: qtfs itself needs this machine's /proc");
-  const other = await stage.outside(`${mount} ${stage.directory}/share ${stage.root}/run`);
-  expect(other.code).toBe(1);
-  expect(other.stderr).toContain("share: it is not the HOST's /proc");
 });
