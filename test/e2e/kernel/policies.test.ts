@@ -44,7 +44,7 @@ beforeAll(async () => {
     `[[export]]\npath = "${tree}"\n\n[[policy]]\npath = "${tree}/state"\npolicy = "live"\n\n` +
       `[[policy]]\ntype = "tmpfs"\npolicy = "short"\n`,
   );
-  server = await startServer(tree, directory, ["--config", `${directory}/server.toml`]);
+  server = await startServer(tree, directory, [], ["--config", `${directory}/server.toml`]);
   await sh(`${QTFS} mount -o server=${server.address} ${tree} ${mountpoint}`);
 });
 
