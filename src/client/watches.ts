@@ -44,6 +44,8 @@ export class Watches {
   /** Names that a ghost operation is about, and what the kernel is told of them afterwards. */
   readonly #names = new Set<string>();
   #later: Later[] = [];
+  /** Superblocks beside the first when it was last looked. */
+  #channels = 0;
   /** Happenings that came, and those there was no room for. */
   #heard = 0;
   #lost = 0;
@@ -124,6 +126,9 @@ export class Watches {
 
   /** Goes on with what had no room; what there is, for `qtfs info`. */
   settle(): void {
+    const { channels } = this.#client.fuse;
+    if (channels.count !== this.#channels) this.#prune();
+    this.#channels = channels.count;
     this.#tell();
     const before = this.#next;
     while (this.#next < this.#waiting.length) {
@@ -148,6 +153,14 @@ export class Watches {
     counters.gauge("EVENTS", this.#heard);
     counters.gauge("EVENTS_LOST", this.#lost + this.#channel.failed);
     counters.gauge("WATCHES_REFUSED", this.#refused);
+  }
+
+  /** Superblocks have come or gone: nothing is watched in those that have. */
+  #prune(): void {
+    const { channels } = this.#client.fuse;
+    for (const [key, { channel }] of this.#wanted) {
+      if (channel !== 0 && channels.fdOf(channel) < 0) this.#wanted.delete(key);
+    }
   }
 
   /** Whether anything waits for room. */

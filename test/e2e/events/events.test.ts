@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { appendFileSync, mkdirSync, watch, writeFileSync } from "node:fs";
 import type { MountReport } from "../../../src/info/report.ts";
 import { eventually } from "../mounts/caller.ts";
-import { report, type WorldMount } from "../mounts/world.ts";
+import { mountsAt, report, type WorldMount } from "../mounts/world.ts";
 import { run, sh } from "../support/run.ts";
 import { QTFS } from "../support/server.ts";
 import { EventStage } from "./stage.ts";
@@ -131,6 +131,33 @@ describe("what the HOST is told, the mount is told", () => {
       watcher.close();
     }
   });
+});
+
+test("below the mount, in a mount of the HOST that is mounted here too", async () => {
+  const place = await stage.place("mkdir inner");
+  const inner = `${place}/inner`;
+  await sh(`mount -t tmpfs none inner; mkdir inner/dir`, { cwd: `${stage.tree}/${place}` });
+  try {
+    const at = `${mount.target}/${inner}`;
+    await eventually(() => mountsAt(at).length === 1, "it is mounted here", TOLD_MS);
+    const paths = (root: string) => ["", "/dir"].map((name) => `${root}/${inner}${name}`);
+    const there = await stage.watcher(...paths(stage.tree));
+    const here = await stage.watcher(...paths(mount.target));
+    await stage.watches(mount, 2);
+    await sh("touch a dir/b; mv a dir; mv dir/b .; mkdir c; rm -r c b; chmod 700 dir .", {
+      cwd: `${stage.tree}/${inner}`,
+    });
+    await stage.settle(inner, 1, [there, here]);
+    expect(here.events).toEqual(there.events);
+  } finally {
+    await stage.endWatchers();
+    await sh(`umount ${stage.tree}/${inner}`);
+  }
+  await eventually(
+    () => mountsAt(`${mount.target}/${inner}`).length === 0,
+    "it is unmounted here",
+    TOLD_MS,
+  );
 });
 
 describe("once", () => {
