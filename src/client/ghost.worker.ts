@@ -55,6 +55,7 @@ class GhostThread {
   /** When all were looked at last, and when to look again at the earliest. */
   #lookedAllMs = Number.NEGATIVE_INFINITY;
   #notBeforeMs = 0;
+  #retryMs = 0;
 
   constructor(data: GhostThreadData) {
     this.#wakeFd = data.wakeFd;
@@ -122,7 +123,7 @@ class GhostThread {
     this.#ends.set(this.#scan.pids);
     this.#tell(this.#scan.nodes);
     const endMs = performance.now();
-    this.#notBeforeMs = endMs + (endMs - now) / LOOK_SHARE;
+    this.#notBeforeMs = Math.max(this.#retryMs, endMs + (endMs - now) / LOOK_SHARE);
   }
 
   /** Tells the reactor what is watched now. */
@@ -134,11 +135,21 @@ class GhostThread {
     for (const device of new Set(changes.map((one) => one.device))) {
       // Nobody's, or unmounted and in use by its watchers alone: there is nothing to tell them.
       const mount = this.#mounts.of(device);
-      if (mount === undefined) continue;
+      if (mount === undefined) {
+        if (this.#mounts.has(device)) this.#again(device);
+        continue;
+      }
       for (const one of changes) if (one.device === device) this.#put(one, mount);
       mount.ring();
     }
     this.#mounts.keep(new Set([...nodes.values()].map(({ device }) => device)));
+  }
+
+  /** Nothing could be told of a superblock: its server may be away. */
+  #again(device: number): void {
+    for (const [key, node] of this.#told) if (node.device === device) this.#told.delete(key);
+    this.#due = undefined;
+    this.#retryMs = performance.now() + LOOK_BLIND_MS;
   }
 
   #put(found: Found, mount: GhostMount): void {

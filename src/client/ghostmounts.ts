@@ -31,6 +31,11 @@ export class GhostMounts {
     return this.#open.get(device);
   }
 
+  /** Whether the superblock is of this mount. */
+  has(device: number): boolean {
+    return placeOf(device, this.#target) !== undefined;
+  }
+
   /** Closes the ways into all superblocks but those. */
   keep(devices: ReadonlySet<number>): void {
     for (const [device, mount] of this.#open) {

@@ -80,6 +80,11 @@ export class Ghosts {
     return pid !== 0 && pid === this.#channel.tid;
   }
 
+  /** What the request, which is a ghost's, is answered with while the server cannot be asked. */
+  refusal(): number {
+    return this.#isBell() ? E.ENOENT : E.EIO;
+  }
+
   /** The connection is lost: what was asked for the thread is answered without the server. */
   giveUp(): void {
     const { pending } = this.#client;
@@ -100,7 +105,7 @@ export class Ghosts {
       return this.#serve();
     }
     const isAgain = replaying >= 0 || (fuse.uniqueHigh & RESENT_BIT) !== 0;
-    return isAgain && pid === this.#former ? E.EIO : FORWARD;
+    return isAgain && pid !== 0 && pid === this.#former ? E.EIO : FORWARD;
   }
 
   /** Whether the lookup of `slot`, which failed, was for a happening of what is gone by now. */
@@ -151,16 +156,27 @@ export class Ghosts {
     }
   }
 
+  /** Whether the request is that the reactor look into the channel; it has done so then. */
+  #isBell(): boolean {
+    const { fuse } = this.#client;
+    const name = fuse.opcode === Opcode.LOOKUP ? this.#name() : "";
+    if (!name.startsWith(DOORBELL_PREFIX)) return false;
+    this.#found(Number(name.slice(DOORBELL_PREFIX.length)));
+    return true;
+  }
+
+  /** The name that is looked up. */
+  #name(): string {
+    const { bytes } = this.#client.fuse.request;
+    return bytes.latin1Slice(IN_HEADER_SIZE, IN_HEADER_SIZE + this.#client.textLength(0));
+  }
+
   #lookup(): number {
+    if (this.#isBell()) return E.ENOENT;
     const c = this.#client;
-    const { nodeHigh, nodeLow, request } = c.fuse;
-    const length = c.textLength(0);
-    const name = request.bytes.latin1Slice(IN_HEADER_SIZE, IN_HEADER_SIZE + length);
+    const { nodeHigh, nodeLow } = c.fuse;
+    const name = this.#name();
     if (c.fuse.channels.isRoot(channelOf(c.fuse.uniqueHigh), nodeHigh, nodeLow)) {
-      if (name.startsWith(DOORBELL_PREFIX)) {
-        this.#found(Number(name.slice(DOORBELL_PREFIX.length)));
-        return E.ENOENT;
-      }
       if (name === HIDDEN_NAME) {
         c.answerBodyNow(this.#put(FileType.DIRECTORY, HIDDEN_LOW));
         return 0;

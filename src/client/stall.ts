@@ -72,7 +72,7 @@ export class Stall {
     const { fuse, ghosts } = this.#client;
     const { opcode } = fuse;
     // A ghost has the mount in use: it does not wait for a server that may never answer.
-    const errno = ghosts?.isOwn ? E.EIO : wanted;
+    const errno = ghosts?.isOwn ? ghosts.refusal() : wanted;
     if (errno !== 0) this.#client.answerNow(errno);
     const answered = errno !== 0;
     if (answered && !mustReach(opcode)) return;

@@ -174,3 +174,9 @@ test("what the thread of a process that died had asked is refused when it is ask
   rig.request(Opcode.UNLINK, text("a"), { node: NODE, pid: GHOST });
   expect(asked()).toEqual([Op.UNLINK]);
 });
+
+test("what the kernel asks as nobody, and again, is not taken for a ghost's", () => {
+  const unique = Number(KERNEL_RESENT + 2n ** 12n);
+  rig.request(Opcode.UNLINK, text("a"), { node: NODE, pid: 0, unique });
+  expect(asked()).toEqual([Op.UNLINK]);
+});

@@ -114,6 +114,7 @@ const MAKERS: Partial<Record<keyof typeof Op, Maker>> = {
   POLL: (r, k) => [handle(r, k), r.below(0x10000), number(r)],
   FOLLOW: (r, k) => [node(r, k), r.below(2), r.below(2)],
   PING: () => [],
+  WATCH: (r, k) => [node(r, k), r.below(3)],
   MOUNTS: (r) => [r.below(3)],
   MOUNT_ROOT: (r, k) => [mount(r, k)],
   MOUNT_END: (r, k) => [mount(r, k)],

@@ -150,7 +150,7 @@ test("below the mount, in a mount of the HOST that is mounted here too", async (
     await stage.settle(inner, 1, [there, here]);
     expect(here.events).toEqual(there.events);
   } finally {
-    await stage.endWatchers();
+    // That it is watched here does not keep the HOST from unmounting it.
     await sh(`umount ${stage.tree}/${inner}`);
   }
   await eventually(

@@ -159,6 +159,11 @@ export function unsolicited(random: Random): Buffer {
     () => frameOf(Kind.EVENT, [BigInt(Event.POLL_READY), node]),
     () => frameOf(Kind.EVENT, [BigInt(Event.CHANGED), node, BigInt(random.below(2)), 0n]),
     () => frameOf(Kind.EVENT, [BigInt(Event.RENAMED), node, random.pick(NAMES), 0n]),
+    () => {
+      const kinds = BigInt(random.below(600));
+      const [name, toName] = [random.pick(NAMES), random.pick(NAMES)];
+      return frameOf(Kind.EVENT, [BigInt(Event.HAPPENED), kinds, node, name, node, toName, node]);
+    },
   ])();
   if (random.chance(0.95)) return encode(frame);
   return random.pick([
