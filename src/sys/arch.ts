@@ -66,6 +66,7 @@ const CALLS = {
   pidfd_open: [434, 434],
   pidfd_send_signal: [424, 424],
   pivot_root: [155, 41],
+  ppoll: [271, 73],
   prctl: [157, 167],
   pread64: [17, 67],
   prlimit64: [302, 261],

@@ -13,7 +13,7 @@ import { size as fileSize, statFd } from "../status.ts";
 import { placeAppend } from "./appends.ts";
 import { finishSync } from "./attributes.ts";
 import { readDevice, writeDevice } from "./devices.ts";
-import { readLive, writeLive } from "./live.ts";
+import { readLater, readLive, writeLive } from "./live.ts";
 import { syncThenReply } from "./syncing.ts";
 
 /** From here on a READ leaves the file by sendfile(2), without a copy of ours. */
@@ -50,7 +50,7 @@ export function read(session: Session): number {
   if (live) session.services.polls.read(session, handle);
   if (got < 0) {
     transport.abandon();
-    return -got;
+    return live && got === -E.EAGAIN ? readLater(session, handle, size, offset) : -got;
   }
   transport.endInline(got);
   session.counters.moved(session.op, got);
