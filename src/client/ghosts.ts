@@ -77,6 +77,11 @@ export class Ghosts {
   /** Whether the request in the device's buffer is a ghost's. */
   get isOwn(): boolean {
     const { pid } = this.#client.fuse;
+    return this.#isGhost(pid);
+  }
+
+  /** What the kernel writes back by itself has no caller: 0, as a thread that is not there. */
+  #isGhost(pid: number | undefined): boolean {
     return pid !== 0 && pid === this.#channel.tid;
   }
 
@@ -89,7 +94,7 @@ export class Ghosts {
   giveUp(): void {
     const { pending } = this.#client;
     pending.forEachAsked((slot) => {
-      if (pending.pid[slot] !== this.#channel.tid) return;
+      if (!this.#isGhost(pending.pid[slot])) return;
       pending.state[slot] = State.ABANDONED;
       this.#client.answerErrno(slot, E.EIO);
     });
@@ -111,7 +116,7 @@ export class Ghosts {
   /** Whether the lookup of `slot`, which failed, was for a happening of what is gone by now. */
   standsIn(slot: number, errno: number): boolean {
     const { pid, second } = this.#client.pending;
-    return pid[slot] === this.#channel.tid && (second[slot] === 1 || errno === E.ENOENT);
+    return this.#isGhost(pid[slot]) && (second[slot] === 1 || errno === E.ENOENT);
   }
 
   /** Writes the entry that this lookup is answered with: of the node the kernel has, if that is known. */

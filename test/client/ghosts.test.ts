@@ -180,3 +180,10 @@ test("what the kernel asks as nobody, and again, is not taken for a ghost's", ()
   rig.request(Opcode.UNLINK, text("a"), { node: NODE, pid: 0, unique });
   expect(asked()).toEqual([Op.UNLINK]);
 });
+
+test("what the kernel asks as nobody is not given up with a thread that is not there", () => {
+  channel.tid = 0;
+  rig.request(Opcode.UNLINK, text("a"), { node: NODE, pid: 0 });
+  rig.client.ghosts?.giveUp();
+  expect(rig.told()).toBeUndefined();
+});
