@@ -67,6 +67,11 @@ export async function startKernelHost(): Promise<KernelHost> {
     }
     server = await startServer(tree, directory);
     await sh(`${QTFS} mount -o server=${server.address} ${tree} ${mountpoint}`);
+    // The HOST's mounts come a moment later.
+    const seen = ["proc/version", "sys/kernel", "cgroup2/cgroup.procs"];
+    for (const name of hierarchies) seen.push(`cgroup1/${name}/tasks`);
+    const waits = seen.map((path) => `until [ -e ${mountpoint}/${path} ]; do sleep 0.02; done`);
+    await sh(waits.join("\n"), { timeoutMs: 30_000 });
     const serving = server;
     const pids = () => [serving.pid, ...mountProcesses(mountpoint)];
     return { tree, mountpoint, scratch, server, hierarchies, pids, close };

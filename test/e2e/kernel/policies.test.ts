@@ -46,6 +46,8 @@ beforeAll(async () => {
   );
   server = await startServer(tree, directory, [], ["--config", `${directory}/server.toml`]);
   await sh(`${QTFS} mount -o server=${server.address} ${tree} ${mountpoint}`);
+  // The HOST's mounts come a moment later.
+  await sh(`until [ -e "${mountpoint}/tmp dir/file" ]; do sleep 0.02; done`, { timeoutMs: 30_000 });
 });
 
 afterAll(async () => {
