@@ -80,7 +80,7 @@ class GhostThread {
     if (happened === undefined) return false;
     this.#notices.waitFor(happened.notices, NOTICE_MS);
     const mount = this.#mounts.opened(happened.device);
-    if (mount !== undefined && this.#ops.repeat(mount, happened) < 0) this.#channel.countFailure();
+    if (mount === undefined || this.#ops.repeat(mount, happened) < 0) this.#channel.countFailure();
     this.#channel.done();
     if (performance.now() - this.#lookedAllMs >= LOOK_ALL_MS) this.#due = undefined;
     return true;
@@ -153,6 +153,9 @@ class GhostThread {
   }
 
   #put(found: Found, mount: GhostMount): void {
+    const { high, low, on } = found;
+    if (on) mount.learn(high, low);
+    else mount.forget(high, low);
     if (this.#channel.putFound(found)) return;
     mount.ring();
     if (!this.#channel.putFound(found)) this.#channel.countFailure();

@@ -3,8 +3,9 @@
  * that users can unmount theirs, and the nodes' file handles, so that nothing need be
  * looked up.
  */
-import { cstring } from "../sys/cstring.ts";
+import { cstring, PathBuffer } from "../sys/cstring.ts";
 import { cloneMount } from "../sys/detached.ts";
+import { E } from "../sys/errno.ts";
 import { HANDLE, openByHandleAt } from "../sys/handle.ts";
 import { allocate } from "../sys/memory.ts";
 import {
@@ -16,16 +17,21 @@ import {
   O_RDONLY,
   openat,
 } from "../sys/open.ts";
+import { readlinkat } from "../sys/tree.ts";
 import { DOORBELL_PREFIX, HIDDEN_NAME } from "./ghosts.ts";
 
 /** fs/fuse/inode.c: FILEID_INO64_GEN. */
 const FUSE_HANDLE_TYPE = 0x81;
 const FUSE_HANDLE_BYTES = 12;
 const NONE = -1;
+const PATH_BYTES = 4096;
 
 const handle = allocate(HANDLE.data + FUSE_HANDLE_BYTES);
 handle.view.setUint32(HANDLE.bytes, FUSE_HANDLE_BYTES, true);
 handle.view.setUint32(HANDLE.type, FUSE_HANDLE_TYPE, true);
+
+const paths = new PathBuffer(1);
+const linkText = allocate(PATH_BYTES);
 
 export class GhostMount {
   /** The superblock's device number, the minor in the lower 20 bits. */
@@ -33,6 +39,8 @@ export class GhostMount {
   /** Root of the second mount, opened for handles to be looked up on. */
   readonly #root: number;
   #hidden = NONE;
+  /** Paths of watched nodes, relative to the root, as they were when that began. */
+  readonly #paths = new Map<string, string>();
 
   private constructor(device: number, root: number) {
     this.device = device;
@@ -65,8 +73,37 @@ export class GhostMount {
     return openat(this.#root, cstring("."), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   }
 
-  /** The same of another node that the kernel has. */
+  /** Remembers where a node is that has begun to be watched. */
+  learn(high: number, low: number): void {
+    const fd = this.#byHandle(high, low);
+    if (fd < 0) return;
+    const link = cstring(`/proc/thread-self/fd/${fd}`);
+    const got = readlinkat(-1, link, linkText.address, linkText.size);
+    close(fd);
+    if (got > 1) this.#paths.set(`${high}:${low}`, `.${linkText.bytes.latin1Slice(0, got)}`);
+  }
+
+  /** It is watched no more. */
+  forget(high: number, low: number): void {
+    this.#paths.delete(`${high}:${low}`);
+  }
+
+  /**
+   * The same of another node that the kernel has. A watch keeps the inode, not its name:
+   * where the kernel has forgotten that, it is looked up again.
+   */
   node(high: number, low: number): number {
+    const fd = this.#byHandle(high, low);
+    const path = this.#paths.get(`${high}:${low}`);
+    if (fd !== -E.ESTALE || path === undefined) return fd;
+    const found = openat(this.#root, paths.putLatin1(0, path), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (found < 0) return fd;
+    const again = this.#byHandle(high, low);
+    close(found);
+    return again;
+  }
+
+  #byHandle(high: number, low: number): number {
     const at = HANDLE.data;
     handle.view.setUint32(at, high, true);
     handle.view.setUint32(at + 4, low, true);

@@ -109,6 +109,20 @@ describe("what the HOST is told, the mount is told", () => {
     expect([...here.events].sort()).toEqual([...there.events].sort());
   });
 
+  test("of what the kernel keeps for its watch alone", async () => {
+    const place = await stage.place("mkdir dir; touch file");
+    const names = ["dir", "file"].map((name) => `${place}/${name}`);
+    const there = await stage.watcher(...names.map((name) => `${stage.tree}/${name}`));
+    const here = await stage.watcher(...names.map((name) => `${mount.target}/${name}`));
+    await stage.watches(mount, 2);
+    for (const name of ["a", "b"]) {
+      writeFileSync("/proc/sys/vm/drop_caches", "2");
+      await sh(`touch dir/${name}; echo ${name} >>file`, { cwd: `${stage.tree}/${place}` });
+      await stage.settle(`${place}/dir`, 1, [there, here]);
+    }
+    expect(here.events).toEqual(there.events);
+  });
+
   test("who reacts to an event sees what the HOST has", async () => {
     const place = await stage.place("echo old >file; touch old");
     const directory = await known(place);
