@@ -6,7 +6,7 @@ import { sh } from "../support/run.ts";
 import { report, residentMb, World, type WorldMount, type WorldServer } from "./world.ts";
 
 const IDLE_MB = 80;
-const WALKED_MB = 200;
+const WALKED_MB = 300;
 const DIRECTORIES = 200;
 const FILES_EACH = 1000;
 const WALK_MS = 180_000;
