@@ -110,9 +110,9 @@ export class Keeper implements Guardian {
       stdio: [
         ...(["ignore", "ignore", errorOutput()] as const),
         ...[readEnd, fuse, record],
-        // NEXT, which the script opens.
-        "ignore",
-        channels < 0 ? "ignore" : channels,
+        // NEXT, which the script opens: nothing else of ours may be there meanwhile.
+        record,
+        channels < 0 ? record : channels,
       ],
       onExit: () => {
         if (this.#isDismissed) return;

@@ -60,7 +60,7 @@ test("it waits under a name of its own, in a session of its own, with nothing el
   const descriptors = readdirSync(`/proc/${keeper}/fd`)
     .map(Number)
     .filter((fd) => fd < 10);
-  expect(descriptors.sort()).toEqual([0, 1, 2, 3, 4, 5]);
+  expect(descriptors.sort()).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   expect(succeeded()).toBe(false);
 });
 
@@ -73,7 +73,7 @@ describe("when the daemon", () => {
       "of /dev/fuse",
       "of the record",
       `a b ${directory}/out put`,
-      "0 1 2 3 4 5 6 ",
+      "0 1 2 3 4 5 6 7 ",
       `${keeper}`,
       "",
     ]);
