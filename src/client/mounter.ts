@@ -14,7 +14,7 @@ const PATH_BYTES = 4096;
 export const Word = {
   STATE: 0,
   KIND: 1,
-  /** Descriptor of the mount to be attached, in main's table. */
+  /** Descriptor of the mount to be attached, in main's table; or MOUNT_ATTR_* bits. */
   MOUNT_FD: 2,
   /** Number (mnt_id) of the mount that the place must be in or, to detach, that must be there. */
   EXPECTED: 3,
@@ -27,8 +27,8 @@ const WORDS = 8;
 
 /** BORROWED: the thread has the mount to be attached, which main is to close: umount(2) would find it busy. */
 export const MounterState = { IDLE: 0, ASKED: 1, BORROWED: 2, GO_ON: 3 } as const;
-/** LOOK: which mount is there. */
-export const MounterKind = { LOOK: 1, ATTACH: 2, DETACH: 3 } as const;
+/** LOOK: which mount is there. SET: gives a mount other attributes, those in place of MOUNT_FD. */
+export const MounterKind = { LOOK: 1, ATTACH: 2, DETACH: 3, SET: 4 } as const;
 
 /** What main gives the thread. */
 export interface MounterData {
@@ -99,6 +99,11 @@ export class Mounter {
   /** Takes the mount `mount` away that is at `path`: from the tree at once, its users keep it. */
   detach(path: string, mount: number): Promise<Outcome> {
     return this.#do(MounterKind.DETACH, path, mount, -1);
+  }
+
+  /** Gives the mount `mount` that is at `path` just these MOUNT_ATTR_* bits, of those that mounts of ours have. */
+  set(path: string, mount: number, attributes: number): Promise<Outcome> {
+    return this.#do(MounterKind.SET, path, mount, attributes);
   }
 
   #do(kind: number, path: string, expected: number, mountFd: number): Promise<Outcome> {

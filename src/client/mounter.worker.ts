@@ -6,11 +6,12 @@
 import { readFileSync } from "node:fs";
 import { cstring, PathBuffer } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
-import { moveMount } from "../sys/fsmount.ts";
+import { mountSetattr, moveMount } from "../sys/fsmount.ts";
 import { write } from "../sys/io.ts";
 import { allocate } from "../sys/memory.ts";
 import { MNT_DETACH, umount2 } from "../sys/mount.ts";
 import {
+  AT_EMPTY_PATH,
   AT_FDCWD,
   close,
   O_CLOEXEC,
@@ -25,6 +26,7 @@ import {
 } from "../sys/open.ts";
 import { keepOnlyFd } from "../sys/process.ts";
 import { withBorrowed } from "./borrow.ts";
+import { ATTRIBUTES } from "./mountattributes.ts";
 import { type MounterData, MounterKind, MounterRequest, MounterState, Word } from "./mounter.ts";
 
 declare const self: { onmessage: ((event: { data: MounterData }) => void) | null };
@@ -63,6 +65,10 @@ function carryOut(request: MounterRequest, target: string, borrowed: () => void)
     const kind = words[Word.KIND] as number;
     if (kind === MounterKind.LOOK) return 0;
     if (found !== words[Word.EXPECTED]) return kind === MounterKind.ATTACH ? -E.EBUSY : -E.ENOENT;
+    if (kind === MounterKind.SET) {
+      const wanted = words[Word.MOUNT_FD] as number;
+      return mountSetattr(place, EMPTY, AT_EMPTY_PATH, wanted, ATTRIBUTES & ~wanted);
+    }
     // The descriptor of a mount that is to go is no user of it that matters (MNT_DETACH).
     if (kind === MounterKind.DETACH) return umount2(cstring(pathOf(place)), MNT_DETACH);
     return attach(words, place, borrowed);

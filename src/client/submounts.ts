@@ -10,6 +10,7 @@ import { close } from "../sys/open.ts";
 import type { ChannelStore, KeptChannel } from "./channelstore.ts";
 import { type HostMount, isSameMount, pathText } from "./hostmount.ts";
 import { type HostMountNews, SUBMOUNTS_MAX } from "./hostmounts.ts";
+import { type Allowed, ATTRIBUTES, attributesOf } from "./mountattributes.ts";
 import { Mounter, type Outcome } from "./mounter.ts";
 import type { MountOptions } from "./options.ts";
 import { type Order, OrderKind } from "./orders.ts";
@@ -138,6 +139,26 @@ export class Submounts {
     });
     // What was mounted last may be on what was mounted before.
     for (const one of gone.reverse()) await this.#remove(one);
+    for (const one of this.#byMount.values()) {
+      await this.#follow(one, there.get(one.host.mount) ?? one.host);
+    }
+  }
+
+  /** Allows what the HOST's mount allows by now. */
+  async #follow(one: Submount, host: HostMount): Promise<void> {
+    const wanted = attributesOf(host.flags, this.#allowed);
+    const isSame = wanted === attributesOf(one.host.flags, this.#allowed);
+    if (one.id === 0 || isSame) return;
+    const { result } = await this.#mounter.set(host.path, one.id, wanted & ATTRIBUTES);
+    // Where files are open for writing it stays as it was, and the server refuses.
+    if (result !== 0) return;
+    one.host = host;
+    this.#keep(one);
+  }
+
+  /** As the first superblock was asked for. */
+  get #allowed(): Allowed {
+    return { ...this.#options.mount, readOnly: this.#options.isReadOnly() };
   }
 
   async #addNew(wanted: readonly HostMount[]): Promise<void> {
@@ -158,7 +179,7 @@ export class Submounts {
   /** A superblock for `host`, which is nowhere yet; undefined where the kernel will not. */
   #make(host: HostMount): Submount | undefined {
     const { mount } = this.#options;
-    const made = makeFor(host, { ...mount, readOnly: this.#options.isReadOnly() });
+    const made = makeFor(host, { ...mount, ...this.#allowed });
     const channel = this.#freeChannel();
     if (typeof made === "number" || channel === undefined) {
       const why = typeof made === "number" ? errnoText(-made) : "there are too many";

@@ -160,6 +160,23 @@ function isHeld(point: string): boolean {
   return stdout.toString().split("\n").includes(`mnt_id:\t${id}`);
 }
 
+test("what the HOST allows later is allowed here, and the other way round", async () => {
+  await sh(`mount -t tmpfs -o ro qtfs-test ${tree}/a`);
+  await appears("a");
+  expect(() => writeFileSync(here("a/file"), "")).toThrow("EROFS");
+  const options = () => mountsAt(here("a"))[0]?.split(" ")[5] ?? "";
+  await sh(`mount -o remount,bind,rw,noexec ${tree}/a; mount -o remount,rw ${tree}/a`);
+  await eventually(
+    () => options().startsWith("rw") && options().includes("noexec"),
+    "it may be written to",
+    APPEARS_MS,
+  );
+  writeFileSync(here("a/file"), "");
+  await sh(`mount -o remount,bind,ro ${tree}/a`);
+  await eventually(() => options().startsWith("ro"), "it may only be read", APPEARS_MS);
+  expect(() => writeFileSync(here("a/other"), "")).toThrow("EROFS");
+});
+
 test("the HOST's umount fails while a file is open here, and not for having been walked here", async () => {
   await sh(
     `mount -t tmpfs qtfs-test ${tree}/a; mkdir -p ${tree}/a/x/y; echo data >${tree}/a/x/file`,
