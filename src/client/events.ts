@@ -7,7 +7,7 @@ import type { Client } from "./client.ts";
 import { readFileSystem } from "./filesystems.ts";
 import { serveHappened } from "./happened.ts";
 import type { HostMounts } from "./hostmounts.ts";
-import { nodeKey } from "./lookahead.ts";
+import { nodeKey, pollKey } from "./nodekey.ts";
 import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
 import { wakePollers } from "./notices.ts";
 import { Head } from "./record.ts";
@@ -30,7 +30,7 @@ function serveChange(c: Client, notices: NoticeQueue, mounts: HostMounts, event:
   reader.uint64();
   const { high, low } = reader;
   if (event === Event.POLL_READY) {
-    c.polled.delete(nodeKey(high, low));
+    c.polled.delete(pollKey(high, low));
     wakePollers(c.fuse, high, low);
   } else if (event === Event.CHANGED) {
     const kind = reader.uint() !== 0 ? NoticeKind.DATA : NoticeKind.ATTRIBUTES;

@@ -5,7 +5,7 @@ import { NAME_MAX } from "../wire/limits.ts";
 import { putNotice } from "./channelnotice.ts";
 import type { Client } from "./client.ts";
 import { Root } from "./ghostchannel.ts";
-import { nodeKey } from "./lookahead.ts";
+import { nodeKey } from "./nodekey.ts";
 import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
 
 const { ATTRIB, CLOSE_WRITE, CREATE, MODIFY, MOVE } = Happening;

@@ -15,7 +15,6 @@ const LOOKAHEAD_NS = 1e9;
 const DIRECTORIES_MAX = 16;
 export const LOOKAHEAD_ENTRIES = 512;
 const WATCHED_DIRECTORIES_MAX = 64;
-const TWO_32 = 0x1_0000_0000;
 
 /** An entry the kernel has not asked for yet. */
 export interface Ahead {
@@ -32,11 +31,6 @@ interface Directory {
 interface Count {
   lookups: number;
   lastNs: number;
-}
-
-/** One number for a node: both halves together stay below 2^53. */
-export function nodeKey(high: number, low: number): number {
-  return high * TWO_32 + low;
 }
 
 export class Lookahead {

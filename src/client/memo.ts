@@ -4,9 +4,11 @@
  * entries we changed, and that a file we made has no file capabilities. Nothing
  * here outlives a change that the server tells of, or MEMO_NS.
  */
+
 import { type Attributes, emptyAttributes, readAttributes } from "../wire/attributes.ts";
 import { Policy } from "../wire/constants.ts";
 import type { Reader } from "../wire/reader.ts";
+import { nodeKey } from "./nodekey.ts";
 
 const DIRECTORIES = 8;
 const FILES = 64;
@@ -16,7 +18,6 @@ const MEMO_NS = 20e6;
 /** Directories that we changed of late, and how long that is. */
 const CHANGED_MAX = 256;
 const CHANGED_NS = 2e9;
-const TWO_32 = 0x1_0000_0000;
 
 interface Directory {
   high: number;
@@ -86,7 +87,7 @@ export class Memo {
 
   /** A name of the directory is about to change. */
   changes(high: number, low: number): void {
-    const key = high * TWO_32 + low;
+    const key = nodeKey(high, low);
     this.#changed.delete(key);
     if (this.#changed.size >= CHANGED_MAX) {
       const oldest = this.#changed.keys().next();
@@ -102,7 +103,7 @@ export class Memo {
    * where an entry is added), and they would pass for the directory as it is.
    */
   isChanging(high: number, low: number): boolean {
-    const atNs = this.#changed.get(high * TWO_32 + low);
+    const atNs = this.#changed.get(nodeKey(high, low));
     return atNs !== undefined && Bun.nanoseconds() - atNs < CHANGED_NS;
   }
 

@@ -4,15 +4,16 @@
  * because a process that exits waits for its FLUSH with no way to be killed, and
  * because a caller behind a silent server is owed its errno.
  */
+
 import { IN_HEADER, Opcode } from "../fuse/protocol.ts";
 import { E } from "../sys/errno.ts";
 import { allocate, free, type Region } from "../sys/memory.ts";
 import { isDying, isWait, PATIENCE_NS } from "./callers.ts";
 import type { Client } from "./client.ts";
 import { forward } from "./dispatch.ts";
+import { nodeKey } from "./nodekey.ts";
 import { State } from "./pending.ts";
 
-const TWO_32 = 0x1_0000_0000;
 const PAGE_BYTES = 4096;
 /** Memory that waiting requests may take; beyond, they stay with the kernel. */
 const PARKED_BYTES_MAX = 64 * 1024 * 1024;
@@ -63,7 +64,7 @@ export class Stall {
   get concerned(): boolean {
     const { fuse, locked, oneways } = this.#client;
     if (CLOSES.has(fuse.opcode)) return !oneways.hasRoom;
-    if (fuse.opcode === Opcode.FLUSH) return locked.has(fuse.nodeHigh * TWO_32 + fuse.nodeLow);
+    if (fuse.opcode === Opcode.FLUSH) return locked.has(nodeKey(fuse.nodeHigh, fuse.nodeLow));
     return !LOCAL.has(fuse.opcode) && this.#client.view?.concerns(this.#client) !== true;
   }
 

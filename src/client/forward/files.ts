@@ -34,12 +34,11 @@ import { BULK_MIN } from "../bulk.ts";
 import type { Client } from "../client.ts";
 import { GHOST_HANDLE } from "../ghosts.ts";
 import { wireOpenFlags } from "../native.ts";
+import { nodeKey } from "../nodekey.ts";
 import { dropInode, storeData } from "../notices.ts";
 
 /** What the upper half of a file handle of ours says; the lower half is the server's. */
 export const FhFlag = { LIVE: 1, STREAM: 2 } as const;
-
-const TWO_32 = 0x1_0000_0000;
 
 /** The data of the request's node is about to change. */
 function dropAhead(c: Client): void {
@@ -157,7 +156,7 @@ export function release(c: Client): number {
 
 /** close(2): the owner's range locks end, if the node has any. Data is written already. */
 export function flush(c: Client): number {
-  const node = c.fuse.nodeHigh * TWO_32 + c.fuse.nodeLow;
+  const node = nodeKey(c.fuse.nodeHigh, c.fuse.nodeLow);
   if (!c.locked.has(node)) {
     c.answerNow(0);
     return 0;

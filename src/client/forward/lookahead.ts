@@ -6,7 +6,8 @@ import { NAME_MAX } from "../../wire/limits.ts";
 import { Oneway, Op } from "../../wire/ops.ts";
 import { putEntry } from "../answers.ts";
 import type { Client } from "../client.ts";
-import { LOOKAHEAD_ENTRIES, nodeKey } from "../lookahead.ts";
+import { LOOKAHEAD_ENTRIES } from "../lookahead.ts";
+import { nodeKey } from "../nodekey.ts";
 
 const PLUS_ITEMS = 4 + ATTRIBUTE_FIELDS;
 /** Room an entry is said to take: the server sends as many as fit. */

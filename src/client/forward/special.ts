@@ -1,4 +1,5 @@
 /** Requests for locks, polls and ioctls, and those about other requests. */
+
 import {
   BATCH_FORGET_IN,
   BATCH_FORGET_IN_SIZE,
@@ -26,9 +27,9 @@ import { Op } from "../../wire/ops.ts";
 import { put64 } from "../answers.ts";
 import type { Client } from "../client.ts";
 import { GHOST_HIGH } from "../ghostattributes.ts";
+import { nodeKey, pollKey } from "../nodekey.ts";
 import { isLive } from "./files.ts";
 
-const TWO_32 = 0x1_0000_0000;
 const ALWAYS_READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 const IOCTL_ARGUMENT_MAX = 16 * 1024;
 /** Polled files that are woken when the server was restarted; more are not remembered. */
@@ -78,7 +79,7 @@ export function setlk(c: Client): number {
     c.send();
     return 0;
   }
-  if (type !== Lock.UNLOCK) c.locked.add(c.fuse.nodeHigh * TWO_32 + c.fuse.nodeLow);
+  if (type !== Lock.UNLOCK) c.locked.add(nodeKey(c.fuse.nodeHigh, c.fuse.nodeLow));
   const w = c.ask(Op.SETLK);
   c.putNode(w);
   w.uint(c.u32(LK_IN.fh));
@@ -107,7 +108,8 @@ export function poll(c: Client): number {
   if (notify) {
     c.put64(w, POLL_IN.kh);
     if (c.polled.size >= POLLED_MAX) c.polled.clear();
-    c.polled.set(c.u64(POLL_IN.kh), [c.u32(POLL_IN.kh + 4), c.u32(POLL_IN.kh)]);
+    const [high, low] = [c.u32(POLL_IN.kh + 4), c.u32(POLL_IN.kh)];
+    c.polled.set(pollKey(high, low), [high, low]);
   } else {
     w.uint(0);
   }
@@ -158,7 +160,7 @@ export function forget(c: Client): number {
 /** Nobody has a file open, or locked, that the kernel forgets. */
 function forgetNode(c: Client, high: number, low: number, lookups: number): void {
   if (high === GHOST_HIGH) return;
-  c.locked.delete(high * TWO_32 + low);
+  c.locked.delete(nodeKey(high, low));
   c.forget(high, low, lookups);
 }
 
