@@ -40,10 +40,10 @@ const MUTATED = 0.04;
 /** A tree that can be filled up without harm. */
 const TREE_MB = 64;
 /**
- * What the threads' garbage and a few more of them may take: a tenth of what
+ * What the threads' garbage and a few more of them may take: a fifth of what
  * keeping one buffer of each connection would.
  */
-const MEMORY_KB = 64 * 1024;
+const MEMORY_KB = 128 * 1024;
 /** Strangers leave sessions behind, which are to be gone before the server is looked at. */
 const LEASE_MS = 300;
 /** How many of them come back. */

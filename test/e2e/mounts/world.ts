@@ -72,6 +72,16 @@ export function controlSockets(pid: number): string[] {
   return readdirSync("/run/qtfs/control").filter((name) => name.endsWith(`-${pid}.sock`));
 }
 
+/** When a process was started, in the kernel's ticks; undefined where there is none. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  } catch {
+    return undefined;
+  }
+}
+
 /** The first process that says it serves the mount at `target`. */
 async function servedBy(target: string): Promise<number | undefined> {
   const mounts = endpoints().filter(({ kind }) => kind === "mount");
@@ -91,7 +101,8 @@ export async function keeperOf(mount: WorldMount): Promise<number> {
 
 export class World {
   readonly directory: string;
-  readonly #pids: number[] = [];
+  /** Processes by number, with when they were started: numbers are used again. */
+  readonly #started = new Map<number, string>();
   readonly #targets: string[] = [];
   #serial = 0;
 
@@ -122,7 +133,7 @@ export class World {
       stdio: ["ignore", output, output],
     });
     closeSync(output);
-    this.#pids.push(child.pid);
+    this.#note(child.pid);
     const log = () => readFileSync(path, "utf8");
     const listens = () => log().includes("Listening");
     await eventually(() => listens() || isGone(child.pid), "the server listens", START_MS);
@@ -152,7 +163,7 @@ export class World {
     while (performance.now() < endMs) {
       const found = await servedBy(target);
       if (found === undefined) continue;
-      this.#pids.push(found);
+      this.#note(found);
       return found;
     }
     throw new Error(`No process serves ${target}`);
@@ -161,7 +172,7 @@ export class World {
   /** Kills the process of a mount; returns once another serves it. */
   async killed(mount: WorldMount): Promise<WorldMount> {
     const pid = await keeperOf(mount);
-    this.#pids.push(pid);
+    this.#note(pid);
     process.kill(mount.pid, "SIGKILL");
     await this.serves(pid);
     return { pid, target: mount.target };
@@ -186,13 +197,25 @@ export class World {
     await eventually(() => controlSockets(pid).length === 0, "its control socket is gone", END_MS);
   }
 
+  #note(pid: number): void {
+    const started = startOf(pid);
+    if (started !== undefined) this.#started.set(pid, started);
+  }
+
+  /** Signals the processes that are left. */
+  #signalAll(signal: "SIGCONT" | "SIGKILL"): void {
+    for (const [pid, started] of this.#started) {
+      if (!isGone(pid) && startOf(pid) === started) process.kill(pid, signal);
+    }
+  }
+
   /** Takes everything away that is left. */
   async close(): Promise<void> {
-    for (const pid of this.#pids) if (!isGone(pid)) process.kill(pid, "SIGCONT");
+    this.#signalAll("SIGCONT");
     for (const target of this.#targets.reverse()) {
       for (const _ of mountsAt(target)) await this.umount(target, "--lazy", "--force");
     }
-    for (const pid of this.#pids) if (!isGone(pid)) process.kill(pid, "SIGKILL");
+    this.#signalAll("SIGKILL");
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
