@@ -17,16 +17,19 @@ const WAYS: [string, (stage: Stage) => Promise<void>][] = [
     "server, mount and keeper",
     async (stage) => {
       await stage.killServer();
-      killMount(stage);
+      await killMount(stage);
     },
   ],
   ["mount and keeper", async (stage) => killMount(stage)],
 ];
 
-function killMount(stage: Stage): void {
+async function killMount(stage: Stage): Promise<void> {
   const { daemons, keepers } = stage.mountPids();
   expect([daemons.length, keepers.length]).toEqual([1, 1]);
-  // The keeper first: it would replace the other.
+  // The one would replace the other, and the other start one anew.
+  const isStopped = () => daemons.every((pid) => stateOf(pid) === "T");
+  for (const pid of daemons) process.kill(pid, "SIGSTOP");
+  await eventually(isStopped, "the mount's process is stopped", ANSWER_MS);
   for (const pid of [...keepers, ...daemons]) process.kill(pid, "SIGKILL");
 }
 
