@@ -1,8 +1,9 @@
 /** `qtfs mount --on-server` and `qtfs umount --on-server`: mounts of the HOST's kernel. */
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { HostCalls } from "../client/hostcalls.ts";
 import { mounts } from "../info/mountinfo.ts";
 import { E, errnoText } from "../sys/errno.ts";
+import { POLLPRI, PollSet } from "../sys/poll.ts";
 import { parseAddress } from "../transport/address.ts";
 import { UmountFlag } from "../wire/constants.ts";
 import { MOUNT_DATA_MAX } from "../wire/limits.ts";
@@ -14,7 +15,6 @@ import { findSource, hostPath, sameMount, translated } from "./host-source.ts";
 const GREETING_MS = 10_000;
 /** How long what has changed on the HOST may take to be seen here before nobody waits for it. */
 const SEEN_MS = 2000;
-const LOOK_MS = 2;
 const CAP_SYS_ADMIN = 21n;
 export interface HostMountRequest {
   type: string | undefined;
@@ -45,7 +45,7 @@ export async function mountOnServer(request: HostMountRequest): Promise<void> {
       throw new Error(failure(step, request, at, errno));
     }
   });
-  if (made || needsPlace) await seenHere(at, before);
+  if (made || needsPlace) seenHere(at, before);
 }
 
 /** What is mounted here at a place: numbers of mounts. */
@@ -60,10 +60,18 @@ function mountedHere({ mount, path }: HostPlace): string {
  * Waits a moment until something else is mounted here, too: whoever comes next would
  * find, and might change, the directory that is covered on the HOST.
  */
-async function seenHere(at: HostPlace, before: string): Promise<void> {
+function seenHere(at: HostPlace, before: string): void {
+  if (!at.mount.splits) return;
   const endMs = performance.now() + SEEN_MS;
-  const waits = () => mountedHere(at) === before && performance.now() < endMs;
-  while (at.mount.splits && waits()) await Bun.sleep(LOOK_MS);
+  // The kernel tells whoever has it open that mounts have changed since (proc(5)).
+  const table = openSync("/proc/self/mountinfo", "r");
+  const changed = new PollSet(1);
+  changed.add(table, POLLPRI);
+  for (let leftMs = SEEN_MS; leftMs > 0; leftMs = Math.ceil(endMs - performance.now())) {
+    if (mountedHere(at) !== before) break;
+    changed.wait(leftMs);
+  }
+  closeSync(table);
 }
 
 /** Where a step takes place. */
@@ -108,7 +116,7 @@ export async function umountOnServer(target: string, flags: number): Promise<voi
     if (errno === 0) return;
     throw new Error(`Cannot unmount ${target} on the HOST: ${errnoText(errno)}${hint(at, errno)}`);
   });
-  await seenHere(at, before);
+  seenHere(at, before);
 }
 
 function withCalls(at: HostPlace, work: (calls: HostCalls) => void): void {

@@ -9,6 +9,7 @@ import { E } from "../sys/errno.ts";
 import { HANDLE, openByHandleAt } from "../sys/handle.ts";
 import { allocate } from "../sys/memory.ts";
 import {
+  AT_FDCWD,
   close,
   O_CLOEXEC,
   O_DIRECTORY,
@@ -49,7 +50,7 @@ export class GhostMount {
 
   /** Of what is mounted at `target`; undefined where that is not allowed. */
   static open(target: string, device: number): GhostMount | undefined {
-    const clone = cloneMount(cstring(target));
+    const clone = cloneMount(AT_FDCWD, cstring(target));
     if (clone < 0) return undefined;
     const root = openat(clone, cstring("."), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     close(clone);

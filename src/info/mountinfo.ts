@@ -46,8 +46,9 @@ export function parseMountinfo(text: string): MountLine[] {
   });
 }
 
-/** Space, tab, newline and backslash are written in octal; bytes are UTF-8. */
+/** Space, tab, newline and backslash are written in octal (proc(5)), whatever else a character stands for. */
 export function unescapeOctal(field: string): string {
+  if (!field.includes("\\")) return field;
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
     String.fromCharCode(Number.parseInt(octal, 8)),
   );

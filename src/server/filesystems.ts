@@ -3,6 +3,7 @@
  * once for people to see (`qtfs info`), and again when it is back after a cut.
  */
 import { readFileSync } from "node:fs";
+import { unescapeOctal } from "../info/mountinfo.ts";
 import { Policy } from "../wire/constants.ts";
 import { FILE_SYSTEMS_MAX } from "../wire/limits.ts";
 import type { FileSystemType } from "./fstypes.ts";
@@ -64,18 +65,11 @@ function mountPoint(fd: number): string | undefined {
     const id = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1];
     const lines = readFileSync("/proc/self/mountinfo", "latin1").split("\n");
     const place = lines.find((line) => line.startsWith(`${id} `))?.split(" ")[4];
-    return place === undefined ? undefined : plain(place);
+    return place === undefined ? undefined : unescapeOctal(place);
   } catch {
     // Without /proc its place is not known.
     return undefined;
   }
-}
-
-/** mountinfo has blanks and backslashes as octal numbers (proc(5)). */
-function plain(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
 }
 
 /** `path` as seen from `root`; "" for the file system that the root itself is in. */

@@ -1,4 +1,5 @@
 /** Lines of /proc/self/mountinfo (proc(5)), and which of the mounts they name can be seen. */
+import { unescapeOctal } from "../info/mountinfo.ts";
 import { MountFlag } from "../wire/constants.ts";
 
 /** One mount of the HOST. Texts have a byte a character. */
@@ -61,13 +62,6 @@ export function parseLine(text: string, number: number, sinceNs: number): HostMo
 /** Whether a line says that its mount cannot be copied. */
 export function isUnbindable({ text }: HostMount): boolean {
   return text.includes(" unbindable ");
-}
-
-function unescapeOctal(field: string): string {
-  if (!field.includes("\\")) return field;
-  return field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
-    String.fromCharCode(Number.parseInt(octal, 8)),
-  );
 }
 
 /** Mounts by the id of the one they are on. */

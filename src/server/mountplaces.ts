@@ -4,10 +4,9 @@
  * would fail. What is opened is the directory it is in, which is in another mount.
  */
 import { PathBuffer } from "../sys/cstring.ts";
+import { cloneMount } from "../sys/detached.ts";
 import { E } from "../sys/errno.ts";
-import { mountSetattr, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, openTree } from "../sys/fsmount.ts";
 import { allocate, type Region } from "../sys/memory.ts";
-import { MS_PRIVATE } from "../sys/mount.ts";
 import { STATX_MNT_ID_UNIQUE } from "../sys/mountid.ts";
 import {
   AT_EMPTY_PATH,
@@ -71,24 +70,13 @@ export function mountNumberOf(fd: number, isKnown: (number: number) => boolean):
 
 /** A private copy of the mount that `fd` is in, beginning there, without what is mounted in it; or -errno. */
 export function copyOf(fd: number): number {
-  const flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
-  return apart(openTree(fd, EMPTY_PATH, flags));
-}
-
-/** A copy that nothing propagates to: what is mounted later on the HOST would show in it. */
-function apart(copy: number): number {
-  if (copy < 0) return copy;
-  const result = mountSetattr(copy, EMPTY_PATH, AT_EMPTY_PATH, 0, 0, MS_PRIVATE);
-  if (result === 0) return copy;
-  close(copy);
-  return result;
+  return cloneMount(fd, EMPTY_PATH, AT_EMPTY_PATH);
 }
 
 /** A copy of `mount`, as `copyOf` gives; -ENOENT where another is in its place by now. */
 export function copyMount(mount: HostMount): number {
   return inDirectoryOf(mount, (dirfd, name) => {
-    const flags = IN_PLACE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
-    const copy = apart(openTree(dirfd, name, flags));
+    const copy = cloneMount(dirfd, name, IN_PLACE);
     if (copy < 0 || (isThere(mount, dirfd, name) && isCopyOfSeen(copy))) return copy;
     close(copy);
     return -E.ENOENT;

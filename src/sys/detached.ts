@@ -10,14 +10,16 @@ import {
   openTree,
 } from "./fsmount.ts";
 import { MS_PRIVATE } from "./mount.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, close } from "./open.ts";
+import { AT_EMPTY_PATH, close } from "./open.ts";
 
 /**
- * A second mount of what is mounted at `path`, without propagation: an O_PATH descriptor
- * of its root, or -errno. It keeps the file system, but not `path`, in use.
+ * A second mount of what is at `path` (AT_* flags as for open_tree(2)), beginning there,
+ * without what is mounted in it, and without propagation: what is mounted later would show
+ * in it. An O_PATH descriptor of its root, or -errno. It keeps the file system, but not the
+ * mount itself, in use.
  */
-export function cloneMount(path: number): number {
-  const fd = openTree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+export function cloneMount(dirfd: number, path: number, flags = 0): number {
+  const fd = openTree(dirfd, path, flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   if (fd < 0) return fd;
   const result = mountSetattr(fd, cstring(""), AT_EMPTY_PATH, 0, 0, MS_PRIVATE);
   if (result === 0) return fd;
