@@ -17,7 +17,6 @@ import { putAttrOut, putEntry, type Validity } from "./answers.ts";
 import { BULK_MIN } from "./bulk.ts";
 import type { FileSystemFigures } from "./filesystems.ts";
 import { Forgets } from "./forgets.ts";
-import type { Ghosts } from "./ghosts.ts";
 import { LockedNodes } from "./locked.ts";
 import { Lookahead } from "./lookahead.ts";
 import { LookedUpNodes } from "./lookedup.ts";
@@ -28,7 +27,8 @@ import { VIEW_LOW } from "./proc/nodes.ts";
 import type { ProcView } from "./proc/view.ts";
 import { ClientRecord, Head } from "./record.ts";
 import { Retained } from "./retained.ts";
-import type { Watches } from "./watches.ts";
+import type { Ghosts } from "./watches/ghosts.ts";
+import type { Watches } from "./watches/watches.ts";
 
 const TWO_32 = 0x1_0000_0000;
 const items = Uint8Array.from({ length: OP_COUNT }, (_, op) => (ARGUMENTS[op] ?? 0) + 3);

@@ -13,18 +13,15 @@ import { formatAddress } from "../transport/address.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
 import { BULK_MAX } from "./bulk.ts";
-import { ChannelStore, type KeptChannel } from "./channelstore.ts";
 import type { CacheMode } from "./client.ts";
 import { describeDoing } from "./doing.ts";
 import { type FileSystemFigures, FileSystemList } from "./filesystems.ts";
 import type { GhostThreadData } from "./ghost.worker.ts";
-import { GhostChannel } from "./ghostchannel.ts";
 import { FirstKeeper, type Guardian, Keeper, type Kept } from "./keeper.ts";
 import type { LinkNews } from "./link.ts";
 import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
 import { NoticeQueue } from "./noticequeue.ts";
 import type { MountOptions } from "./options.ts";
-import { Orders } from "./orders.ts";
 import { createRecord } from "./record.ts";
 import {
   beginSettings,
@@ -33,7 +30,10 @@ import {
   readSettings,
   type Settings,
 } from "./settings.ts";
-import { type SubmountReport, Submounts } from "./submounts.ts";
+import { ChannelStore, type KeptChannel } from "./submounts/channelstore.ts";
+import { Orders } from "./submounts/orders.ts";
+import { type SubmountReport, Submounts } from "./submounts/submounts.ts";
+import { GhostChannel } from "./watches/ghostchannel.ts";
 
 /** How often a mount may be taken over in a short time: one that dies at once each time is given up. */
 const TAKEOVERS_MAX = 10;

@@ -70,7 +70,7 @@ import {
   setlk,
 } from "./forward/special.ts";
 
-import { FORWARD } from "./ghosts.ts";
+import { FORWARD } from "./watches/ghosts.ts";
 
 /** Forwards the request in the device's buffer, or answers it: 0, or an errno to answer with. */
 export type Forward = (client: Client) => number;

@@ -5,12 +5,12 @@ import { Event } from "../wire/ops.ts";
 import { putNotice } from "./channelnotice.ts";
 import type { Client } from "./client.ts";
 import { readFileSystem } from "./filesystems.ts";
-import { serveHappened } from "./happened.ts";
-import type { HostMounts } from "./hostmounts.ts";
 import { nodeKey, pollKey } from "./nodekey.ts";
 import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
 import { wakePollers } from "./notices.ts";
 import { Head } from "./record.ts";
+import type { HostMounts } from "./submounts/hostmounts.ts";
+import { serveHappened } from "./watches/happened.ts";
 
 /** Serves the EVENT frame in the transport's reader. */
 export function serveEvent(c: Client, notices: NoticeQueue, mounts: HostMounts): void {

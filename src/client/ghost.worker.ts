@@ -1,7 +1,7 @@
 /**
  * The thread that finds out what programs watch on the mount (inotify), and tells them
- * what happens to it on the HOST by doing it once more on the mount (ghostops.ts), where
- * the reactor answers it without doing anything (ghosts.ts).
+ * what happens to it on the HOST by doing it once more on the mount (watches/ghostops.ts), where
+ * the reactor answers it without doing anything (watches/ghosts.ts).
  *
  * It waits for the mount like any program, so it holds nothing that the mount's end
  * waits for: it has a table of descriptors of its own, without /dev/fuse, and what it
@@ -9,14 +9,14 @@
  */
 import { drainEventfd, POLLIN, PollSet } from "../sys/poll.ts";
 import { gettid, keepOnlyFd } from "../sys/process.ts";
-import { type Found, GhostChannel } from "./ghostchannel.ts";
-import type { GhostMount } from "./ghostmount.ts";
-import { GhostMounts } from "./ghostmounts.ts";
-import { GhostOps } from "./ghostops.ts";
 import { NoticeQueue } from "./noticequeue.ts";
-import { WATCHERS_MAX, WatchEnds } from "./watchends.ts";
-import { type WatchedNode, WatchScan } from "./watchscan.ts";
-import { RINGS_MAX, WatchWake } from "./watchwake.ts";
+import { type Found, GhostChannel } from "./watches/ghostchannel.ts";
+import type { GhostMount } from "./watches/ghostmount.ts";
+import { GhostMounts } from "./watches/ghostmounts.ts";
+import { GhostOps } from "./watches/ghostops.ts";
+import { WATCHERS_MAX, WatchEnds } from "./watches/watchends.ts";
+import { type WatchedNode, WatchScan } from "./watches/watchscan.ts";
+import { RINGS_MAX, WatchWake } from "./watches/watchwake.ts";
 
 /** What main gives the thread. */
 export interface GhostThreadData {

@@ -44,7 +44,7 @@ export interface Kept {
   fuse: number;
   /** Of the record. */
   record: number;
-  /** Where the channels of other superblocks are (channelstore.ts); -1 for none. */
+  /** Where the channels of other superblocks are (submounts/channelstore.ts); -1 for none. */
   channels: number;
 }
 

@@ -15,11 +15,11 @@ import type { Client } from "./client.ts";
 import { type Dialed, Dialer, type DialOptions } from "./dialer.ts";
 import { forward } from "./dispatch.ts";
 import type { Root } from "./greeting.ts";
-import type { HostMounts } from "./hostmounts.ts";
 import { NoticeKind, type NoticeQueue } from "./noticequeue.ts";
 import { wakePollers } from "./notices.ts";
 import { State } from "./pending.ts";
 import { Head } from "./record.ts";
+import type { HostMounts } from "./submounts/hostmounts.ts";
 
 /** Connections in a row that brought no answer, after which what they were asked is given up. */
 const FRUITLESS_MAX = 6;

@@ -8,20 +8,20 @@ import { SocketTransport } from "../transport/socket.ts";
 import { Policy } from "../wire/constants.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
-import type { KeptChannel } from "./channelstore.ts";
 import { type CacheMode, Client } from "./client.ts";
 import { type Attached, attachTo, FIRST_EPOCH } from "./connect.ts";
 import type { FileSystemFigures } from "./filesystems.ts";
-import { GhostChannel } from "./ghostchannel.ts";
-import { Ghosts } from "./ghosts.ts";
-import type { HostMountNews } from "./hostmounts.ts";
 import type { LinkNews } from "./link.ts";
 import { NoticeQueue } from "./noticequeue.ts";
-import { Orders } from "./orders.ts";
 import { ProcView } from "./proc/view.ts";
 import { Reactor } from "./reactor.ts";
 import { type ClientRecord, Head, mapRecord } from "./record.ts";
-import { Watches } from "./watches.ts";
+import type { KeptChannel } from "./submounts/channelstore.ts";
+import type { HostMountNews } from "./submounts/hostmounts.ts";
+import { Orders } from "./submounts/orders.ts";
+import { GhostChannel } from "./watches/ghostchannel.ts";
+import { Ghosts } from "./watches/ghosts.ts";
+import { Watches } from "./watches/watches.ts";
 
 /** What main sends first, unless it takes over. */
 export interface AttachData {

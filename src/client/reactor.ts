@@ -16,7 +16,6 @@ import { NAME_MAX } from "../wire/limits.ts";
 import { Op } from "../wire/ops.ts";
 import { BULK_MAX, BULK_MIN, Bulk, BulkAnswer, PEEK_BYTES } from "./bulk.ts";
 import { interrupt, releaseTheDying } from "./callers.ts";
-import type { KeptChannel } from "./channelstore.ts";
 import { cleanUp } from "./cleanup.ts";
 import type { Client } from "./client.ts";
 import { ATTEMPTS_MAX } from "./dialer.ts";
@@ -25,15 +24,16 @@ import { ANSWERING, ASKING } from "./doing.ts";
 import { serveEvent } from "./events.ts";
 import { keepAhead } from "./forward/lookahead.ts";
 import { sayGoodbye } from "./goodbye.ts";
-import { type HostMountNews, HostMounts } from "./hostmounts.ts";
 import { answerInit } from "./init.ts";
 import { tellLate } from "./late.ts";
 import { Link, type LinkOptions } from "./link.ts";
 import type { NoticeQueue } from "./noticequeue.ts";
-import type { Orders } from "./orders.ts";
 import { Patience } from "./patience.ts";
 import { State } from "./pending.ts";
 import { Stall } from "./stall.ts";
+import type { KeptChannel } from "./submounts/channelstore.ts";
+import { type HostMountNews, HostMounts } from "./submounts/hostmounts.ts";
+import type { Orders } from "./submounts/orders.ts";
 import { takeOver } from "./takeover.ts";
 
 /** Requests taken in a row before answers are looked at again. */

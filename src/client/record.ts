@@ -61,7 +61,7 @@ export const Head = {
   RESTARTS: 17,
   /** EVENT frames of the session that the kernel was told of. */
   EVENTS: 19,
-  /** The thread that makes ghost operations (ghosts.ts). */
+  /** The thread that makes ghost operations (watches/ghosts.ts). */
   GHOST: 24,
 } as const;
 const HEAD_NUMBERS = 32;

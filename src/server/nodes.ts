@@ -64,7 +64,7 @@ export class NodeTable {
   /** How often each row was used before: the high half of the node's number. */
   reuse = EMPTY_WORDS;
   lookups = EMPTY_WORDS;
-  /** Mount that it is seen in, where sessions tell them apart (hostmounts.ts); else ROOT_MOUNT. */
+  /** Mount that it is seen in, where sessions tell them apart (mounts/hostmounts.ts); else ROOT_MOUNT. */
   mount = EMPTY_WORDS;
   device = EMPTY_WORDS;
   inoHigh = EMPTY_WORDS;

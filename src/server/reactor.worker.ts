@@ -5,7 +5,7 @@ import type { Facts } from "../wire/hello.ts";
 import { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
-import { MountTable } from "./mounttable.ts";
+import { MountTable } from "./mounts/mounttable.ts";
 import type { PolicyRule } from "./policy.ts";
 import { Polls } from "./polls.ts";
 import { Reactor } from "./reactor.ts";

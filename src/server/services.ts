@@ -3,7 +3,7 @@ import type { Counters } from "../info/counters.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
-import type { MountTable } from "./mounttable.ts";
+import type { MountTable } from "./mounts/mounttable.ts";
 import type { PolicyRule } from "./policy.ts";
 import type { Polls } from "./polls.ts";
 import type { RecordStore } from "./record/store.ts";

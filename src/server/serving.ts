@@ -6,11 +6,11 @@ import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { NAME_MAX, SLOTS_MAX } from "../wire/limits.ts";
 import { ARGUMENTS, OP_COUNT, opName } from "../wire/ops.ts";
-import { closeOwn, runOwn } from "./doing.ts";
 import { oneway } from "./oneway.ts";
 import { operations } from "./operations.ts";
 import { KEPT, LATER, type Session } from "./session.ts";
 import { NEVER_CAME } from "./slots.ts";
+import { closeOwn, runOwn } from "./watches/doing.ts";
 
 const NONE = -1;
 /** For the heartbeat: messages that are never answered. */

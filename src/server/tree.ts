@@ -5,15 +5,15 @@ import type { OperationClass } from "./classes.ts";
 import type { Root } from "./exports.ts";
 import { FileSystems } from "./filesystems.ts";
 import { HandleTable } from "./handles.ts";
-import { Hearing } from "./hearing.ts";
-import type { HostMounts } from "./hostmounts.ts";
 import { LockTable } from "./locks.ts";
+import type { HostMounts } from "./mounts/hostmounts.ts";
 import { NodeTable } from "./nodes.ts";
 import { Policies, type PolicyRule } from "./policy.ts";
 import { Reach } from "./reach.ts";
 import { SessionRecord } from "./record/record.ts";
 import { type Connected, Watched } from "./watched.ts";
 import type { Watcher } from "./watcher.ts";
+import { Hearing } from "./watches/hearing.ts";
 
 /** A directory being read: its descriptor, and the cookie the next entry follows. */
 export interface Directory {

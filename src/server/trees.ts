@@ -1,8 +1,8 @@
 /** The tree of a session on what it attached to: one for all, or split by the HOST's mounts. */
 import { close } from "../sys/open.ts";
 import type { Root } from "./exports.ts";
-import { HostMounts } from "./hostmounts.ts";
-import { copyOf } from "./mountplaces.ts";
+import { HostMounts } from "./mounts/hostmounts.ts";
+import { copyOf } from "./mounts/mountplaces.ts";
 import type { SessionRecord } from "./record/record.ts";
 import type { ReactorServices } from "./services.ts";
 import { Tree } from "./tree.ts";

@@ -31,8 +31,8 @@ import { allocate } from "../sys/memory.ts";
 import { AT_EMPTY_PATH, close } from "../sys/open.ts";
 import { gettid } from "../sys/process.ts";
 import { fstatfs, STATFS, STATFS_STRUCT_SIZE } from "../sys/stat.ts";
-import { Happenings } from "./happenings.ts";
 import { CURRENT_DIRECTORY, EMPTY_PATH } from "./status.ts";
+import { Happenings } from "./watches/happenings.ts";
 
 const NAMES = FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO;
 const CONTENTS = FAN_MODIFY | FAN_ATTRIB;

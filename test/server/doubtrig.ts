@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { Counters } from "../../src/info/counters.ts";
 import { asServer } from "../../src/server/caller.ts";
 import { Calls } from "../../src/server/calls.ts";
-import { MountTable } from "../../src/server/mounttable.ts";
+import { MountTable } from "../../src/server/mounts/mounttable.ts";
 import { Polls } from "../../src/server/polls.ts";
 import { SessionRecord } from "../../src/server/record/record.ts";
 import { RecordStore } from "../../src/server/record/store.ts";

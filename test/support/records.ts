@@ -1,7 +1,7 @@
 /** Trees over records, without a client: what the tests of records share. */
 import { statSync } from "node:fs";
 import { hostFlags } from "../../src/server/hostflags.ts";
-import { MountTable } from "../../src/server/mounttable.ts";
+import { MountTable } from "../../src/server/mounts/mounttable.ts";
 import type { SessionRecord } from "../../src/server/record/record.ts";
 import { identify, statName } from "../../src/server/status.ts";
 import { Tree } from "../../src/server/tree.ts";

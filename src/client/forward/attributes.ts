@@ -45,7 +45,7 @@ export function answerSetattr(c: Client, slot: number): void {
   answerAttributes(c, slot);
 }
 
-/** A change that is none (ghosts.ts) succeeds nevertheless: the file is gone, its watchers are not. */
+/** A change that is none (watches/ghosts.ts) succeeds nevertheless: the file is gone, its watchers are not. */
 export function failAttributes(c: Client, slot: number, errno: number): void {
   if (c.ghosts?.standsIn(slot, errno)) c.answer(slot, c.ghosts.putKnown());
   else c.answerErrno(slot, errno);

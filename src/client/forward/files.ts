@@ -32,10 +32,10 @@ import { Oneway, Op } from "../../wire/ops.ts";
 import { put64 } from "../answers.ts";
 import { BULK_MIN } from "../bulk.ts";
 import type { Client } from "../client.ts";
-import { GHOST_HANDLE } from "../ghosts.ts";
 import { wireOpenFlags } from "../native.ts";
 import { nodeKey } from "../nodekey.ts";
 import { dropInode, storeData } from "../notices.ts";
+import { GHOST_HANDLE } from "../watches/ghosts.ts";
 
 /** What the upper half of a file handle of ours says; the lower half is the server's. */
 export const FhFlag = { LIVE: 1, STREAM: 2 } as const;

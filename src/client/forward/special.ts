@@ -26,8 +26,8 @@ import { ProtocolError } from "../../wire/error.ts";
 import { Op } from "../../wire/ops.ts";
 import { put64 } from "../answers.ts";
 import type { Client } from "../client.ts";
-import { GHOST_HIGH } from "../ghostattributes.ts";
 import { nodeKey, pollKey } from "../nodekey.ts";
+import { GHOST_HIGH } from "../watches/ghostattributes.ts";
 import { isLive } from "./files.ts";
 
 const ALWAYS_READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;

@@ -4,9 +4,9 @@ import { E } from "../../sys/errno.ts";
 import { allocate } from "../../sys/memory.ts";
 import { NAME_MAX, PATH_MAX } from "../../wire/limits.ts";
 import { Writer } from "../../wire/writer.ts";
-import type { HostMounts } from "../hostmounts.ts";
-import type { HostMount } from "../mountlines.ts";
-import { askingFor, mayHang } from "../mountplaces.ts";
+import type { HostMounts } from "../mounts/hostmounts.ts";
+import type { HostMount } from "../mounts/mountlines.ts";
+import { askingFor, mayHang } from "../mounts/mountplaces.ts";
 import { LATER, type Session } from "../session.ts";
 import { ENTRY_RESULTS, writeEntry } from "./entries.ts";
 

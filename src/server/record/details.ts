@@ -11,7 +11,7 @@ export interface RecordDetails {
   /** Directory of the HOST that is attached. */
   path: string;
   readOnly: boolean;
-  /** Whether mounts beneath it are trees of their own (hostmounts.ts). */
+  /** Whether mounts beneath it are trees of their own (mounts/hostmounts.ts). */
   splits: boolean;
   /** Addresses of the server, by which it knows its own records. */
   server: string;

@@ -6,9 +6,9 @@
 import { readFileSync } from "node:fs";
 import { Client } from "../../../src/client/client.ts";
 import { NoticeQueue } from "../../../src/client/noticequeue.ts";
-import { Orders } from "../../../src/client/orders.ts";
 import { Reactor } from "../../../src/client/reactor.ts";
 import { ClientRecord, RECORD_BYTES } from "../../../src/client/record.ts";
+import { Orders } from "../../../src/client/submounts/orders.ts";
 import { FuseDevice } from "../../../src/fuse/device.ts";
 import { Counters } from "../../../src/info/counters.ts";
 import { machineFacts } from "../../../src/info/facts.ts";
