@@ -11,6 +11,8 @@ const START_MS = 20_000;
 const LOOK_MS = 250;
 /** A killed process that is still there after this is in a call that nothing ends. */
 const KILLED_MS = 5000;
+/** Of a worker that has failed, so many of its last operations are told. */
+const LAST_STEPS = 8;
 export const WORKERS = 8;
 
 /** Makes what the workers expect to find, on the HOST. */
@@ -126,10 +128,13 @@ export class Crew {
   /** Has all of them finish what they do and end; kills those that do not. */
   async finish(): Promise<void> {
     writeFileSync(this.#stopFile, "");
-    const all = this.#members.map(async ({ child, lost }, worker) => {
+    const all = this.#members.map(async ({ child, lost, log }, worker) => {
       const code = await Promise.race([child.exited, lost.promise]);
       if (isGone(child.pid)) {
-        if (code !== 0) this.problems.push(`w${worker} ended: ${child.signalCode ?? code}`);
+        if (code !== 0) {
+          const why = `w${worker} ended: ${child.signalCode ?? code}, after`;
+          this.problems.push([why, ...lastSteps(log)].join("\n"));
+        }
       } else {
         const text = describeProcess(child.pid);
         this.problems.push(`w${worker} does not end after SIGKILL\n${text}`);
@@ -143,4 +148,11 @@ export class Crew {
   steps(): Step[][] {
     return this.#members.map(({ log }) => readSteps(log));
   }
+}
+
+/** What a worker did last, a line each. */
+function lastSteps(log: string): string[] {
+  return readSteps(log)
+    .slice(-LAST_STEPS)
+    .map((step) => `  ${JSON.stringify(step)}`);
 }
