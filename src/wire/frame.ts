@@ -26,9 +26,11 @@ export const Kind = {
   EVENT: 6,
   /** `[stream, …]` a part of a multiplexed byte stream. */
   STREAM: 7,
+  /** `[frames]` of kind STREAM that the sender of this has taken in since the session began. */
+  ACK: 8,
 } as const;
 
-const KIND_LAST = Kind.STREAM;
+const KIND_LAST = Kind.ACK;
 
 /** Writes the prefix of a frame at `offset`. */
 export function putPrefix(

@@ -23,9 +23,13 @@ export interface Facts {
   pid: number;
 }
 
+const ROLES = ["mount", "rexec", "info", "streams"] as const;
+/** What a connection is for. */
+export type Role = (typeof ROLES)[number];
+
 export interface ClientHello {
   versions: [oldest: number, newest: number];
-  role: "mount" | "rexec" | "info";
+  role: Role;
   capabilities: string[];
   /** 32 hexadecimal digits, chosen by the client; the same again to resume. */
   session: string;
@@ -33,8 +37,10 @@ export interface ClientHello {
   resumes: boolean;
   /** Number of the session among those of the same id: one that went on without us is another. */
   epoch: number;
-  /** EVENT frames of the session that the client has taken in. */
+  /** EVENT frames (role streams: STREAM frames) of the session that the client has taken in. */
   events: number;
+  /** Of a session of role streams, and of no other: the mount's session that it belongs to. */
+  parent?: string;
   facts: Facts;
 }
 
@@ -45,7 +51,7 @@ export interface ServerHello {
   leaseMs: number;
   /** Whether the session goes on where it was; if not it is a new one, attached to nothing. */
   resumed: boolean;
-  /** ONEWAY frames of the session that the server has taken in. */
+  /** ONEWAY frames (role streams: STREAM frames) of the session that the server has taken in. */
   oneways: number;
   /** Server processes that have had the session, this one too. */
   lives: number;
@@ -90,6 +96,12 @@ function integer(value: unknown, what: string, max: number): number {
   return value;
 }
 
+function sessionId(value: unknown, what: string): string {
+  const id = text(value, what);
+  if (!/^[0-9a-f]{32}$/.test(id)) throw new ProtocolError(`HELLO has no proper ${what}`);
+  return id;
+}
+
 function flag(value: unknown, what: string): boolean {
   if (typeof value !== "boolean") throw new ProtocolError(`HELLO has no proper ${what}`);
   return value;
@@ -122,17 +134,15 @@ export function decodeClientHello(bytes: Uint8Array): ClientHello {
   if (!Array.isArray(versions) || versions.length !== 2) {
     throw new ProtocolError("HELLO has no versions");
   }
-  const role = text(fields.role, "role");
-  if (role !== "mount" && role !== "rexec" && role !== "info") {
-    throw new ProtocolError("HELLO has an unknown role");
-  }
-  const session = text(fields.session, "session");
-  if (!/^[0-9a-f]{32}$/.test(session)) throw new ProtocolError("HELLO has no proper session");
+  const said = text(fields.role, "role");
+  const role = ROLES.find((known) => known === said);
+  if (role === undefined) throw new ProtocolError("HELLO has an unknown role");
   return {
     versions: [integer(versions[0], "version", 0xffff), integer(versions[1], "version", 0xffff)],
     role,
     capabilities: names(fields.capabilities),
-    session,
+    session: sessionId(fields.session, "session"),
+    ...(role === "streams" ? { parent: sessionId(fields.parent, "parent") } : {}),
     resumes: flag(fields.resumes, "resumes"),
     epoch: integer(fields.epoch, "epoch", EPOCH_MAX),
     events: integer(fields.events, "events", Number.MAX_SAFE_INTEGER),

@@ -66,10 +66,19 @@ export const FORGETS_MAX = 2048;
  * receiver grants at first, in bytes and in messages beside the data; bytes of
  * one stream frame.
  */
-export const STREAMS_MAX = 1024;
+export const STREAMS_MAX = 8192;
 export const STREAM_MESSAGES_MAX = 64;
 export const STREAM_WINDOW = 256 * 1024;
 export const STREAM_CHUNK_MAX = 64 * 1024;
+
+/** Bytes of stream frames that a side keeps until the peer has acknowledged them. */
+export const UNACKNOWLEDGED_MAX = 8 * 1024 * 1024;
+/** Sockets, FIFOs and passed files that a session may have keys for. */
+export const TWINS_MAX = 16_384;
+/** Bytes of a message of a socket that keeps messages apart. */
+export const MESSAGE_MAX = 256 * 1024;
+/** Bytes of the name of a socket that is bound: what fits into sun_path (linux/un.h) with its NUL. */
+export const SOCKET_NAME_MAX = 107;
 
 /** Bytes of a HELLO's header. */
 export const HELLO_MAX = 4096;

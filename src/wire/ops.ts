@@ -49,13 +49,18 @@ export const Op = {
   MOUNTS: 44,
   MOUNT_ROOT: 45,
   MOUNT_END: 46,
+  TWIN_OPEN: 47,
+  TWIN_CLOSE: 48,
+  SOCKET_BIND: 49,
+  PASS_OPEN: 50,
+  SOCKET_REBIND: 51,
   WATCH: 40,
 } as const;
 
 export type OpName = keyof typeof Op;
 
 /** One past the highest operation number: the size of tables indexed by operation. */
-export const OP_COUNT = 47;
+export const OP_COUNT = 52;
 
 /** Messages that are never answered. */
 export const Oneway = {
@@ -140,6 +145,11 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.MOUNTS]: 1,
   [Op.MOUNT_ROOT]: 1,
   [Op.MOUNT_END]: 1,
+  [Op.TWIN_OPEN]: 1,
+  [Op.TWIN_CLOSE]: 1,
+  [Op.SOCKET_BIND]: 8,
+  [Op.PASS_OPEN]: 2,
+  [Op.SOCKET_REBIND]: 2,
   [Op.WATCH]: 2,
 };
 
@@ -169,6 +179,7 @@ const CHANGING: ReadonlySet<number> = new Set([
   Op.UMOUNT,
   Op.MOUNT_CALL,
   Op.MOUNT_END,
+  Op.SOCKET_BIND,
 ]);
 
 /** Whether running `op` twice differs from running it once. */

@@ -25,3 +25,39 @@ export const FirstStream = { client: 1, server: 2 } as const;
 
 /** From one stream of a side to its next. */
 export const STREAM_STEP = 2;
+
+/** What a stream is connected to: the `kind` of OPEN, whose payload says the rest. */
+export const StreamKind = {
+  /** Client: a socket of the HOST's. `[key, type, uid, gid, groups, pid]` */
+  CONNECT: 1,
+  /** Server: somebody who has connected to a socket that the DPU listens at. `[key, type, uid, gid, pid]` */
+  INCOMING: 2,
+  /** Client: a FIFO, opened as `FifoMode` says. `[key, mode]` */
+  FIFO: 3,
+  /** Either: what was passed along with other data. `[id, what, …]` */
+  DESCRIPTOR: 4,
+  /** Client: datagrams of one sender. `[key, …]` */
+  DATAGRAMS: 5,
+} as const;
+
+/** How a FIFO is to be opened there. */
+export const FifoMode = { READ: 0, WRITE: 1, WRITE_NONBLOCK: 2, READ_NONBLOCK: 3 } as const;
+
+/** Messages beside a stream's data. */
+export const OutOfBand = {
+  /** What the stream leads to is open, or connected. */
+  OPENED: 1,
+  /** Descriptors that were passed (SCM_RIGHTS) with the data that follows. */
+  RIGHTS: 2,
+  /** Who has sent the data that follows (SCM_CREDENTIALS). */
+  CREDENTIALS: 3,
+  /** Out-of-band data of the kernel's (MSG_OOB). */
+  URGENT: 4,
+  /** Name of the sender of the datagram that follows. */
+  SENDER: 5,
+  /** Window size and modes of a terminal. */
+  TERMINAL: 6,
+} as const;
+
+/** Types of sockets, as socket(2) has them (linux/net.h). */
+export const SocketType = { STREAM: 1, DGRAM: 2, SEQPACKET: 5 } as const;

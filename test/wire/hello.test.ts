@@ -55,6 +55,15 @@ test.each(Object.keys(client.facts))("facts without %s are refused", (key) => {
   expect(() => decodeClientHello(having(client, { facts }))).toThrow(ProtocolError);
 });
 
+test("a HELLO for streams names the session they belong to, any other does not", () => {
+  const parent = "0123456789abcdef".repeat(2);
+  const streams: ClientHello = { ...client, role: "streams", parent };
+  expect(decodeClientHello(encodeHello(streams))).toEqual(streams);
+  expect(() => decodeClientHello(without(streams, "parent"))).toThrow(ProtocolError);
+  expect(() => decodeClientHello(having(streams, { parent: "me" }))).toThrow(ProtocolError);
+  expect(decodeClientHello(having(client, { parent }))).toEqual(client);
+});
+
 const WRONG: [string, Partial<Record<keyof ClientHello, unknown>>][] = [
   ["versions that are no pair", { versions: [1] }],
   ["a version that is no integer", { versions: [1, 1.5] }],
