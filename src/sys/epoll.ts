@@ -12,17 +12,26 @@ const c = libc({
 // linux/eventpoll.h
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
-export const EPOLLIN = 1;
+export const EPOLL_CTL_MOD = 3;
+export const EPOLLIN = 0x1;
+export const EPOLLPRI = 0x2;
+export const EPOLLOUT = 0x4;
+export const EPOLLERR = 0x8;
+export const EPOLLHUP = 0x10;
+export const EPOLLRDHUP = 0x2000;
 export const EPOLL_CLOEXEC = 0o2000000;
 
 /** struct epoll_event: events u32, data u64; packed on x86-64 (EPOLL_PACKED). */
 export const EPOLL_EVENT = { events: 0, data: ARCH === "x64" ? 4 : 8 } as const;
 export const EPOLL_EVENT_STRUCT_SIZE = ARCH === "x64" ? 12 : 16;
 
-/** Descriptors that became readable, found in one wait. */
+/** Descriptors on which something has happened, found in one wait. */
 const BATCH = 64;
 
-/** Descriptors that are waited for until they are readable, each with a number of its owner's. */
+/**
+ * Descriptors that are waited for, each with a number of its owner's and a
+ * generation that tells it from an earlier one of the same number.
+ */
 export class Epoll {
   readonly fd: number;
   readonly #one = allocate(EPOLL_EVENT_STRUCT_SIZE);
@@ -34,13 +43,14 @@ export class Epoll {
     if (this.fd < 0) throw new Error(`Cannot make an epoll set: errno ${-this.fd}`);
   }
 
-  /** Waits for `fd` from now on, as number `data` (32 bits); 0 or -errno. */
-  add(fd: number, data: number): number {
-    const { view, address } = this.#one;
-    view.setUint32(EPOLL_EVENT.events, EPOLLIN, true);
-    view.setUint32(EPOLL_EVENT.data, data, true);
-    view.setUint32(EPOLL_EVENT.data + 4, 0, true);
-    return orErrno(c.epoll_ctl(this.fd, EPOLL_CTL_ADD, fd, address));
+  /** Waits for EPOLL* `events` of `fd` from now on, as number `data` (32 bits); 0 or -errno. */
+  add(fd: number, data: number, events = EPOLLIN, generation = 0): number {
+    return this.#control(EPOLL_CTL_ADD, fd, data, events, generation);
+  }
+
+  /** Waits for other events of `fd`; 0 or -errno. */
+  modify(fd: number, data: number, events: number, generation = 0): number {
+    return this.#control(EPOLL_CTL_MOD, fd, data, events, generation);
   }
 
   /** Waits for `fd` no more; 0 or -errno. */
@@ -48,13 +58,37 @@ export class Epoll {
     return orErrno(c.epoll_ctl(this.fd, EPOLL_CTL_DEL, fd, this.#one.address));
   }
 
-  /** How many are readable now, at most a batch; their numbers are had by `data`. */
-  poll(): number {
-    return orErrno(c.epoll_wait(this.fd, this.#ready.address, BATCH, 0));
+  #control(call: number, fd: number, data: number, events: number, generation: number): number {
+    const { view, address } = this.#one;
+    view.setUint32(EPOLL_EVENT.events, events, true);
+    view.setUint32(EPOLL_EVENT.data, data, true);
+    view.setUint32(EPOLL_EVENT.data + 4, generation, true);
+    return orErrno(c.epoll_ctl(this.fd, call, fd, address));
   }
 
-  /** Number of the `index`th that the last poll found. */
+  /** How many are ready now, at most a batch; their numbers are had by `data`. */
+  poll(): number {
+    return this.wait(0);
+  }
+
+  /** The same after at most `timeoutMs` (-1: for ever), or -errno. */
+  wait(timeoutMs: number): number {
+    return orErrno(c.epoll_wait(this.fd, this.#ready.address, BATCH, timeoutMs));
+  }
+
+  /** Number of the `index`th that the last wait found. */
   data(index: number): number {
     return this.#ready.view.getUint32(index * EPOLL_EVENT_STRUCT_SIZE + EPOLL_EVENT.data, true);
+  }
+
+  /** Its generation. */
+  generation(index: number): number {
+    const at = index * EPOLL_EVENT_STRUCT_SIZE + EPOLL_EVENT.data + 4;
+    return this.#ready.view.getUint32(at, true);
+  }
+
+  /** EPOLL* bits of what has happened to it. */
+  events(index: number): number {
+    return this.#ready.view.getUint32(index * EPOLL_EVENT_STRUCT_SIZE + EPOLL_EVENT.events, true);
   }
 }

@@ -57,6 +57,8 @@ export const OutOfBand = {
   SENDER: 5,
   /** Window size and modes of a terminal. */
   TERMINAL: 6,
+  /** Nobody takes this direction's data any more (EPIPE); the other goes on. */
+  NO_READER: 7,
 } as const;
 
 /** Types of sockets, as socket(2) has them (linux/net.h). */

@@ -144,7 +144,12 @@ const families: readonly Family[] = [
     structs: { MOUNT_ATTR: { type: "struct mount_attr", field: "" } },
   },
   // The struct is packed on x86-64 alone: epoll.test.ts has the kernel fill it.
-  { name: "epoll", exports: epoll, only: /^EPOLL(IN|_CTL_|_CLOEXEC)/, includes: ["sys/epoll.h"] },
+  {
+    name: "epoll",
+    exports: epoll,
+    only: /^EPOLL([A-Z]+|_CTL_.*|_CLOEXEC)$/,
+    includes: ["sys/epoll.h"],
+  },
   {
     name: "inotify",
     exports: inotify,

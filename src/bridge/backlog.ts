@@ -1,0 +1,65 @@
+/**
+ * Bytes that have come for a descriptor that does not take them yet: at most a
+ * stream's window of them, for their credit is given back when they are taken.
+ */
+import { allocate, free, type Region } from "../sys/memory.ts";
+import { STREAM_WINDOW } from "../wire/limits.ts";
+
+/** Buffers that are kept for the next who needs one. */
+const SPARE_MAX = 16;
+const spare: Region[] = [];
+
+export class Backlog {
+  #region: Region | undefined;
+  /** Bytes lie at [#head, #tail) of the region. */
+  #head = 0;
+  #tail = 0;
+
+  get length(): number {
+    return this.#tail - this.#head;
+  }
+
+  /** Where the first byte lies. */
+  get address(): number {
+    return (this.#region?.address ?? 0) + this.#head;
+  }
+
+  /** Keeps a copy of `bytes`; RangeError where there would be more than a window. */
+  put(bytes: Uint8Array): void {
+    if (this.length + bytes.length > STREAM_WINDOW) {
+      throw new RangeError(`A backlog of more than ${STREAM_WINDOW} bytes`);
+    }
+    if (bytes.length === 0) return;
+    this.#region ??= spare.pop() ?? allocate(STREAM_WINDOW);
+    if (this.#tail + bytes.length > STREAM_WINDOW) {
+      this.#region.bytes.copyWithin(0, this.#head, this.#tail);
+      this.#tail -= this.#head;
+      this.#head = 0;
+    }
+    this.#region.bytes.set(bytes, this.#tail);
+    this.#tail += bytes.length;
+  }
+
+  /** The first `n` bytes, good until the next call. */
+  first(n: number): Uint8Array {
+    if (this.#region === undefined) return new Uint8Array(0);
+    return this.#region.bytes.subarray(this.#head, this.#head + n);
+  }
+
+  /** The first `n` bytes have been taken. */
+  drop(n: number): void {
+    this.#head += n;
+    if (this.#head === this.#tail) this.clear();
+  }
+
+  /** Forgets all, and gives the memory back. */
+  clear(): void {
+    const region = this.#region;
+    this.#region = undefined;
+    this.#head = 0;
+    this.#tail = 0;
+    if (region === undefined) return;
+    if (spare.length < SPARE_MAX) spare.push(region);
+    else free(region);
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * The descriptor at the end of a pump: how it is read, written and ended.
+ *
+ * Nothing here waits. Sockets are told so at each call, for their description may
+ * be somebody else's too; pipes and terminals must have been opened with O_NONBLOCK.
+ */
+import { E } from "../sys/errno.ts";
+import { read, write } from "../sys/io.ts";
+import { recv, SHUT_RD, SHUT_WR, send, shutdown } from "../sys/socket.ts";
+
+/** What a descriptor is. */
+export const Shape = {
+  /** A unix STREAM socket: both directions, each with an end of its own. */
+  SOCKET: 0,
+  /** The end of a pipe or FIFO that is read. */
+  READ_END: 1,
+  /** The end that is written. */
+  WRITE_END: 2,
+  /** A terminal or the master of one: both directions, with one end. */
+  TERMINAL: 3,
+} as const;
+
+export type Shape = (typeof Shape)[keyof typeof Shape];
+
+export class Port {
+  readonly fd: number;
+  readonly shape: Shape;
+
+  constructor(fd: number, shape: Shape) {
+    this.fd = fd;
+    this.shape = shape;
+  }
+
+  /** Whether data comes from it. */
+  get reads(): boolean {
+    return this.shape !== Shape.WRITE_END;
+  }
+
+  /** Whether data goes to it. */
+  get writes(): boolean {
+    return this.shape !== Shape.READ_END;
+  }
+
+  /** Whether its two directions end one by one. */
+  get halfCloses(): boolean {
+    return this.shape === Shape.SOCKET;
+  }
+
+  /** Bytes read to `address`, 0 at the end, or -errno. */
+  read(address: number, max: number): number {
+    if (this.shape === Shape.SOCKET) return recv(this.fd, address, max);
+    const got = read(this.fd, address, max);
+    // A terminal whose other end is closed (tty_ioctl(4), pty(7)).
+    return got === -E.EIO && this.shape === Shape.TERMINAL ? 0 : got;
+  }
+
+  /** Bytes written, or -errno: EAGAIN where there is no room, EPIPE where nobody reads any more. */
+  write(address: number, n: number): number {
+    if (this.shape === Shape.SOCKET) return send(this.fd, address, n, 0);
+    const wrote = write(this.fd, address, n);
+    return wrote === -E.EIO && this.shape === Shape.TERMINAL ? -E.EPIPE : wrote;
+  }
+
+  /** Nothing more is written: its reader finds the end. */
+  endWriting(): void {
+    if (this.shape === Shape.SOCKET) shutdown(this.fd, SHUT_WR);
+  }
+
+  /** Nothing more is read: its writer gets EPIPE. */
+  endReading(): void {
+    if (this.shape === Shape.SOCKET) shutdown(this.fd, SHUT_RD);
+  }
+}
