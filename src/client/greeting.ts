@@ -29,8 +29,10 @@ export interface SessionName {
   resumes: boolean;
   /** The mount's number for it. */
   epoch: number;
-  /** EVENT frames of it that came. */
+  /** EVENT frames of it that came; STREAM frames where it has a parent. */
   events: number;
+  /** The mount's session that it carries streams for; none where it is one itself. */
+  parent?: string;
 }
 
 /** What the server says of the directory attached to. */
@@ -51,12 +53,13 @@ export function transportOn(fd: number, address: Address): SocketTransport {
 export function sayHello(transport: Transport, session: SessionName, facts: Facts): void {
   const bytes = encodeHello({
     versions: [VERSION_MIN, VERSION_MAX],
-    role: "mount",
+    role: session.parent === undefined ? "mount" : "streams",
     capabilities: [...CAPABILITIES],
     session: session.id,
     resumes: session.resumes,
     epoch: wireEpoch(session.epoch),
     events: session.events,
+    ...(session.parent === undefined ? {} : { parent: session.parent }),
     facts,
   });
   const w = transport.begin(Kind.HELLO);

@@ -1,5 +1,5 @@
 /**
- * Multiplexed byte streams over any Transport, for either end. Nothing is
+ * Multiplexed byte streams over anything that carries frames, for either end. Nothing is
  * buffered here: data goes straight to the stream's handler, and what cannot be
  * sent is not taken, so a stream holds at most its window and a reader that
  * stalls delays nobody else.
@@ -7,7 +7,7 @@
  * The owner calls `receive` for each frame of Kind.STREAM, `flush` whenever the
  * transport may have become able to send, and flushes the transport itself.
  */
-import type { Transport } from "../transport/transport.ts";
+import type { Frames } from "../transport/transport.ts";
 import { ProtocolError } from "../wire/error.ts";
 import {
   STREAM_CHUNK_MAX,
@@ -30,7 +30,7 @@ export type Accept = (
 ) => StreamHandler | number;
 
 export class Streams {
-  readonly #transport: Transport;
+  readonly #transport: Frames;
   readonly #accept: Accept;
   readonly #sender: StreamSender;
   readonly #streams = new Map<number, Stream>();
@@ -40,7 +40,7 @@ export class Streams {
   #openedHere = 0;
   #openedByPeer = 0;
 
-  constructor(transport: Transport, side: keyof typeof FirstStream, accept: Accept) {
+  constructor(transport: Frames, side: keyof typeof FirstStream, accept: Accept) {
     this.#transport = transport;
     this.#accept = accept;
     this.#sender = new StreamSender(transport, (stream) => this.#finish(stream));

@@ -1,5 +1,5 @@
 /** The sending half of multiplexed streams: what goes now, what is owed, who is told when. */
-import type { Transport } from "../transport/transport.ts";
+import type { Frames } from "../transport/transport.ts";
 import { Kind } from "../wire/frame.ts";
 import { STREAM_CHUNK_MAX, STREAM_MESSAGES_MAX, STREAM_WINDOW } from "../wire/limits.ts";
 import { StreamMessage } from "../wire/streams.ts";
@@ -16,7 +16,7 @@ function creditIsDue(stream: Stream): boolean {
 }
 
 export class StreamSender {
-  readonly #transport: Transport;
+  readonly #transport: Frames;
   /** Called when this end of a stream has said its last word. */
   readonly #ended: (stream: Stream) => void;
   /** Streams that owe the peer a message. */
@@ -24,7 +24,7 @@ export class StreamSender {
   /** Streams that could not send, and now may be able to; in order. */
   #ready: Stream[] = [];
 
-  constructor(transport: Transport, ended: (stream: Stream) => void) {
+  constructor(transport: Frames, ended: (stream: Stream) => void) {
     this.#transport = transport;
     this.#ended = ended;
   }

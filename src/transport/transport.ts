@@ -28,7 +28,31 @@ export interface PeerIdentity {
 export const WOULD_BLOCK = 0;
 export const CLOSED = -1;
 
-export interface Transport {
+/** The part of a transport that makes and shows frames: all that streams need (session/streams.ts). */
+export interface Frames {
+  readonly kind: number;
+  readonly reader: Reader;
+  /** Offset of the payload in `reader.bytes`, and its address and length. */
+  readonly payloadStart: number;
+  readonly payloadAddress: number;
+  readonly payloadLength: number;
+
+  /** Starts a frame; needs `congested` to be false. */
+  begin(kind: number): Writer;
+  /** Ends a frame that has no payload. */
+  end(): void;
+  /** Address of room for an inline payload after the header written so far. */
+  payloadRoom(): number;
+  /** Ends a frame whose payload of `length` bytes was put at `payloadRoom`. */
+  endInline(length: number): void;
+  /** Ends a frame with a copy of `source[0..length)` as payload. */
+  endCopy(source: Uint8Array, length: number): void;
+  /** Drops the frame begun last. */
+  abandon(): void;
+  readonly congested: boolean;
+}
+
+export interface Transport extends Frames {
   /** Descriptor to poll, readable when `receive` has something. */
   readonly fd: number;
   readonly peer: PeerIdentity;
@@ -47,32 +71,13 @@ export interface Transport {
   peek(): number;
   /** Drops a frame seen by `peek`; the rest of its payload is taken from `fd` by others. */
   dropPeeked(): void;
-  readonly kind: number;
-  readonly reader: Reader;
-  /** Offset of the payload in `reader.bytes`, and its address and length. */
-  readonly payloadStart: number;
-  readonly payloadAddress: number;
-  readonly payloadLength: number;
 
-  /** Starts a frame; needs `congested` to be false. */
-  begin(kind: number): Writer;
-  /** Ends a frame that has no payload. */
-  end(): void;
-  /** Address of room for an inline payload after the header written so far. */
-  payloadRoom(): number;
-  /** Ends a frame whose payload of `length` bytes was put at `payloadRoom`. */
-  endInline(length: number): void;
-  /** Ends a frame with a copy of `source[0..length)` as payload. */
-  endCopy(source: Uint8Array, length: number): void;
   /** Ends a frame with a payload elsewhere, which must stay until not congested. */
   endWith(address: number, length: number): void;
   /** Ends a frame with `length` bytes of the file `fd` from `offset` as payload. */
   endWithFile(fd: number, offset: number, length: number): void;
-  /** Drops the frame begun last. */
-  abandon(): void;
   /** Sends what has gathered; false when the peer must read first, or is gone. */
   flush(): boolean;
-  readonly congested: boolean;
   /** Whether anything is left to send. */
   readonly pending: boolean;
 

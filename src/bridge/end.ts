@@ -1,0 +1,249 @@
+/**
+ * One end of a bridge session: streams over connections that come and go, in a Loop.
+ * Who has it gives it connections after their handshake (`connect`) and hears of
+ * their ends; what the session carries goes by kinds (`handle`, `open`).
+ */
+import { encode } from "cbor-x/encode";
+import { Resumable } from "../session/resumable.ts";
+import type { Stream, StreamHandler } from "../session/stream.ts";
+import { Streams } from "../session/streams.ts";
+import { EPOLLIN, EPOLLOUT } from "../sys/epoll.ts";
+import { E } from "../sys/errno.ts";
+import type { SocketTransport } from "../transport/socket.ts";
+import { CLOSED } from "../transport/transport.ts";
+import { ProtocolError } from "../wire/error.ts";
+import { Kind } from "../wire/frame.ts";
+import { NAME_MAX } from "../wire/limits.ts";
+import { decodePlain } from "../wire/plain.ts";
+import type { Loop, Watched } from "./loop.ts";
+
+/** Bytes taken in before others have their turn. */
+const RECEIVE_MAX = 256 * 1024;
+/** How long what was taken in may go without being acknowledged. */
+const ACK_MS = 40;
+/** How long a peer may say nothing while it owes an acknowledgement. */
+const SILENCE_MS = 5000;
+
+/** Takes a stream that the peer has opened: who handles it, or the errno that refuses it. */
+export type Taker = (stream: Stream, description: readonly unknown[]) => StreamHandler | number;
+
+/** Who has an end, and sees to its connections. */
+export interface BridgeOwner {
+  /** The connection has ended; the session goes on with the next one, if one comes. */
+  disconnected(): void;
+  /** The peer has said why it closes the connection (Goodbye). */
+  goodbye(code: number, reason: string): void;
+  /** The peer has broken the protocol, or something has failed here: the session cannot go on. */
+  failed(error: unknown): void;
+}
+
+export class BridgeEnd implements Watched {
+  readonly #loop: Loop;
+  readonly #side: "client" | "server";
+  readonly #owner: BridgeOwner;
+  readonly #takers = new Map<number, Taker>();
+  readonly #unhook: () => void;
+  #resumable: Resumable;
+  #streams: Streams;
+  /** Descriptor in the loop, or -1. */
+  #fd = -1;
+  /** The connection takes nothing more until it says so. */
+  #isFull = false;
+  #cancelAck: (() => void) | undefined;
+  #cancelSilence: (() => void) | undefined;
+  #waiting: (() => void)[] = [];
+  /** Bytes of sessions that were lost. */
+  #lostIn = 0;
+  #lostOut = 0;
+
+  constructor(loop: Loop, side: "client" | "server", owner: BridgeOwner) {
+    this.#loop = loop;
+    this.#side = side;
+    this.#owner = owner;
+    [this.#resumable, this.#streams] = this.#begin();
+    this.#unhook = loop.beforeSleep(() => this.#flush());
+  }
+
+  /** Takes streams of `kind` (StreamKind) that the peer opens; others are refused. */
+  handle(kind: number, taker: Taker): void {
+    this.#takers.set(kind, taker);
+  }
+
+  /**
+   * Opens a stream of `kind` to what `description` says; undefined where there are too many,
+   * or too much waits to be sent: `whenRoom` tells when it is worth another try.
+   */
+  open(kind: number, description: readonly unknown[], handler: StreamHandler): Stream | undefined {
+    return this.#streams.open(kind, encode(description), handler);
+  }
+
+  /** Calls `fn` once, when there is room to open a stream. */
+  whenRoom(fn: () => void): void {
+    this.#waiting.push(fn);
+  }
+
+  /** STREAM frames taken in, for the handshake. */
+  get taken(): number {
+    return this.#resumable.taken;
+  }
+
+  get connected(): boolean {
+    return this.#fd >= 0;
+  }
+
+  /** Streams that are not closed on both ends. */
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  get bytesReceived(): number {
+    return this.#lostIn + this.#resumable.bytesReceived;
+  }
+
+  get bytesSent(): number {
+    return this.#lostOut + this.#resumable.bytesSent;
+  }
+
+  /**
+   * Goes on over `connection`, owned from now on, whose peer has taken in `count` frames of
+   * the session. Throws ProtocolError where it cannot have; the connection is the caller's then.
+   */
+  connect(connection: SocketTransport, count: number): void {
+    this.#unwatch();
+    this.#resumable.attach(connection, count);
+    this.#fd = connection.fd;
+    this.#isFull = false;
+    this.#loop.add(this.#fd, EPOLLIN, this);
+  }
+
+  /** Ends the connection and waits for another: the owner is not told. */
+  disconnect(): void {
+    this.#unwatch();
+    this.#resumable.detach();
+  }
+
+  /** The session is lost: all streams end with `errno`, and another one may begin. */
+  renew(errno: number): void {
+    this.#drop(errno);
+    [this.#resumable, this.#streams] = this.#begin();
+  }
+
+  /** Ends for good, all streams with `errno`. */
+  close(errno: number): void {
+    this.#unhook();
+    this.#drop(errno);
+    this.#waiting = [];
+  }
+
+  onEvents(events: number): void {
+    if ((events & EPOLLOUT) !== 0) this.#isFull = false;
+    if ((events & ~EPOLLOUT) === 0) return;
+    const resumable = this.#resumable;
+    try {
+      const got = resumable.receive(RECEIVE_MAX);
+      this.#serve(resumable);
+      if (got === CLOSED && resumable === this.#resumable) this.#ended();
+    } catch (error) {
+      this.#owner.failed(error);
+    }
+  }
+
+  #begin(): [Resumable, Streams] {
+    const resumable = new Resumable();
+    const streams = new Streams(resumable, this.#side, (stream, kind, description) =>
+      this.#take(stream, kind, description),
+    );
+    return [resumable, streams];
+  }
+
+  #drop(errno: number): void {
+    this.disconnect();
+    this.#lostIn += this.#resumable.bytesReceived;
+    this.#lostOut += this.#resumable.bytesSent;
+    this.#resumable.close();
+    this.#streams.close(errno);
+  }
+
+  #take(stream: Stream, kind: number, description: Uint8Array): StreamHandler | number {
+    const items = decodePlain(description);
+    if (!Array.isArray(items)) throw new ProtocolError("a stream's description is no list");
+    const taker = this.#takers.get(kind);
+    return taker === undefined ? E.EPROTONOSUPPORT : taker(stream, items);
+  }
+
+  /** Serves the frames that have arrived; one may put an end to the session, or its connection. */
+  #serve(resumable: Resumable): void {
+    while (resumable === this.#resumable && resumable.next()) {
+      if (resumable.kind === Kind.STREAM) {
+        this.#streams.receive();
+        continue;
+      }
+      if (resumable.kind !== Kind.GOODBYE) {
+        throw new ProtocolError(`frame of kind ${resumable.kind} is not for a bridge`);
+      }
+      const { reader } = resumable;
+      if (reader.array() !== 2) throw new ProtocolError("GOODBYE of a wrong length");
+      const code = reader.uint();
+      const reason = reader.latin1(NAME_MAX);
+      reader.finish();
+      this.disconnect();
+      this.#owner.goodbye(code, reason);
+      return;
+    }
+  }
+
+  #ended(): void {
+    this.disconnect();
+    this.#owner.disconnected();
+  }
+
+  #unwatch(): void {
+    this.#cancelAck?.();
+    this.#cancelSilence?.();
+    this.#cancelAck = undefined;
+    this.#cancelSilence = undefined;
+    if (this.#fd >= 0) this.#loop.remove(this.#fd);
+    this.#fd = -1;
+  }
+
+  /** Sends what has gathered; whether there is more to do at once. */
+  #flush(): boolean {
+    this.#tellOfRoom();
+    this.#streams.flush();
+    if (this.#fd < 0) return false;
+    const resumable = this.#resumable;
+    const wasCongested = resumable.congested;
+    if (!this.#isFull) this.#isFull = !resumable.flush() && resumable.pending;
+    if (resumable.connection?.closed) {
+      this.#ended();
+      return true;
+    }
+    this.#loop.modify(this.#fd, this.#isFull ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    this.#setTimers();
+    return wasCongested && !resumable.congested;
+  }
+
+  #tellOfRoom(): void {
+    if (this.#waiting.length === 0 || this.#resumable.congested) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const fn of waiting) fn();
+  }
+
+  #setTimers(): void {
+    if (this.#cancelAck === undefined && this.#resumable.owesAck) {
+      this.#cancelAck = this.#loop.after(ACK_MS, () => {
+        this.#cancelAck = undefined;
+        this.#resumable.acknowledge();
+      });
+    }
+    if (this.#cancelSilence === undefined && this.#resumable.unacknowledged > 0) {
+      const { bytesReceived } = this.#resumable;
+      this.#cancelSilence = this.#loop.after(SILENCE_MS, () => {
+        this.#cancelSilence = undefined;
+        const isSilent = this.#resumable.bytesReceived === bytesReceived;
+        if (isSilent && this.#resumable.unacknowledged > 0) this.#ended();
+      });
+    }
+  }
+}
