@@ -1,6 +1,6 @@
 /**
- * Changes that were made after all, though their caller was told long ago that
- * they failed, or is gone: the kernel does not know of them, and is told to ask
+ * Changes that were made after all, or may have been, though their caller was told long
+ * ago that they failed, or is gone: the kernel does not know of them, and is told to ask
  * again for what they changed.
  */
 import { channelOf } from "../fuse/channels.ts";
@@ -38,7 +38,7 @@ const CHANGES_NODE: ReadonlySet<number> = new Set([
   Opcode.REMOVEXATTR,
 ]);
 
-/** Tells the kernel what the request of `slot`, whose success came late, has changed. */
+/** Tells the kernel what the request of `slot`, whose answer came too late, may have changed. */
 export function tellLate(c: Client, slot: number, notices: NoticeQueue): void {
   const opcode = c.pending.opcode[slot] as number;
   c.retained.replay(slot, () => {

@@ -279,9 +279,10 @@ export class Reactor {
     if (c.pending.state[slot] === State.ASKED) {
       c.pending.state[slot] = State.ANSWERED;
       this.#answer(slot, opcode, errno);
-    } else if (c.pending.state[slot] === State.ABANDONED && errno === 0) {
+    } else if (c.pending.state[slot] === State.ABANDONED) {
       // Where a LOOKUP was of a node itself, its answer has counted none.
-      if (c.pending.op[slot] !== Op.GETATTR) cleanUp(c, opcode);
+      if (errno === 0 && c.pending.op[slot] !== Op.GETATTR) cleanUp(c, opcode);
+      // Also after an error: a server that was killed may have done what the next one was told to leave.
       tellLate(c, slot, this.#options.notices);
     } else if (!this.#mounts.answer(slot, errno) && errno === 0) {
       if (c.pending.op[slot] === Op.READDIR) keepAhead(c, slot);

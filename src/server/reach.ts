@@ -11,13 +11,14 @@ import { AT_EMPTY_PATH, close, O_CLOEXEC, O_NOFOLLOW, O_PATH, openat } from "../
 import { FileType, Policy, ROOT_MOUNT, ROOT_NODE } from "../wire/constants.ts";
 import type { Writer } from "../wire/writer.ts";
 import { asCallerAltogether } from "./asker.ts";
+import { FdRing } from "./fdring.ts";
 import type { FileSystems } from "./filesystems.ts";
-import type { Treatment } from "./fstypes.ts";
 import type { HandleTable } from "./handles.ts";
 import { openMagic } from "./magic.ts";
 import { MountFds } from "./mountfds.ts";
 import type { NodeTable } from "./nodes.ts";
-import { type Policies, typeOf } from "./policy.ts";
+import type { Policies } from "./policy.ts";
+import { RowPolicies } from "./rowpolicies.ts";
 import {
   ctimeLow,
   ctimeNs,
@@ -25,7 +26,6 @@ import {
   EMPTY_PATH,
   hasAliases,
   identify,
-  keepingStatus,
   mode,
   size,
   statFd,
@@ -34,8 +34,6 @@ import {
 } from "./status.ts";
 import type { Watcher } from "./watcher.ts";
 
-/** Descriptors kept for inodes used lately, for all sessions of a thread apiece. */
-export const CACHED_FDS_MAX = 4096;
 /** Longest chain of hints that is followed upwards. */
 const DEPTH_MAX = 128;
 const NONE = -1;
@@ -64,25 +62,15 @@ export class Reach {
   readonly device: number;
   readonly #nodes: NodeTable;
   readonly #handles: HandleTable;
-  /** Rows that have a cached descriptor, in a ring swept by a clock hand. */
-  readonly #ring = new Int32Array(CACHED_FDS_MAX).fill(NONE);
-  readonly #used = new Uint8Array(CACHED_FDS_MAX);
-  #hand = 0;
-  /** Rows whose descriptors are in use and must not be evicted, or -1. */
-  #pinned = NONE;
-  #pinnedToo = NONE;
+  readonly #cached: FdRing;
   readonly #mounts = new MountFds();
   /** Devices of the roots of mounts that are trees of their own. */
   readonly #mountDevices = new Map<number, number>();
-  /** Where they are, relative to the root. */
-  readonly #mountPaths = new Map<number, string>();
-  readonly #watcher: Watcher;
   /** Rows of devices, FIFOs and sockets that the client was told of. */
   readonly #special = new Set<number>();
   /** Whether another process has told it of some. */
   readonly #isOld: boolean;
-  readonly #policies: Policies;
-  readonly #fileSystems: FileSystems;
+  readonly #policies: RowPolicies;
 
   /**
    * `rootFd` is an O_PATH descriptor of the export's root, owned from now on.
@@ -98,23 +86,20 @@ export class Reach {
   ) {
     this.#nodes = nodes;
     this.#handles = handles;
-    this.#watcher = watcher;
-    this.#policies = policies;
-    this.#fileSystems = fileSystems;
+    this.#cached = new FdRing(nodes, (row, fd) => this.#keepFileHandle(row, fd));
+    this.#policies = new RowPolicies(nodes, (row) => this.fd(row), watcher, policies, fileSystems);
     statFd(rootFd);
     const id = identify();
     this.device = id.device;
     nodes.fd[ROOT_NODE] = rootFd;
-    if (policies.hasPaths) nodes.ruleOf = (row) => this.#ruledPolicy(row);
+    this.#policies.ruleNewRows();
     this.#isOld = nodes.count > 0;
     if (!this.#isOld) nodes.intern(id, NONE, "");
     if (nodes.find(id) !== ROOT_NODE) throw new Error("the directory exported there is another");
-    nodes.policies.set(this.device, this.#choosePolicy(rootFd, ""));
+    this.#policies.meetDevice(rootFd, this.device, "");
     // The root's number is fixed; its policy goes with the answer to ATTACH.
     nodes.madeWith[ROOT_NODE] = 0;
-    for (const row of policies.hasPaths ? nodes.alive() : []) {
-      nodes.ruled[row] = this.#ruledPolicy(row);
-    }
+    this.#policies.ruleOldRows();
     this.#mounts.remember(rootFd, ROOT_MOUNT, this.device);
   }
 
@@ -136,16 +121,13 @@ export class Reach {
    * another policy perhaps, because what had its number before may be gone.
    */
   beginMount(mount: number, fd: number, device: number, path: string): void {
-    this.#mountPaths.set(mount, path);
-    this.#nodes.policies.set(device, this.#choosePolicy(fd, path));
+    this.#policies.beginMount(mount, fd, device, path);
   }
 
   /** Closes what is not of one row of `mount`. */
   dropMount(mount: number): void {
     this.#mountDevices.delete(mount);
-    const path = this.#mountPaths.get(mount);
-    if (path !== undefined) this.#fileSystems.leave(path);
-    this.#mountPaths.delete(mount);
+    this.#policies.dropMount(mount);
     this.#mounts.drop(mount);
   }
 
@@ -157,25 +139,22 @@ export class Reach {
     const nodes = this.#nodes;
     const cached = nodes.fd[row] as number;
     if (cached >= 0) {
-      const slot = nodes.cacheSlot[row] as number;
-      if (slot >= 0) this.#used[slot] = 1;
+      this.#cached.use(row);
       return cached;
     }
     const handle = nodes.handle[row] as number;
     const opened = handle < 0 ? NONE : (this.#handles.fd[handle] as number);
     if (opened >= 0) return opened;
     const fd = this.#open(row, depth);
-    if (fd >= 0) this.#cache(row, fd);
+    if (fd >= 0) this.#cached.put(row, fd);
     return fd;
   }
 
   /** The same, leaving the descriptors that `fd` gave for one or two others open. */
   fdBeside(row: number, other: number, another = NONE): number {
-    this.#pinned = other;
-    this.#pinnedToo = another;
+    this.#cached.pin(other, another);
     const fd = this.fd(row);
-    this.#pinned = NONE;
-    this.#pinnedToo = NONE;
+    this.#cached.pin(NONE, NONE);
     return fd;
   }
 
@@ -266,7 +245,7 @@ export class Reach {
   /** Reaches `row` by `fd`, which is of its inode and is owned from now on. */
   adopt(row: number, fd: number): void {
     if ((this.#nodes.fd[row] as number) >= 0) close(fd);
-    else this.#cache(row, fd);
+    else this.#cached.put(row, fd);
   }
 
   /** Has a descriptor of the file system of `row`, by the directory of its hint. */
@@ -295,7 +274,7 @@ export class Reach {
     this.#nodes.toldTimeNs[row] = ctimeNs();
     this.#nodes.toldSize[row] = size() >>> 0;
     if (isSpecialType(mode())) this.#special.add(row);
-    const policy = this.policy(row);
+    const policy = this.#policies.of(row);
     // Changes through another of its names come under a directory that may be unknown.
     const aliased = policy === Policy.WATCHED && (hasAliases() || this.#isFileMount(row));
     writeAttributes(w, apart, aliased ? Policy.ORDINARY : policy);
@@ -319,85 +298,18 @@ export class Reach {
 
   /** How far a client may cache `row`. */
   policy(row: number): number {
-    const ruled = this.#nodes.ruled[row] as number;
-    if (ruled >= 0) return ruled;
-    const dev = this.#nodes.device[row] as number;
-    const known = this.#nodes.policies.get(dev);
-    if (known !== undefined) return known;
-    // Whoever asks is about to write attributes from the status buffer.
-    const fd = keepingStatus(() => this.fd(row));
-    if (fd < 0) return Policy.LIVE;
-    const policy = this.#choosePolicy(fd);
-    this.#nodes.policies.set(dev, policy);
-    // This inode was described before its file system was watched.
-    return policy === Policy.WATCHED ? Policy.ORDINARY : policy;
-  }
-
-  /** Policy of `row` by the nearest rule for a directory above it, or -1. */
-  #ruledPolicy(row: number): number {
-    const path = this.#pathOf(row);
-    const treatment = path === undefined ? undefined : this.#policies.ofPath(path);
-    if (path === undefined || treatment === undefined) return NONE;
-    // Whoever makes the row is about to write attributes from the status buffer.
-    const fd = keepingStatus(() => this.fd(row));
-    if (fd < 0) return Policy.LIVE;
-    const policy = this.#apply(treatment, fd);
-    if (this.#policies.isRuled(path)) this.#fileSystems.meetAt(path, typeOf(fd), policy);
-    return policy;
-  }
-
-  /** Where `row` was last seen, relative to the root; undefined where that is not known. */
-  #pathOf(row: number): string | undefined {
-    const names: string[] = [];
-    for (let at = row; at !== ROOT_NODE; at = this.#nodes.parent[at] as number) {
-      if (names.length >= DEPTH_MAX) return undefined;
-      if (!this.#nodes.parentAlive(at)) {
-        const path = this.#rootPathOf(at);
-        if (path === undefined) return undefined;
-        names.push(path);
-        break;
-      }
-      names.push(this.#nodes.nameOf(at));
-    }
-    return names.reverse().join("/");
-  }
-
-  /** Where the mount is of which `row` is the root; undefined if it is none. */
-  #rootPathOf(row: number): string | undefined {
-    return (this.#nodes.parent[row] as number) < 0
-      ? this.#mountPaths.get(this.#nodes.mountOf(row))
-      : undefined;
-  }
-
-  /**
-   * Policy of the file system `fd` is in, which is watched from now on if it can be;
-   * `path`: where it is, if that is known.
-   */
-  #choosePolicy(fd: number, path?: string): number {
-    const type = typeOf(fd);
-    const policy = this.#apply(this.#policies.ofType(type), fd);
-    if (path === undefined) this.#fileSystems.meet(fd, type, policy);
-    else this.#fileSystems.meetAt(path, type, policy);
-    return policy;
-  }
-
-  /** What a treatment comes to for the file system `fd` is in: not every one can be watched. */
-  #apply(treatment: Treatment, fd: number): number {
-    if (treatment === "live") return Policy.LIVE;
-    return treatment === "watched" && this.#watcher.watch(fd) ? Policy.WATCHED : Policy.ORDINARY;
+    return this.#policies.of(row);
   }
 
   /** Closes what `row` has cached; it is opened again when it is needed. */
   letGo(row: number): void {
-    const slot = this.#nodes.cacheSlot[row] as number;
-    if (slot >= 0) this.#evict(slot, true);
+    this.#cached.letGo(row);
   }
 
   /** Closes what `row` has cached; before the row is dropped. */
   release(row: number): void {
     if (this.#special.size > 0) this.#special.delete(row);
-    const slot = this.#nodes.cacheSlot[row] as number;
-    if (slot >= 0) this.#evict(slot, false);
+    this.#cached.drop(row);
     const fd = this.#nodes.fd[row] as number;
     if (fd >= 0) close(fd);
     this.#nodes.fd[row] = NONE;
@@ -405,9 +317,7 @@ export class Reach {
 
   /** Closes everything; the session has ended. */
   close(): void {
-    for (let slot = 0; slot < CACHED_FDS_MAX; slot++) {
-      if ((this.#ring[slot] as number) >= 0) this.#evict(slot, false);
-    }
+    this.#cached.close();
     this.release(ROOT_NODE);
     this.#mounts.close();
   }
@@ -449,38 +359,6 @@ export class Reach {
     const link = this.#nodes.parent[row] as number;
     const directory = this.directoryOf(link);
     return directory < 0 ? directory : openMagic(directory, this.#nodes.nameAddress(link));
-  }
-
-  #cache(row: number, fd: number): void {
-    while ((this.#ring[this.#hand] as number) !== NONE) {
-      const there = this.#ring[this.#hand];
-      const pinned = there === this.#pinned || there === this.#pinnedToo;
-      if (this.#used[this.#hand] === 0 && !pinned) {
-        this.#evict(this.#hand, true);
-        break;
-      }
-      this.#used[this.#hand] = 0;
-      this.#advance();
-    }
-    this.#ring[this.#hand] = row;
-    this.#used[this.#hand] = 1;
-    this.#nodes.fd[row] = fd;
-    this.#nodes.cacheSlot[row] = this.#hand;
-    this.#advance();
-  }
-
-  #advance(): void {
-    this.#hand = (this.#hand + 1) % CACHED_FDS_MAX;
-  }
-
-  #evict(slot: number, keepHandle: boolean): void {
-    const row = this.#ring[slot] as number;
-    const fd = this.#nodes.fd[row] as number;
-    if (keepHandle) this.#keepFileHandle(row, fd);
-    close(fd);
-    this.#nodes.fd[row] = NONE;
-    this.#nodes.cacheSlot[row] = NONE;
-    this.#ring[slot] = NONE;
   }
 
   #keepFileHandle(row: number, fd: number): void {

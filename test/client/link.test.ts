@@ -1,5 +1,6 @@
 /** Connections that are lost while requests are under way, and what is sent on the next one. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { NoticeKind } from "../../src/client/noticequeue.ts";
 import { Opcode } from "../../src/fuse/protocol.ts";
 import { E } from "../../src/sys/errno.ts";
 import { Kind } from "../../src/wire/frame.ts";
@@ -130,6 +131,26 @@ describe("after a cut", () => {
     linked.reply(asked as Frame, E.EINTR);
     linked.ask(Opcode.STATFS);
     expect(linked.frames(1).map(outline)).toEqual([[Kind.REQUEST, 0, 2, Op.STATFS]]);
+  });
+
+  test("of what was cancelled and may have happened, the kernel is told to ask again", async () => {
+    start();
+    const caller = Bun.spawn(["sleep", "60"]);
+    const dying = linked.ask(Opcode.UNLINK, NAME, { pid: caller.pid, node: 5 });
+    const [asked] = linked.frames(1);
+    linked.cut();
+    caller.kill("SIGKILL");
+    await caller.exited;
+    linked.ask(Opcode.INTERRUPT, interrupt(dying));
+    expect(linked.told()).toMatchObject({ error: -E.EINTR, unique: dying });
+    linked.resume({ lives: 2 });
+    linked.frames(1);
+    linked.reply(asked as Frame, E.EINTR);
+    const next = linked.ask(Opcode.STATFS);
+    linked.reply(linked.frames(1)[0] as Frame, E.ESTALE);
+    expect(linked.told()).toMatchObject({ error: -E.ESTALE, unique: next });
+    const notices = linked.said().flatMap((line) => line.notice ?? []);
+    expect(notices).toEqual([`${NoticeKind.ENTRY} 5 name`, `${NoticeKind.DATA} 5 `]);
   });
 
   test("a wait for a lock that got a signal is asked again, and cancelled", () => {

@@ -1,11 +1,11 @@
 /**
  * The mount's reactor in a process of its own: `bun linkedchild.ts OPTIONS`, with
  * /dev/fuse as descriptor 3 and the first connection as 4. What it logs and tells
- * goes to standard output, a line of JSON each.
+ * goes to standard output, a line of JSON each, and so does what the kernel is to forget.
  */
 import { writeSync } from "node:fs";
 import { Client } from "../../src/client/client.ts";
-import { NoticeQueue } from "../../src/client/noticequeue.ts";
+import { type Notice, NoticeQueue } from "../../src/client/noticequeue.ts";
 import { Reactor } from "../../src/client/reactor.ts";
 import { Head } from "../../src/client/record.ts";
 import { Orders } from "../../src/client/submounts/orders.ts";
@@ -22,6 +22,12 @@ const CONNECTION = 4;
 
 const { address, timeoutMs, slots, session } = JSON.parse(process.argv[2] ?? "{}");
 const say = (line: object) => writeSync(1, `${JSON.stringify(line)}\n`);
+class SaidNotices extends NoticeQueue {
+  override put(notice: Notice): void {
+    say({ notice: `${notice.kind} ${notice.low} ${notice.name}` });
+    super.put(notice);
+  }
+}
 const client = new Client(
   new FuseDevice(DEVICE),
   new SocketTransport(CONNECTION, { description: "the test" }),
@@ -41,7 +47,7 @@ const link = {
 };
 new Reactor(client, {
   timeoutMs,
-  notices: new NoticeQueue(),
+  notices: new SaidNotices(),
   log: (level, text) => say({ level, text }),
   ready: () => {},
   orders: new Orders(ok(eventfd())),

@@ -9,7 +9,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { CACHED_FDS_MAX } from "../../src/server/reach.ts";
+import { CACHED_FDS_MAX } from "../../src/server/fdring.ts";
 import { E } from "../../src/sys/errno.ts";
 import { Goodbye, Lock, OpenFlag } from "../../src/wire/constants.ts";
 import { Kind } from "../../src/wire/frame.ts";

@@ -1,12 +1,14 @@
 /** Single files of the kernel through the mount: read in every way, and written. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { WITHOUT_OTHERS } from "../support/apart.ts";
 import { run, sh } from "../support/run.ts";
 import { type KernelHost, startKernelHost } from "./host.ts";
 
 let host: KernelHost;
 /** A process that does nothing, whose files do not change: nobody mounts anything for it. */
-const sleeper = Bun.spawn(["unshare", "--mount", "--propagation", "private", "sleep", "1000"]);
+const apart = ["unshare", "--mount", "--propagation", "private", ...WITHOUT_OTHERS];
+const sleeper = Bun.spawn([...apart, "sleep", "1000"]);
 
 beforeAll(async () => {
   host = await startKernelHost();

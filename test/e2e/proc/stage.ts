@@ -8,6 +8,7 @@ import { chmod } from "node:fs/promises";
 import { ask, endpoints } from "../../../src/info/query.ts";
 import type { MountReport } from "../../../src/info/report.ts";
 import { eventually, isGone } from "../mounts/caller.ts";
+import { WITHOUT_OTHERS } from "../support/apart.ts";
 import { type Result, type RunOptions, run } from "../support/run.ts";
 import { QTFS } from "../support/server.ts";
 import { HOST, ROOT } from "./machines.ts";
@@ -54,14 +55,13 @@ export class ProcStage {
     await chmod(directory, 0o755);
     mkdirSync(root);
     const namespaces = ["--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    const script = ["bash", "-euc", HOST, "host", directory, QTFS];
+    const script = [...WITHOUT_OTHERS, "bash", "-euc", HOST, "host", directory, QTFS];
     const exported = this.#options.exported ?? "/proc";
     this.#host = Bun.spawn(["unshare", ...namespaces, ...script, exported], {
       stdio: ["ignore", "ignore", Bun.file(`${directory}/server.log`)],
     });
-    this.#dpu = Bun.spawn(["unshare", "--mount", "--propagation", "private", "sleep", "inf"], {
-      stdio: ["ignore", "ignore", "inherit"],
-    });
+    const apart = ["unshare", "--mount", "--propagation", "private", ...WITHOUT_OTHERS];
+    this.#dpu = Bun.spawn([...apart, "sleep", "inf"], { stdio: ["ignore", "ignore", "inherit"] });
     const isReady = () => existsSync(`${directory}/server.sock`) && this.#isApart();
     await eventually(isReady, "the HOST and the DPU are there", START_MS);
     this.must(await this.#inDpu(["bash", "-euc", ROOT, "root", root]));

@@ -12,7 +12,7 @@ const LOOK_MS = 250;
 /** A killed process that is still there after this is in a call that nothing ends. */
 const KILLED_MS = 5000;
 /** Of a worker that has failed, so many of its last operations are told. */
-const LAST_STEPS = 8;
+const LAST_STEPS = 30;
 export const WORKERS = 8;
 
 /** Makes what the workers expect to find, on the HOST. */

@@ -156,14 +156,38 @@ function status({ root, model }: Place, path: string): void {
 
 /** Every name that nobody touches meanwhile is seen once. */
 function list({ root, model, worker }: Place, path: string): void {
-  const fd = posix.open(`${root}/${path}`, posix.O_RDONLY | posix.O_DIRECTORY);
-  const names = posix.readAll(fd, LIST_BYTES).map(({ name }) => name.toString());
-  posix.close(fd);
+  const names = namesIn(`${root}/${path}`);
   const prefix = path === RING ? ringPrefix(worker).slice(RING.length + 1) : "";
   const own = names.filter((name) => name.startsWith(prefix) && name !== "." && name !== "..");
   const wanted = model.list(path).filter((name) => name.startsWith(prefix));
   const [is, must] = [own.sort().join(" "), wanted.sort().join(" ")];
-  if (is !== must) throw new Mismatch(`${path} has the names ${is}; it must have ${must}`);
+  if (is === must) return;
+  const all = new Set([...own, ...wanted]);
+  const odd = [...all].filter((name) => !own.includes(name) || !wanted.includes(name));
+  const seen = odd.map((name) => `${name} ${exists(`${root}/${path}/${name}`) ? "is" : "is not"}`);
+  const again = namesIn(`${root}/${path}`).filter((name) => odd.includes(name));
+  throw new Mismatch(
+    `${path} has the names ${is}; it must have ${must} ` +
+      `(when looked up: ${seen.join(", ")}; when listed again: ${again.join(" ") || "none"} of them)`,
+  );
+}
+
+function namesIn(path: string): string[] {
+  const fd = posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY);
+  try {
+    return posix.readAll(fd, LIST_BYTES).map(({ name }) => name.toString());
+  } finally {
+    posix.close(fd);
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    posix.lstat(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A working directory has its name whatever becomes of those who serve it. */
