@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -22,7 +23,7 @@ var commands = map[string]func(args []string){
 	"flood":     flood,
 	"hoard":     hoard,
 	"fifos":     fifos,
-	"sleep":     func([]string) { select {} },
+	"cat":       cat,
 }
 
 func main() {
@@ -45,4 +46,11 @@ func must(err error, what string) {
 // What the test waits for before it starts the other half.
 func ready() {
 	fmt.Println("ready")
+}
+
+// peer cat: what comes by stdin goes to stdout; then it says on stderr that it is done.
+func cat([]string) {
+	_, err := io.Copy(os.Stdout, os.Stdin)
+	must(err, "copy")
+	fmt.Fprintln(os.Stderr, "done")
 }
