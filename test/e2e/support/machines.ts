@@ -52,6 +52,7 @@ export class Machines {
   readonly share = `${this.scratch}/share`;
   readonly #plain = `${this.scratch}/plain`;
   readonly #machines: Machine[] = [];
+  #startServer = () => {};
   #server: Program | undefined;
   #dpu: Machine | undefined;
   /** Of FUSE, below /sys/fs/fuse/connections. */
@@ -87,8 +88,11 @@ export class Machines {
         ? [`tcp://${HOST_ADDRESS}:${PORT}`, "insecure"]
         : [`unix://${this.scratch}/server.sock`, "rw"];
     const insecure = wire === "tcp" ? ["--insecure"] : [];
-    const serve = ["--listen", address, ...insecure, "--export", `${this.share}:rw`];
-    this.#server = host.spawn([QTFS, "server", ...serve]);
+    const serve = ["server", "--listen", address, ...insecure, "--export", `${this.share}:rw`];
+    this.#startServer = () => {
+      this.#server = host.spawn([QTFS, ...serve]);
+    };
+    this.#startServer();
     const mount = [QTFS, "mount", "-o", `server=${address},${option}`, this.share, this.share];
     let said = "";
     const isMounted = async () => {
@@ -118,6 +122,24 @@ export class Machines {
       return path;
     };
     this.ways.push({ name, server, client, directory });
+  }
+
+  /** Kills the server, and starts another as a service manager would. */
+  async restartServer(): Promise<void> {
+    await this.#server?.stop("SIGKILL");
+    this.#startServer();
+  }
+
+  /** Kills the process that serves the mount; its keeper goes on. */
+  async killMount(): Promise<void> {
+    await this.#dpu?.sh(
+      `kill -KILL $(${QTFS} info ${this.share} --json | grep -m1 -Po '"pid": ?\\K\\d+')`,
+    );
+  }
+
+  /** Cuts the cable between the two for `ms`. */
+  async cutWire(ms: number): Promise<void> {
+    await this.#dpu?.sh(`ip link set wire down; sleep ${ms / 1000}; ip link set wire up`);
   }
 
   /** What `qtfs info` says on the DPU, and the server's log: for who looks into a failure. */

@@ -23,6 +23,7 @@ var commands = map[string]func(args []string){
 	"flood":     flood,
 	"hoard":     hoard,
 	"fifos":     fifos,
+	"pour":      pour,
 	"cat":       cat,
 }
 

@@ -181,3 +181,20 @@ func fifos(args []string) {
 	}
 	fmt.Printf("%d of %d\n", good, count)
 }
+
+// peer pour PATH BYTES: writes to a FIFO, without blocking and by epoll once it is open.
+func pour(args []string) {
+	file, err := os.OpenFile(args[0], os.O_WRONLY, 0)
+	must(err, "open")
+	must(file.SetWriteDeadline(time.Now().Add(time.Minute)), "deadline")
+	var source pattern
+	buffer, sum := make([]byte, 1<<20), sha1.New()
+	for left := number(args[1]); left > 0; left -= len(buffer) {
+		source.fill(buffer)
+		sum.Write(buffer)
+		_, err := file.Write(buffer)
+		must(err, "write")
+	}
+	must(file.Close(), "close")
+	fmt.Printf("%x\n", sum.Sum(nil))
+}

@@ -1,0 +1,56 @@
+/** A thousand connections at once, to one socket and to a thousand, from several processes. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { Machines } from "../support/machines.ts";
+import { buildPeer } from "../support/peer.ts";
+
+const CONNECTIONS = 1000;
+const PROCESSES = 4;
+const EACH = CONNECTIONS / PROCESSES;
+const ROUNDS = 5;
+const MINUTES = 60_000;
+const machines = await Machines.start();
+afterAll(() => machines.close());
+const peer = await buildPeer(machines.scratch);
+
+describe.each(machines.ways)("$name", ({ server, client, directory }) => {
+  test(
+    "a thousand connections to one socket",
+    async () => {
+      const here = directory();
+      const listener = server.spawn([peer, "serve", here, "0", "1"]);
+      await listener.prints("ready");
+      const dial = [peer, "dial", here, "0", "1", `${EACH}`, `${ROUNDS}`];
+      const dialers = Array.from({ length: PROCESSES }, () => client.spawn(dial));
+      for (const dialer of dialers) {
+        expect(await dialer.output(MINUTES)).toBe(
+          `${EACH} connections, ${EACH * ROUNDS} messages\n`,
+        );
+      }
+      await listener.stop();
+    },
+    2 * MINUTES,
+  );
+
+  test(
+    "a thousand connections to a thousand sockets, of several processes and one after the other",
+    async () => {
+      const here = directory();
+      const froms = Array.from({ length: PROCESSES }, (_, i) => `${i * EACH}`);
+      const listeners = froms.map((from) => server.spawn([peer, "serve", here, from, `${EACH}`]));
+      for (const listener of listeners) await listener.prints("ready");
+      for (let time = 0; time < 2; time++) {
+        const dialers = froms.map((from) =>
+          client.spawn([peer, "dial", here, from, `${EACH}`, "1", `${ROUNDS}`]),
+        );
+        for (const dialer of dialers) {
+          expect(await dialer.output(MINUTES)).toBe(
+            `${EACH} connections, ${EACH * ROUNDS} messages\n`,
+          );
+        }
+      }
+      for (const listener of listeners) await listener.stop();
+      await client.sh(`[ $(ls ${here} | wc -l) = ${CONNECTIONS} ]; rm -r ${here}`);
+    },
+    3 * MINUTES,
+  );
+});
