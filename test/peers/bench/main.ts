@@ -1,6 +1,7 @@
 /** Entry of scripts/bench. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { benchSockets } from "../sockets/main.ts";
 import { allContestants, choose } from "./contestants/index.ts";
 import type { Contestant } from "./contestants/types.ts";
 import { Measurement, type Plan } from "./measure.ts";
@@ -124,8 +125,10 @@ async function bench(options: Options): Promise<number> {
 }
 
 try {
-  const options = parseOptions(process.argv.slice(2));
-  if (options.help) process.stdout.write(USAGE);
+  const [first, ...rest] = process.argv.slice(2);
+  const options = first === "sockets" ? undefined : parseOptions(process.argv.slice(2));
+  if (options === undefined) await benchSockets(rest);
+  else if (options.help) process.stdout.write(USAGE);
   else process.exitCode = await bench(options);
 } catch (error) {
   say(error instanceof Error ? error.message : String(error));
