@@ -99,6 +99,15 @@ describe.each(machines.ways)("$name", (way) => {
       expect(sum).toBe(await sh("head -c 20000000 /dev/zero | sha1sum"));
       await client.sh(`${docker} save peer:1 | tar -t | grep -c layer.tar`);
 
+      // Here ctr makes the FIFOs that a shim of the other machine opens.
+      const run = `${ctr} run --rm --fifo-dir ${here}/fifo docker.io/library/peer:1`;
+      const task = client.spawn(words(`${run} two /peer cat`));
+      task.say("through FIFOs\n");
+      await task.prints("through FIFOs\n");
+      task.closeStdin();
+      expect(await task.output()).toBe("through FIFOs\n");
+      expect(task.stderr).toContain("done\n");
+
       for (const daemon of daemons) await daemon.stop();
       expect(await listening.ended()).not.toBe(0);
       expect(await server.sh(`ls ${here}`)).not.toContain("docker.sock\n");

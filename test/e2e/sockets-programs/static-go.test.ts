@@ -112,4 +112,25 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
       "",
     ]);
   });
+
+  test("datagrams from a socket with a name are answered there", async () => {
+    const here = directory();
+    const answering = server.spawn([peer, "answer", `${here}/socket`]);
+    await answering.prints("ready");
+    for (const own of ["one", "two"]) {
+      const asking = client.spawn([peer, "ask", `${here}/socket`, `${here}/${own}`, "a", "b"]);
+      expect(await asking.output()).toBe("answer to a\nanswer to b\n");
+      await answering.prints(`from ${here}/${own}: b\n`);
+    }
+  });
+
+  test("a byte out of band", async () => {
+    const path = `${directory()}/socket`;
+    const urged = server.spawn([peer, "urged", path]);
+    await urged.prints("ready");
+    await client.spawn([peer, "urgent", path]).output();
+    expect(await urged.output()).toBe(
+      "ready\npoll 1 errno 0; out of band ! <nil>\nothers beforeafter <nil>\n",
+    );
+  });
 });

@@ -2,6 +2,7 @@
  * A machine of a test: processes with mounts, process numbers, network, host name, IPC and
  * terminals of their own on this machine's kernel.
  */
+import { WITHOUT_OTHERS } from "./apart.ts";
 import { childrenOf, Program, until } from "./program.ts";
 import { type Result, type RunOptions, run } from "./run.ts";
 
@@ -32,9 +33,12 @@ export class Machine {
     this.name = name;
     const spaces = ["--mount", "--pid", "--net", "--uts", "--ipc"];
     const options = ["--fork", "--kill-child", "--mount-proc", "--propagation", "private"];
-    this.#outer = Bun.spawn(["unshare", ...spaces, ...options, "bash", "-euc", INIT, name], {
-      stdio: ["pipe", "pipe", "ignore"],
-    });
+    this.#outer = Bun.spawn(
+      ["unshare", ...spaces, ...options, ...WITHOUT_OTHERS, "bash", "-euc", INIT, name],
+      {
+        stdio: ["pipe", "pipe", "ignore"],
+      },
+    );
   }
 
   static async start(name: string): Promise<Machine> {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // Of one message; more than that no twin carries.
@@ -173,4 +174,45 @@ func acceptOnce(args []string) {
 	must(err, "read")
 	fmt.Printf("got %s\n", all)
 	connection.Close()
+}
+
+// peer urgent PATH: sends one byte out of band between others.
+func urgent(args []string) {
+	connection, err := net.Dial("unix", args[0])
+	must(err, "dial")
+	raw, _ := connection.(*net.UnixConn).SyscallConn()
+	for _, text := range []string{"before", "!", "after"} {
+		flags := 0
+		if text == "!" {
+			flags = syscall.MSG_OOB
+		}
+		raw.Write(func(fd uintptr) bool {
+			must(syscall.Sendmsg(int(fd), []byte(text), nil, nil, flags), "send")
+			return true
+		})
+	}
+	connection.Close()
+}
+
+// peer urged PATH: prints the byte out of band as soon as it is there, then the others.
+func urged(args []string) {
+	listener, err := net.Listen("unix", args[0])
+	must(err, "listen")
+	ready()
+	connection, err := listener.Accept()
+	must(err, "accept")
+	file, err := connection.(*net.UnixConn).File()
+	must(err, "descriptor")
+	fd := int(file.Fd())
+	// POLLPRI says that it is there.
+	pollfd := struct {
+		fd              int32
+		events, revents int16
+	}{int32(fd), 2, 0}
+	n, _, errno := syscall.Syscall(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&pollfd)), 1, 0)
+	byteOut := make([]byte, 1)
+	_, _, err = syscall.Recvfrom(fd, byteOut, syscall.MSG_OOB)
+	fmt.Printf("poll %d errno %d; out of band %s %v\n", n, errno, byteOut, err)
+	all, err := io.ReadAll(file)
+	fmt.Printf("others %s %v\n", all, err)
 }

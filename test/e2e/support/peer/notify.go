@@ -78,3 +78,37 @@ func notify(args []string) {
 	read.Read(make([]byte, 1))
 	fmt.Println("the barrier is over")
 }
+
+// peer answer PATH: a datagram socket; what comes goes back to whoever sent it, by its name.
+func answer(args []string) {
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: args[0], Net: "unixgram"})
+	must(err, "bind")
+	ready()
+	for {
+		buffer := make([]byte, largest)
+		n, from, err := socket.ReadFromUnix(buffer)
+		must(err, "recvfrom")
+		if from == nil || from.Name == "" {
+			fmt.Printf("from nobody: %s\n", buffer[:n])
+			continue
+		}
+		_, err = socket.WriteToUnix(append([]byte("answer to "), buffer[:n]...), from)
+		must(err, "sendto "+from.Name)
+		fmt.Printf("from %s: %s\n", from.Name, buffer[:n])
+	}
+}
+
+// peer ask PATH OWN TEXT…: sends each text from the name OWN and prints what comes back.
+func ask(args []string) {
+	own := &net.UnixAddr{Name: args[1], Net: "unixgram"}
+	socket, err := net.DialUnix("unixgram", own, &net.UnixAddr{Name: args[0], Net: "unixgram"})
+	must(err, "connect")
+	for _, text := range args[2:] {
+		_, err := socket.Write([]byte(text))
+		must(err, "send")
+		buffer := make([]byte, largest)
+		n, err := socket.Read(buffer)
+		must(err, "recv")
+		fmt.Printf("%s\n", buffer[:n])
+	}
+}
