@@ -6,7 +6,12 @@
  */
 import { E } from "../sys/errno.ts";
 import { read, write } from "../sys/io.ts";
+import { allocate } from "../sys/memory.ts";
+import { MSG_OOB } from "../sys/message.ts";
 import { recv, SHUT_RD, SHUT_WR, send, shutdown } from "../sys/socket.ts";
+
+/** The byte that is sent out of band. */
+const urgent = allocate(8);
 
 /** What a descriptor is. */
 export const Shape = {
@@ -59,6 +64,12 @@ export class Port {
     if (this.shape === Shape.SOCKET) return send(this.fd, address, n, 0);
     const wrote = write(this.fd, address, n);
     return wrote === -E.EIO && this.shape === Shape.TERMINAL ? -E.EPIPE : wrote;
+  }
+
+  /** Sends one byte out of band: 1 or -errno. */
+  sendUrgent(byte: Uint8Array): number {
+    urgent.bytes.set(byte.subarray(0, 1));
+    return send(this.fd, urgent.address, 1, MSG_OOB);
   }
 
   /** Nothing more is written: its reader finds the end. */

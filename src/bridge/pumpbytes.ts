@@ -13,8 +13,13 @@ import type { Stream, StreamHandler } from "../session/stream.ts";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../sys/epoll.ts";
 import { E } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
+import { ProtocolError } from "../wire/error.ts";
+import { STREAM_CHUNK_MAX } from "../wire/limits.ts";
 import { OutOfBand } from "../wire/streams.ts";
+import { type Ancillary, decodeCredentials, NO_ANCILLARY } from "./ancillary.ts";
+import { BesideSource } from "./besidesource.ts";
 import type { Loop, Watched } from "./loop.ts";
+import { pendingRights } from "./marks.ts";
 import { Port, Shape } from "./port.ts";
 import { Sink } from "./sink.ts";
 import { Source } from "./source.ts";
@@ -40,6 +45,11 @@ export interface PumpOptions {
   /** The pump owns it from now on, and closes it. */
   readonly fd: number;
   readonly shape: Shape;
+  /**
+   * Of a unix socket: carries descriptors, and closed with the pump. Without it
+   * neither they nor credentials nor out-of-band bytes cross.
+   */
+  readonly ancillary?: Ancillary;
   /** Who is at the other end of the descriptor, for people. */
   readonly peer?: string;
   /**
@@ -61,6 +71,8 @@ export class BytePump implements StreamHandler, Watched {
   readonly #peer: string;
   readonly #ended: (errno: number) => void;
   readonly #since: number;
+  readonly #ancillary: Ancillary;
+  readonly #hasBeside: boolean;
   readonly #source: Source;
   readonly #sink: Sink;
   #stream: Stream | undefined;
@@ -81,7 +93,12 @@ export class BytePump implements StreamHandler, Watched {
     this.#peer = options.peer ?? "";
     this.#ended = options.ended ?? (() => {});
     this.#since = options.loop.nowMs;
-    this.#source = new Source(this.#port);
+    this.#ancillary = options.ancillary ?? NO_ANCILLARY;
+    this.#hasBeside = options.ancillary !== undefined;
+    const beside = this.#hasBeside
+      ? new BesideSource(options.fd, this.#ancillary, () => this.#goOn())
+      : undefined;
+    this.#source = new Source(this.#port, beside);
     this.#sink = new Sink(this.#port);
   }
 
@@ -152,17 +169,50 @@ export class BytePump implements StreamHandler, Watched {
     this.#settle();
   }
 
-  onOutOfBand(stream: Stream, type: number, _bytes: Uint8Array): void {
-    stream.consumed(0, 1);
-    if (type === OutOfBand.NO_READER && !this.#source.isOver) {
-      this.#endReading();
-      stream.end();
-    }
+  onOutOfBand(stream: Stream, type: number, bytes: Uint8Array): void {
+    if (type === OutOfBand.NO_READER) {
+      stream.consumed(0, 1);
+      if (!this.#source.isOver) {
+        this.#endReading();
+        stream.end();
+      }
+    } else if (type === OutOfBand.RIGHTS) this.#rights(stream, bytes);
+    else if (!this.#hasBeside) stream.consumed(0, 1);
+    else if (type === OutOfBand.CREDENTIALS) {
+      this.#wrote(this.#sink.mark(stream, { credentials: decodeCredentials(bytes) }));
+    } else if (type === OutOfBand.URGENT && bytes.length === 1) {
+      this.#wrote(this.#sink.mark(stream, { urgent: Uint8Array.from(bytes) }));
+    } else throw new ProtocolError(`message ${type} beside a byte stream`);
     this.#settle();
+  }
+
+  /** Descriptors come with the next bytes, which wait until they are here. */
+  #rights(stream: Stream, bytes: Uint8Array): void {
+    const length = bytes.length >= 4 ? Buffer.from(bytes).readUInt32LE(0) : 0;
+    if (length < 1 || length > STREAM_CHUNK_MAX)
+      throw new ProtocolError("descriptors without data");
+    const what = pendingRights(length);
+    this.#wrote(this.#sink.mark(stream, what));
+    let isNow = true;
+    this.#ancillary.unpack(bytes.slice(4), (fds) => {
+      if (typeof fds === "number") this.close(fds);
+      else if (this.#sink.isOver) for (const fd of fds) close(fd);
+      else {
+        what.fds = fds;
+        this.#write();
+        if (!isNow) this.#settle();
+      }
+    });
+    isNow = false;
   }
 
   onWritable(): void {
     this.#tellNoReader();
+    this.#goOn();
+  }
+
+  /** What the source has waited for is there. */
+  #goOn(): void {
     this.#source.blocked = false;
     this.#toldInVain = false;
     this.#read();
@@ -229,7 +279,7 @@ export class BytePump implements StreamHandler, Watched {
     else if (!this.#source.blocked) events |= EPOLLIN | EPOLLPRI;
     // To be told once in vain costs less than to say each time that nothing can be taken.
     else if (!this.#toldInVain) events |= Math.max(this.#events, 0) & (EPOLLIN | EPOLLPRI);
-    if (!this.#sink.isOver && this.#sink.waiting > 0) events |= EPOLLOUT;
+    if (this.#sink.wantsRoom) events |= EPOLLOUT;
     this.#await(events);
   }
 
@@ -248,13 +298,14 @@ export class BytePump implements StreamHandler, Watched {
 
   #finish(errno: number): void {
     this.#isClosed = true;
-    this.#source.isOver = true;
+    this.#source.close();
     if (this.#stream !== undefined) {
       this.#sink.abandon(this.#stream);
       this.#stream.end();
     }
     if (this.#events >= 0) this.#loop.remove(this.#port.fd);
     close(this.#port.fd);
+    this.#ancillary.close();
     this.#ended(errno);
   }
 }

@@ -1,13 +1,24 @@
 /** The other direction of a pump: from a stream to a descriptor, straight from where it was received. */
 import type { Stream } from "../session/stream.ts";
 import { E } from "../sys/errno.ts";
+import { sendMessage } from "../sys/message.ts";
+import { close } from "../sys/open.ts";
+import type { PeerCredentials } from "../sys/sockopt.ts";
 import { Backlog } from "./backlog.ts";
+import { closeRights, type Mark } from "./marks.ts";
 import type { Port } from "./port.ts";
 
 export class Sink {
   readonly #port: Port;
   readonly #backlog = new Backlog();
+  /** What is to be done at places in what waits; at most a stream's credit of messages. */
+  #marks: Mark[] = [];
   #isEnded = false;
+  /** Whose bytes are written. */
+  #credentials: PeerCredentials | undefined;
+  /** Descriptors that go with the next byte, and where the bytes end that they were sent with. */
+  #fds: number[] | undefined;
+  #pieceEnd = Number.POSITIVE_INFINITY;
   /** Bytes that the descriptor has taken. */
   bytes = 0;
   /** Nothing more is written. */
@@ -22,27 +33,64 @@ export class Sink {
     return this.#backlog.length;
   }
 
+  /** Whether it would take more now if the descriptor did, and not descriptors are waited for. */
+  get wantsRoom(): boolean {
+    if (this.isOver) return false;
+    const mark = this.#marks[0];
+    if (mark?.at !== this.bytes) return this.#backlog.length > 0;
+    return !("fds" in mark.what) || mark.what.fds !== undefined;
+  }
+
   /** Bytes have come, which lie at `address`: 0, or the errno of writing them. */
   take(stream: Stream, bytes: Uint8Array, address: number): number {
+    if (this.#marks.length > 0 || this.#fds !== undefined) {
+      this.#backlog.put(bytes);
+      return this.drain(stream);
+    }
     let wrote = 0;
     if (this.#backlog.length === 0) {
-      const result = this.#port.write(address, bytes.length);
-      if (result < 0 && result !== -E.EAGAIN && result !== -E.EINTR) {
+      wrote = this.#write(address, Math.min(bytes.length, this.#pieceEnd - this.bytes));
+      if (wrote < 0 && wrote !== -E.EAGAIN && wrote !== -E.EINTR) {
         stream.consumed(bytes.length);
-        return -result;
+        return -wrote;
       }
-      wrote = Math.max(result, 0);
+      wrote = Math.max(wrote, 0);
       this.#account(stream, wrote);
     }
-    if (wrote < bytes.length) this.#backlog.put(bytes.subarray(wrote));
-    return 0;
+    if (wrote === bytes.length) return 0;
+    const wasEmpty = this.#backlog.length === 0;
+    this.#backlog.put(bytes.subarray(wrote));
+    // Less than all for the end of a piece, not for want of room.
+    return wasEmpty && wrote > 0 ? this.drain(stream) : 0;
+  }
+
+  /** Something is to be done behind what has come until now. */
+  mark(stream: Stream, what: Mark["what"]): number {
+    if (this.isOver) {
+      stream.consumed(0, 1);
+      closeRights([{ at: 0, what }]);
+      return 0;
+    }
+    this.#marks.push({ at: this.bytes + this.#backlog.length, what });
+    return this.drain(stream);
   }
 
   /** Writes what waits, as far as the descriptor takes it: 0, or the errno of that. */
   drain(stream: Stream): number {
-    while (this.#backlog.length > 0) {
-      const { address, length } = this.#backlog;
-      const wrote = this.#port.write(address, length);
+    while (!this.isOver) {
+      const mark = this.#marks[0];
+      if (mark?.at === this.bytes && this.#fds === undefined) {
+        const result = this.#reach(mark);
+        if (result === -E.EAGAIN) return 0;
+        if (result < 0) return -result;
+        this.#marks.shift();
+        stream.consumed(0, 1);
+        continue;
+      }
+      const until = Math.min(mark?.at ?? Number.POSITIVE_INFINITY, this.#pieceEnd);
+      const n = Math.min(this.#backlog.length, until - this.bytes);
+      if (n <= 0) break;
+      const wrote = this.#write(this.#backlog.address, n);
       if (wrote === -E.EAGAIN) return 0;
       if (wrote < 0 && wrote !== -E.EINTR) return -wrote;
       if (wrote <= 0) continue;
@@ -51,6 +99,44 @@ export class Sink {
     }
     this.#finishIfEnded();
     return 0;
+  }
+
+  /** Does what is to be done at `mark`: 0, or -errno; EAGAIN where it is too early. */
+  #reach({ at, what }: Mark): number {
+    if ("credentials" in what) {
+      this.#credentials = what.credentials;
+      return 0;
+    }
+    if ("urgent" in what) {
+      const sent = this.#port.sendUrgent(what.urgent);
+      return Math.min(sent, 0);
+    }
+    if (what.fds === undefined) return -E.EAGAIN;
+    this.#fds = what.fds;
+    what.fds = undefined;
+    this.#pieceEnd = at + what.length;
+    return 0;
+  }
+
+  #write(address: number, n: number): number {
+    if (this.#credentials === undefined && this.#fds === undefined) {
+      return this.#port.write(address, n);
+    }
+    const beside = { fds: this.#fds, credentials: this.#credentials };
+    const wrote = sendMessage(this.#port.fd, address, n, beside);
+    if (wrote > 0) this.#closeFds();
+    if (wrote === -E.EPERM && this.#credentials !== undefined) {
+      // Only root may speak for others.
+      this.#credentials = undefined;
+      return this.#write(address, n);
+    }
+    return wrote;
+  }
+
+  #closeFds(): void {
+    if (this.#fds === undefined) return;
+    for (const fd of this.#fds) close(fd);
+    this.#fds = undefined;
   }
 
   /** Nothing more comes: once all is written, the descriptor's reader is told. */
@@ -62,17 +148,26 @@ export class Sink {
   /** Nobody takes what waits, nor what comes. */
   abandon(stream: Stream): void {
     this.isOver = true;
-    stream.consumed(this.#backlog.length);
+    stream.consumed(this.#backlog.length, this.#marks.length);
     this.#backlog.clear();
+    closeRights(this.#marks);
+    this.#marks = [];
+    this.#closeFds();
   }
 
   #account(stream: Stream, wrote: number): void {
     this.bytes += wrote;
+    if (this.bytes >= this.#pieceEnd) this.#pieceEnd = Number.POSITIVE_INFINITY;
     if (wrote > 0) stream.consumed(wrote);
   }
 
   #finishIfEnded(): void {
     if (this.isOver || !this.#isEnded || this.#backlog.length > 0) return;
+    // Descriptors whose bytes never came go nowhere.
+    const last = this.#marks[0];
+    if (last !== undefined && !("fds" in last.what)) return;
+    closeRights(this.#marks);
+    this.#closeFds();
     this.isOver = true;
     this.#port.endWriting();
   }

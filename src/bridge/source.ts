@@ -1,29 +1,34 @@
 /** One direction of a pump: from a descriptor into a stream, straight to where it is sent from. */
 import type { Stream } from "../session/stream.ts";
 import { E } from "../sys/errno.ts";
+import { type BesideSource, isBeside, TAKEN, WAITS } from "./besidesource.ts";
 import type { Port } from "./port.ts";
 
 /** Reads in a row, before others have their turn. */
 const READS_MAX = 4;
 
 export class Source {
-  readonly #port: Port;
+  readonly #beside: BesideSource | undefined;
   readonly #read: (address: number, max: number) => number;
   /** How much the last read could have taken. */
   #max = 0;
-  /** Bytes that have gone to the stream. */
-  bytes = 0;
+  #bytes = 0;
   /** Nothing more comes, or is wanted. */
   isOver = false;
-  /** The stream takes nothing now; it will say when. */
+  /** The stream takes nothing now, or descriptors are on their way: it will be said when to go on. */
   blocked = false;
 
-  constructor(port: Port) {
-    this.#port = port;
+  constructor(port: Port, beside: BesideSource | undefined) {
+    this.#beside = beside;
     this.#read = (address, max) => {
       this.#max = max;
-      return this.#port.read(address, max);
+      return beside === undefined ? port.read(address, max) : beside.read(address, max);
     };
+  }
+
+  /** Bytes that have gone to the stream. */
+  get bytes(): number {
+    return this.#bytes + (this.#beside?.bytes ?? 0);
   }
 
   /**
@@ -35,22 +40,38 @@ export class Source {
       this.isOver = true;
       return 0;
     }
+    if (this.#beside?.holds === true) {
+      const result = this.#beside.sendHeld(stream);
+      if (result !== TAKEN) return this.#wait(result);
+    }
     for (let reads = 0; all || reads < READS_MAX; reads++) {
       const got = stream.fill(this.#read);
-      if (got === undefined) {
-        this.blocked = true;
-        return 0;
-      }
+      if (got === undefined) return this.#wait(WAITS);
       if (got === 0) {
         this.isOver = true;
         return 0;
       }
-      if (got === -E.EAGAIN) return 0;
-      if (got < 0 && got !== -E.EINTR) return -got;
-      if (got > 0) this.bytes += got;
-      // What is less than could be had was all; more will be told of.
-      if (!all && got < this.#max) return 0;
+      if (got > 0) {
+        this.#bytes += got;
+        // What is less than could be had was all, or more will be told of.
+        if (!all && got < this.#max) return 0;
+      } else if (isBeside(got)) {
+        const result = this.#beside?.take(stream, got) ?? TAKEN;
+        if (result !== TAKEN) return this.#wait(result);
+      } else if (got === -E.EAGAIN) return 0;
+      else if (got !== -E.EINTR) return -got;
     }
     return 0;
+  }
+
+  #wait(result: number): number {
+    if (result !== WAITS) return result;
+    this.blocked = true;
+    return 0;
+  }
+
+  close(): void {
+    this.isOver = true;
+    this.#beside?.close();
   }
 }

@@ -10,14 +10,19 @@ const c = libc({
 // asm-generic/socket.h
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
+export const SO_TYPE = 3;
 export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
+export const SO_OOBINLINE = 10;
+export const SO_PASSCRED = 16;
 export const SO_PEERCRED = 17;
 export const SO_SNDTIMEO = 21;
+export const SO_ACCEPTCONN = 30;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
+export const SO_DOMAIN = 39;
 
 // linux/in.h, linux/tcp.h
 export const IPPROTO_TCP = 6;
@@ -42,6 +47,7 @@ const LENGTH_OFFSET = 24;
 
 /** Who is at the other end of a unix connection; taken by the kernel when it connected. */
 export interface PeerCredentials {
+  /** As this process sees it; 0: not in its pid namespace. */
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
@@ -51,6 +57,15 @@ export interface PeerCredentials {
 export function setInt(fd: number, level: number, option: number, n: number): number {
   value.view.setInt32(0, n, true);
   return orErrno(c.setsockopt(fd, level, option, value.address, 4));
+}
+
+/** getsockopt(2) of an int, which is not negative; or -errno (ENOTSOCK: no socket). */
+export function getInt(fd: number, level: number, option: number): number {
+  value.view.setUint32(LENGTH_OFFSET, 4, true);
+  const result = orErrno(
+    c.getsockopt(fd, level, option, value.address, value.address + LENGTH_OFFSET),
+  );
+  return result < 0 ? result : value.view.getInt32(0, true);
 }
 
 /** SO_ERROR: what came of a connect that was begun without waiting: 0 or -errno. */
