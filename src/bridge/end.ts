@@ -61,7 +61,14 @@ export class BridgeEnd implements Watched {
     this.#side = side;
     this.#owner = owner;
     [this.#resumable, this.#streams] = this.#begin();
-    this.#unhook = loop.beforeSleep(() => this.#flush());
+    this.#unhook = loop.beforeSleep(() => {
+      try {
+        return this.#flush();
+      } catch (error) {
+        owner.failed(error);
+        return true;
+      }
+    });
   }
 
   /** Takes streams of `kind` (StreamKind) that the peer opens; others are refused. */

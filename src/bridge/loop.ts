@@ -19,6 +19,12 @@ export interface Watched {
   onEvents(events: number): void;
 }
 
+/** Who is told whether the thread sleeps: so that one that stands still is noticed. */
+export interface Pulse {
+  sleeps(): void;
+  wakes(): void;
+}
+
 interface Entry {
   watched: Watched;
   events: number;
@@ -34,8 +40,13 @@ export class Loop {
   readonly #timers = new Timers();
   readonly #hooks: (() => boolean)[] = [];
   readonly #spin = new Spin();
+  readonly #pulse: Pulse | undefined;
   #generation = 0;
   #stopped = false;
+
+  constructor(pulse?: Pulse) {
+    this.#pulse = pulse;
+  }
 
   /** Descriptors that are waited for. */
   get size(): number {
@@ -138,7 +149,9 @@ export class Loop {
   }
 
   #deliver(timeoutMs: number): boolean {
+    if (timeoutMs !== 0) this.#pulse?.sleeps();
     const count = this.#epoll.wait(timeoutMs);
+    this.#pulse?.wakes();
     if (count < 0 && count !== -E.EINTR) throw new Error(`Cannot wait: errno ${-count}`);
     for (let i = 0; i < count; i++) {
       const entry = this.#entries.get(this.#epoll.data(i));

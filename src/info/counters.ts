@@ -13,7 +13,7 @@ const UNIT_SHIFT = 8;
 const NS_PER_US = 1000;
 /** Numbers of one operation: count, errors, bytes, nanoseconds. */
 const FIELDS = 4;
-const GLOBALS = 32;
+const GLOBALS = 48;
 
 /** Numbers that are not about one operation, by place. */
 const Global = {
@@ -47,6 +47,14 @@ const Global = {
   EVENTS: 26,
   EVENTS_LOST: 27,
   WATCHES_REFUSED: 28,
+  /** Sessions for streams, their streams, those that wait for a listener, keys, bytes, and resumptions. */
+  BRIDGES: 29,
+  STREAMS: 30,
+  STREAMS_WAITING: 31,
+  TWINS: 32,
+  STREAM_BYTES_IN: 33,
+  STREAM_BYTES_OUT: 34,
+  STREAM_RESUMES: 35,
 } as const;
 
 /** One operation's figures, for people and programs. */

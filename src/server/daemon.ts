@@ -16,6 +16,7 @@ import { type Address, formatAddress } from "../transport/address.ts";
 import { LEASE_MS } from "../wire/limits.ts";
 import type { AcceptorMessage, Listener } from "./acceptor.worker.ts";
 import { silentOnes } from "./answering.ts";
+import { BridgeThread } from "./bridge/thread.ts";
 import { callReports } from "./callreports.ts";
 import { checkExports, type Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
@@ -142,6 +143,7 @@ class Daemon implements ServerDaemon {
   readonly #registry = new Registry();
   readonly #watchdog = new Watchdog({ stuck: (stuck) => this.#stuck(stuck) });
   readonly #records: StorePlace;
+  readonly #bridge: BridgeThread;
 
   constructor(options: ServerOptions, listeners: Listener[]) {
     this.#options = options;
@@ -149,6 +151,12 @@ class Daemon implements ServerDaemon {
       directory: options.records,
       server: options.listen.map(formatAddress).sort().join(" "),
     };
+    this.#bridge = new BridgeThread({
+      registry: this.#registry.shared,
+      leaseMs: options.leaseMs ?? LEASE_MS,
+      log: options.log,
+      failed: (event) => this.#fault("bridge", event),
+    });
     this.#reactors = Array.from({ length: REACTORS_MAX }, () => ({
       mailbox: new Mailbox(eventfd()),
       counters: new Counters(),
@@ -181,7 +189,7 @@ class Daemon implements ServerDaemon {
   }
 
   snapshot(): ServerSnapshot {
-    const counters = this.#reactors.map((reactor) => reactor.counters);
+    const counters = [...this.#reactors, this.#bridge].map((thread) => thread.counters);
     const totals: Record<string, number> = {};
     for (const part of counters) {
       for (const [name, value] of Object.entries(part.gauges())) {
@@ -204,6 +212,7 @@ class Daemon implements ServerDaemon {
     signalEventfd(this.#stopFd);
     for (const reactor of this.#reactors) reactor.mailbox.stop();
     await Promise.all(this.#reactors.map((reactor) => reactor.done));
+    await this.#bridge.stop();
     for (const address of this.#options.listen) {
       if (address.kind === "unix") rmSync(address.path, { force: true });
     }
@@ -230,6 +239,7 @@ class Daemon implements ServerDaemon {
         if (message.kind === "log") this.#options.log(message.level, message.text);
         else if (message.kind === "done") resolve();
         else if (message.kind === "adopted") resolveAdopted();
+        else if (message.kind === "bridge") this.#bridge.start(this.#watchdog);
         else this.#callThreads(reactor, message);
       };
     });
@@ -238,6 +248,7 @@ class Daemon implements ServerDaemon {
       index,
       mailboxes: this.#mailboxes(),
       registry: this.#registry.shared,
+      bridge: this.#bridge.told,
       leaseMs: this.#options.leaseMs ?? LEASE_MS,
       counters: reactor.counters.shared,
       exports: this.#options.exports,

@@ -87,7 +87,7 @@ export function checkVersion(hello: ClientHello): void {
 /** Answers `hello` with what the server grants and what became of the client's session. */
 export function answerHello(
   transport: Transport,
-  services: ReactorServices,
+  services: Pick<ReactorServices, "leaseMs" | "facts">,
   hello: ClientHello,
   session: Pick<ServerHello, "resumed" | "oneways" | "lives">,
 ): void {

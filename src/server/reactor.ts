@@ -74,9 +74,8 @@ export class Reactor {
     const tell = (text: string) => log("info", text);
     this.#sessions = new Sessions(index, registry, services, wake, tell);
     this.#tell = tell;
-    this.#strangers = new Strangers(index, mailboxes, this.#sessions, (peer, error) =>
-      this.#report(peer, error),
-    );
+    const report = (peer: string, error: unknown) => this.#report(peer, error);
+    this.#strangers = new Strangers(index, mailboxes, this.#sessions, services.bridge, report);
   }
 
   /** Goes on with the sessions that an earlier process of this server has left, before `run`. */
@@ -234,6 +233,7 @@ export class Reactor {
     // A thread that never sleeps has to look after these all the same.
     if (this.#services.polls.size > 0 || this.#services.calls.cancelling) this.#look(0);
     this.#strangers.tidy(now);
+    this.#services.bridge.flush();
     this.#refreshGauges();
   }
 

@@ -2,6 +2,8 @@
 import { Counters } from "../info/counters.ts";
 import { gettid } from "../sys/process.ts";
 import type { Facts } from "../wire/hello.ts";
+import { BridgeBox } from "./bridge/box.ts";
+import { BridgeDoor } from "./bridge/door.ts";
 import { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
@@ -20,6 +22,8 @@ export interface ReactorData {
   index: number;
   mailboxes: { shared: SharedArrayBuffer; wakeFd: number }[];
   registry: SharedArrayBuffer;
+  /** What the bridge's thread is told by, once it is there. */
+  bridge: { mailbox: SharedArrayBuffer; box: SharedArrayBuffer; wakeFd: number };
   leaseMs: number;
   counters: SharedArrayBuffer;
   exports: Export[];
@@ -34,6 +38,8 @@ export interface ReactorData {
 export type ReactorMessage =
   | { kind: "calls"; queue: SharedArrayBuffer }
   | { kind: "thread" }
+  /** The bridge's thread is wanted. */
+  | { kind: "bridge" }
   /** It goes on with the sessions it was to adopt. */
   | { kind: "adopted" }
   | { kind: "log"; level: "info" | "warn"; text: string }
@@ -53,6 +59,10 @@ self.onmessage = (event) => {
   counters.heartbeat.belongsTo(gettid());
   const log = (level: "info" | "warn", text: string) =>
     self.postMessage({ kind: "log", level, text });
+  const { mailbox, box, wakeFd } = data.bridge;
+  const bridge = new BridgeDoor(new Mailbox(wakeFd, mailbox), new BridgeBox(wakeFd, box), () =>
+    self.postMessage({ kind: "bridge" }),
+  );
   const services = {
     counters,
     calls,
@@ -65,6 +75,7 @@ self.onmessage = (event) => {
     facts: data.facts,
     leaseMs: data.leaseMs,
     records: new RecordStore(data.records),
+    bridge,
   };
   const mailboxes = data.mailboxes.map(({ shared, wakeFd }) => new Mailbox(wakeFd, shared));
   const registry = new Registry(data.registry);

@@ -34,6 +34,11 @@ export interface Place {
   readonly use: number;
 }
 
+/** A number for the session at `place` that no other has; below 2^53. */
+export function ownerOf({ row, use }: Place): number {
+  return (use >>> 0) * SESSIONS_MAX + row;
+}
+
 /** What `enter` finds: a place, the reactor that has the session already, or no room. */
 export type Entered =
   | { kind: "new"; place: Place; evictedFrom: number | undefined }
@@ -47,6 +52,18 @@ export class Registry {
   constructor(shared?: SharedArrayBuffer) {
     this.shared = shared ?? new SharedArrayBuffer((FIRST + SESSIONS_MAX * ROW) * 4);
     this.#words = new Int32Array(this.shared);
+  }
+
+  /** Where the session with this key is; undefined where there is none. */
+  find(id: string, uid: number): Place | undefined {
+    return this.#locked(() => {
+      for (let row = 0; row < SESSIONS_MAX; row++) {
+        if (this.#get(row, STATE) !== FREE && this.#isKey(row, id, uid)) {
+          return { row, use: this.#get(row, USE) };
+        }
+      }
+      return undefined;
+    });
   }
 
   /** Enters a session of `owner` unless there is one with this key. */

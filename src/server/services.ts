@@ -1,6 +1,7 @@
 /** What a reactor offers to the sessions it serves. */
 import type { Counters } from "../info/counters.ts";
 import type { Facts } from "../wire/hello.ts";
+import type { BridgeDoor } from "./bridge/door.ts";
 import type { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
 import type { MountTable } from "./mounts/mounttable.ts";
@@ -25,4 +26,6 @@ export interface ReactorServices {
   readonly leaseMs: number;
   /** Where the tables of sessions are. */
   readonly records: RecordStore;
+  /** Where connections for streams go, and what they may be joined to. */
+  readonly bridge: BridgeDoor;
 }

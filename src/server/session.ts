@@ -71,6 +71,8 @@ export class Session {
   tree: Tree | undefined;
   /** Set by the client's GOODBYE: the session ends with its connection. */
   ended = false;
+  /** Its number among all of the server's sessions there ever were (registry.ts: ownerOf). */
+  owner = 0;
 
   /** The request being served. */
   slot = 0;

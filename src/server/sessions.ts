@@ -10,7 +10,7 @@ import type { ClientHello } from "../wire/hello.ts";
 import { answerHello, Refusal } from "./greeting.ts";
 import type { SessionRecord } from "./record/record.ts";
 import { countRecovered, describe, recover } from "./recovery.ts";
-import type { Place, Registry } from "./registry.ts";
+import { ownerOf, type Place, type Registry } from "./registry.ts";
 import type { ReactorServices } from "./services.ts";
 import { Session } from "./session.ts";
 
@@ -112,6 +112,7 @@ export class Sessions {
     }
     const { place } = entered;
     const session = new Session(this.#nowhere, this.#services, details, record);
+    session.owner = ownerOf(place);
     const recovered = recover(record, this.#services, session);
     if (typeof recovered === "string") {
       this.#registry.leave(place);
@@ -173,6 +174,7 @@ export class Sessions {
     }
     const { key, place, uid } = found;
     const session = this.#begin(key, place, connection, hello, uid);
+    session.owner = ownerOf(place);
     const lease: Connected = { session, key, place, connection, untilNs: NEVER };
     this.#leases.set(key, lease);
     this.connected.push(lease);
@@ -279,6 +281,7 @@ export class Sessions {
     if (this.#leases.get(lease.key) !== lease) return;
     this.#leases.delete(lease.key);
     this.#registry.leave(lease.place);
+    this.#services.bridge.ended(lease.session.owner);
     lease.session.cancelAll();
     this.#leaving.push(lease.session);
   }

@@ -12,6 +12,7 @@ import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { type ClientHello, decodeClientHello } from "../wire/hello.ts";
 import { GREETERS_MAX, GREETING_TIMEOUT_MS } from "../wire/limits.ts";
+import type { BridgeDoor } from "./bridge/door.ts";
 import { checkVersion, Greeter, Refusal, sayGoodbye } from "./greeting.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { NO_UID } from "./session.ts";
@@ -23,6 +24,7 @@ export class Strangers {
   readonly #mailboxes: readonly Mailbox[];
   readonly #mailbox: Mailbox;
   readonly #sessions: Sessions;
+  readonly #bridge: BridgeDoor;
   readonly #report: (peer: string, error: unknown) => void;
   #greeters: Greeter[] = [];
 
@@ -31,11 +33,13 @@ export class Strangers {
     self: number,
     mailboxes: readonly Mailbox[],
     sessions: Sessions,
+    bridge: BridgeDoor,
     report: (peer: string, error: unknown) => void,
   ) {
     this.#mailboxes = mailboxes;
     this.#mailbox = mailboxes[self] as Mailbox;
     this.#sessions = sessions;
+    this.#bridge = bridge;
     this.#report = report;
   }
 
@@ -95,6 +99,11 @@ export class Strangers {
     try {
       const hello = decodeClientHello(bytes);
       checkVersion(hello);
+      if (hello.role === "streams") {
+        if (!this.#bridge.connection(fd, bytes)) close(fd);
+        this.#mailbox.ended();
+        return;
+      }
       const found = this.#sessions.find(hello, peer.uid ?? NO_UID, forwarded);
       if (found.kind === "elsewhere") {
         if (!this.#mailboxes[found.reactor]?.put(fd, bytes)) close(fd);
@@ -146,7 +155,7 @@ export class Strangers {
 }
 
 /** Who is at the other end of `fd`. */
-function identify(fd: number): PeerIdentity {
+export function identify(fd: number): PeerIdentity {
   const who = peerCredentials(fd);
   if (typeof who === "number" || who.uid === NO_UID) return { description: "a TCP client" };
   return { description: `uid ${who.uid}, pid ${who.pid}`, uid: who.uid };

@@ -7,8 +7,11 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Counters } from "../../src/info/counters.ts";
+import { BridgeBox } from "../../src/server/bridge/box.ts";
+import { BridgeDoor } from "../../src/server/bridge/door.ts";
 import { asServer } from "../../src/server/caller.ts";
 import { Calls } from "../../src/server/calls.ts";
+import { Mailbox } from "../../src/server/mailbox.ts";
 import { MountTable } from "../../src/server/mounts/mounttable.ts";
 import { Polls } from "../../src/server/polls.ts";
 import { SessionRecord } from "../../src/server/record/record.ts";
@@ -89,6 +92,7 @@ export class Rig {
       facts: { build: "", arch: "", kernel: "", bootId: "", pageSize: 4096, pid: process.pid },
       leaseMs: 0,
       records: new RecordStore({ directory: this.#directory, server: "" }),
+      bridge: new BridgeDoor(new Mailbox(wakeFd), new BridgeBox(wakeFd), () => {}),
     };
     this.client = new RawClient(address);
     this.#transport = new SocketTransport(accept(this.#listener), { description: "client" });

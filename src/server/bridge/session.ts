@@ -1,0 +1,80 @@
+/** A bridge session on the server: one end of streams, for one session of a mount. */
+import { BridgeEnd, type BridgeOwner, type Taker } from "../../bridge/end.ts";
+import type { Loop } from "../../bridge/loop.ts";
+import { E } from "../../sys/errno.ts";
+import { Goodbye } from "../../wire/constants.ts";
+import type { Keys, Twin } from "./keys.ts";
+
+/** What a session asks of the bridge that has it. */
+export interface SessionHost {
+  readonly loop: Loop;
+  readonly keys: Keys;
+  readonly leaseMs: number;
+  /** It has ended; no stream of its is left. */
+  ended(session: BridgeSession): void;
+  /** Its connection is gone, in whatever way. */
+  disconnected(): void;
+  /** Says why a session cannot go on. */
+  fault(session: BridgeSession, error: unknown): void;
+}
+
+export class BridgeSession implements BridgeOwner {
+  /** By which it is found: user id and session id, a secret. */
+  readonly name: string;
+  /** Number of the mount's session that it belongs to (registry.ts: ownerOf). */
+  readonly owner: number;
+  readonly peer: string;
+  readonly end: BridgeEnd;
+  readonly #host: SessionHost;
+  #cancelLease: (() => void) | undefined;
+  isEnded = false;
+
+  constructor(host: SessionHost, name: string, owner: number, peer: string) {
+    this.#host = host;
+    this.name = name;
+    this.owner = owner;
+    this.peer = peer;
+    this.end = new BridgeEnd(host.loop, "server", this);
+  }
+
+  /** Takes streams of `kind` that the client opens. */
+  handle(kind: number, taker: Taker): void {
+    this.end.handle(kind, taker);
+  }
+
+  /** What the client may use `key` for, as `what` (box.ts); undefined: it has no such key. */
+  find(key: unknown, what: number): Twin | undefined {
+    return this.#host.keys.find(this.owner, key, what);
+  }
+
+  /** It has a connection again. */
+  continued(): void {
+    this.#cancelLease?.();
+    this.#cancelLease = undefined;
+  }
+
+  /** Ends: all its streams are reset. */
+  close(): void {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    this.continued();
+    this.end.close(E.ECONNRESET);
+    this.#host.ended(this);
+  }
+
+  disconnected(): void {
+    this.#host.disconnected();
+    this.#cancelLease ??= this.#host.loop.after(this.#host.leaseMs, () => this.close());
+  }
+
+  goodbye(code: number): void {
+    this.disconnected();
+    if (code === Goodbye.DONE) this.close();
+  }
+
+  failed(error: unknown): void {
+    this.#host.fault(this, error);
+    this.#host.disconnected();
+    this.close();
+  }
+}
