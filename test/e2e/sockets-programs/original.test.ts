@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { Machines } from "../support/machines.ts";
 import { buildPeer } from "../support/peer.ts";
 
-const machines = await Machines.start();
+const machines = await Machines.start({ alone: true });
 afterAll(() => machines.close());
 const peer = await buildPeer(machines.scratch);
 /** More than it had threads and connections for. */

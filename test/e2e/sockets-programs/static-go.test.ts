@@ -4,7 +4,7 @@ import { Machines } from "../support/machines.ts";
 import { buildPeer } from "../support/peer.ts";
 
 const UID = 1234;
-const machines = await Machines.start();
+const machines = await Machines.start({ alone: true });
 afterAll(() => machines.close());
 const peer = await buildPeer(machines.scratch);
 

@@ -28,6 +28,8 @@ export class Machine {
   /** unshare, whose only child is the first process. */
   readonly #outer: Bun.Subprocess<"pipe", "pipe", "ignore">;
   #init = 0;
+  /** That were started and may run still. */
+  readonly #programs = new Set<Program>();
 
   private constructor(name: string) {
     this.name = name;
@@ -89,7 +91,16 @@ export class Machine {
   /** Starts `command`; it ends with the machine, if not before. */
   spawn(command: string[], options: RunOptions = {}): Program {
     const name = `${command.join(" ").slice(0, 200)} on ${this.name}`;
-    return new Program(this.#enter(command, options), name, options.env ?? {});
+    const program = new Program(this.#enter(command, options), name, options.env ?? {});
+    this.#programs.add(program);
+    return program;
+  }
+
+  /** Kills all programs that `spawn` has started and that have not ended. */
+  async killPrograms(): Promise<void> {
+    const running = [...this.#programs].filter(({ hasEnded }) => !hasEnded);
+    this.#programs.clear();
+    await Promise.all(running.map((program) => program.stop("SIGKILL")));
   }
 
   /** Ends all its processes and waits for their end. */

@@ -39,10 +39,12 @@ export interface MachinesOptions {
   wire?: Wire;
   /** Without the third machine, where the same is tested natively elsewhere. */
   native?: boolean;
+  /** With both programs on the DPU, too. */
+  alone?: boolean;
 }
 
 export class Machines {
-  /** Natively; a server on the HOST and a client on the DPU; the reverse. */
+  /** Natively; a server on the HOST and a client on the DPU; the reverse; both on the DPU. */
   readonly ways: Way[] = [];
   /** A directory that is the same everywhere, and that of no machine's share. */
   readonly scratch = mkdtempSync(
@@ -60,14 +62,15 @@ export class Machines {
   #serial = 0;
 
   /** Starts what QTFS_E2E_WAYS asks for. */
-  static async start({ wire = "unix", native = true }: MachinesOptions = {}): Promise<Machines> {
+  static async start(options: MachinesOptions = {}): Promise<Machines> {
+    const { wire = "unix", native = true, alone = false } = options;
     const machines = new Machines();
     const only = process.env.QTFS_E2E_WAYS;
     try {
       await chmod(machines.scratch, 0o755);
       for (const path of [machines.share, machines.#plain]) mkdirSync(path);
       if (native && only !== "qtfs") await machines.#startNative();
-      if (only !== "native") await machines.#startPair(wire);
+      if (only !== "native") await machines.#startPair(wire, alone);
     } catch (error) {
       await machines.close();
       throw error;
@@ -80,7 +83,7 @@ export class Machines {
     this.#addWay("native", machine, machine, this.#plain);
   }
 
-  async #startPair(wire: Wire): Promise<void> {
+  async #startPair(wire: Wire, alone: boolean): Promise<void> {
     const [host, dpu] = await Promise.all([this.#machine("host"), this.#machine("dpu")]);
     if (wire === "tcp") await link(host, dpu);
     const [address, option] =
@@ -106,6 +109,7 @@ export class Machines {
     this.#connection = Number(device.trim().split(":")[1]);
     this.#addWay("HOST serves DPU", host, dpu, this.share);
     this.#addWay("DPU serves HOST", dpu, host, this.share);
+    if (alone) this.#addWay("DPU serves itself", dpu, dpu, this.share);
   }
 
   async #machine(name: string): Promise<Machine> {
@@ -152,6 +156,8 @@ export class Machines {
   /** Unmounts, ends all machines and removes everything, also where a part of that fails. */
   async close(): Promise<void> {
     try {
+      // What they have open below the mount is in its way.
+      await this.#dpu?.killPrograms();
       if (this.#dpu !== undefined) await this.#unmount(this.#dpu);
     } finally {
       for (const machine of this.#machines) await machine.close();
