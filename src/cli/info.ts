@@ -1,9 +1,10 @@
 /** `qtfs info` */
 import { formatList, formatReport } from "../info/format.ts";
 import { LOG_LEVELS } from "../info/log.ts";
+import { hasLostProcess } from "../info/lost.ts";
 import { ask, endpoints, reports } from "../info/query.ts";
 import { type DaemonReport, SCHEMA } from "../info/report.ts";
-import { select } from "../info/select.ts";
+import { lost, select, Unanswered } from "../info/select.ts";
 import { readAddress } from "./address.ts";
 import { UsageError } from "./errors.ts";
 import { program } from "./program.ts";
@@ -47,7 +48,7 @@ export const info = program({
     }
     if (which?.includes("://")) readAddress(which);
     const all = await reports();
-    const chosen = which === undefined ? all : select(all, which);
+    const chosen = which === undefined ? all : await choose(all, which);
     if (log || level !== undefined) process.stdout.write(await askOne(chosen, level));
     else if (json) process.stdout.write(toJson(chosen));
     else if (which === undefined) process.stdout.write(formatList(chosen));
@@ -55,6 +56,16 @@ export const info = program({
     return 0;
   },
 });
+
+/** The daemons that `which` means; one that does not answer may be another's than the mount asked for. */
+async function choose(all: DaemonReport[], which: string): Promise<DaemonReport[]> {
+  try {
+    return select(all, which);
+  } catch (error) {
+    const isLost = error instanceof Unanswered && (await hasLostProcess(error.target));
+    throw isLost ? new Error(lost(error.target)) : error;
+  }
+}
 
 function toJson(daemons: DaemonReport[]): string {
   return `${JSON.stringify({ schema: SCHEMA, daemons }, undefined, 2)}\n`;

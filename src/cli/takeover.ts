@@ -3,6 +3,7 @@ import { watch } from "node:fs";
 import { resolve } from "node:path";
 import { RECORD_MAGIC } from "../client/record.ts";
 import { CONTROL_DIRECTORY } from "../info/control.ts";
+import { hasLostProcess, within } from "../info/lost.ts";
 import { mounts } from "../info/mountinfo.ts";
 import { ask, endpoints, reports } from "../info/query.ts";
 import { type DaemonReport, isMount, type MountReport } from "../info/report.ts";
@@ -15,8 +16,6 @@ import { ownCommand } from "./background.ts";
 /** Whether a mount that is there may be, or must be, taken over by this program. */
 export type TakeOver = "never" | "may" | "must";
 
-/** ENOTCONN, as the C library says it. */
-const NOT_CONNECTED = "Transport endpoint is not connected";
 /** How long a mount may take to answer that has somebody. */
 const LOOK_MS = 3000;
 /** How long a process may take that takes over. */
@@ -36,7 +35,7 @@ export async function takesOver(
   const path = resolve(target);
   const last = mounts().findLast(({ mountpoint }) => mountpoint === path);
   const isOurs = last?.type === FILE_SYSTEM_TYPE;
-  const isDead = isOurs && (await hasNobody(path));
+  const isDead = isOurs && (await hasLostProcess(path));
   const report = isOurs && !isDead ? await reportOf(path) : undefined;
   if (report !== undefined) {
     const server = servers.map(formatAddress).join(", ");
@@ -67,29 +66,6 @@ async function reportOf(path: string): Promise<MountReport | undefined> {
   } finally {
     watcher.close();
   }
-}
-
-/**
- * Whether nobody serves, or will serve, the mount at `path`: the kernel then says so
- * at once. Another process looks, because it may have to wait for the answer.
- */
-async function hasNobody(path: string): Promise<boolean> {
-  const look = Bun.spawn(["stat", "-f", "--", path], {
-    stdio: ["ignore", "ignore", "pipe"],
-    env: { ...process.env, LC_ALL: "C" },
-  });
-  look.unref();
-  if (!(await within(LOOK_MS, look.exited))) return false;
-  return (await look.stderr.text()).includes(NOT_CONNECTED);
-}
-
-/** Whether it comes to be in time. */
-async function within(boundMs: number, event: Promise<unknown>): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<false>();
-  const timer = setTimeout(() => resolve(false), boundMs);
-  const isInTime = await Promise.race([event.then(() => true), late]);
-  clearTimeout(timer);
-  return isInTime;
 }
 
 async function takeOver(report: MountReport, target: string): Promise<void> {

@@ -10,7 +10,7 @@ export const FILE_SYSTEM_TYPE = "fuse.qtfs";
 /**
  * The daemons that `which` means: a pid, an address (the servers that listen
  * there, or else the mounts that use it), or a path (the mount that it is in;
- * only its text is looked at). Throws a sentence if there is none.
+ * only its text is looked at). Throws a sentence if there is none, `Unanswered` where that is not certain.
  */
 export function select(
   reports: readonly DaemonReport[],
@@ -46,9 +46,20 @@ function byPath(
   if (found !== undefined) return found;
   if (line?.type !== FILE_SYSTEM_TYPE) throw new Error(`${path} is not on a qtfs mount`);
   const silent = reports.some((report) => isSilent(report) && report.kind === "mount");
-  throw new Error(
-    silent
-      ? `No process answers for the mount at ${target}, but one does not answer at all`
-      : `The mount at ${target} has lost its process: "umount -l ${target}" removes it`,
-  );
+  throw silent ? new Unanswered(target) : new Error(lost(target));
+}
+
+/** A sentence on a mount that nobody serves. */
+export function lost(target: string): string {
+  return `The mount at ${target} has lost its process: "umount -l ${target}" removes it`;
+}
+
+/** No process says that it serves the mount at `target`; one that says nothing at all may. */
+export class Unanswered extends Error {
+  readonly target: string;
+
+  constructor(target: string) {
+    super(`No process answers for the mount at ${target}, but one does not answer at all`);
+    this.target = target;
+  }
 }

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -12,6 +13,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CONTROL_DIRECTORY } from "../../src/info/control.ts";
 import { mounts } from "../../src/info/mountinfo.ts";
+import { close } from "../../src/sys/open.ts";
+import { listenUnix } from "../../src/sys/socket.ts";
+import { ok } from "../sys/support.ts";
 import { qtfs, type RunOptions, scratch, start, until } from "./support.ts";
 
 const directory = scratch();
@@ -53,6 +57,18 @@ async function daemon(): Promise<Daemon> {
 function hasEnded(pid: number): boolean {
   if (!existsSync(`/proc/${pid}`)) return true;
   return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+}
+
+/** What looks like a mount's process that answers nothing. */
+function stoppedDaemon(): { close(): void } {
+  const path = join(CONTROL_DIRECTORY, `mount-${process.pid}.sock`);
+  const fd = ok(listenUnix(path, 0o600, 8));
+  return {
+    close: () => {
+      close(fd);
+      rmSync(path);
+    },
+  };
 }
 
 describe("in the background", () => {
@@ -147,7 +163,10 @@ describe("in the background", () => {
       process.kill(one, "SIGKILL");
       await until(() => hasEnded(one));
     }
+    // Another mount's, which might be this one's for all that it says.
+    const stopped = stoppedDaemon();
     const { code, stderr } = await qtfs(["info", target]);
+    stopped.close();
     expect(stderr).toContain(`has lost its process: "umount -l ${target}" removes it`);
     expect(code).toBe(1);
     expect(await mount("rw")).toEqual({ code: 0, stdout: "", stderr: "" });

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { parseMountinfo } from "../../src/info/mountinfo.ts";
 import type { DaemonReport } from "../../src/info/report.ts";
-import { select } from "../../src/info/select.ts";
+import { select, Unanswered } from "../../src/info/select.ts";
 import { mountReport, serverReport } from "./samples.ts";
 
 const LINES = parseMountinfo(`22 1 0:20 / / rw - ext4 /dev/vda rw
@@ -39,5 +39,7 @@ test("a mount in another mount namespace is found by its target", () => {
 test("a mount whose process is gone is told from one whose process is stuck", () => {
   expect(() => chosen("/other")).toThrow('lost its process: "umount -l /other" removes it');
   const stuck: DaemonReport = { kind: "mount", pid: 50, error: "it has not answered" };
-  expect(() => chosen("/other", [...all, stuck])).toThrow("one does not answer at all");
+  const choosing = () => chosen("/other", [...all, stuck]);
+  expect(choosing).toThrow("one does not answer at all");
+  expect(choosing).toThrow(new Unanswered("/other"));
 });
