@@ -10,7 +10,7 @@
  * | READ, WRITE of a device | nothing: a device is not opened again, its handle is ESTALE (recovery.ts) |
  * | UNLINK, RMDIR | the inode noted before is no longer there by that name |
  * | RENAME | the inode noted before has left its name, and has the new one or nothing has the old |
- * | MKDIR, MKNOD, SYMLINK, CREATE | what is there is as it would be made, and born since the request began |
+ * | MKDIR, MKNOD, SYMLINK, CREATE, SOCKET_BIND | what is there is as it would be made, and born since the request began |
  * | LINK, SETXATTR with CREATE, REMOVEXATTR | what is there is as wanted, and changed since the request began |
  * | WRITE to the end | the data is behind the size noted before |
  * | MOUNT, UMOUNT | the mount at its target is another than the one noted before |

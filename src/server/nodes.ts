@@ -264,6 +264,14 @@ export class NodeTable {
     this.#names.free(at);
   }
 
+  /** `row` is the inode `id` from now on: it has taken the place of the one it was. */
+  becomes(row: number, id: Identity): void {
+    this.#unlink(row);
+    this.#identify(row, id);
+    this.#link(row);
+    this.fileHandles.delete(row);
+  }
+
   /**
    * Takes `count` lookups off a row. True when none is left: the caller closes
    * what the node has open and then calls `drop`.

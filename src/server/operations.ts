@@ -14,6 +14,7 @@ import { link, lookup, mkdir, mknod, rename, rmdir, symlink, unlink } from "./op
 import { create, open, tmpfile } from "./ops/open.ts";
 import { copyRange, fallocateOp } from "./ops/ranges.ts";
 import { poll } from "./ops/special.ts";
+import { passOpen, socketBind, socketRebind, twinClose, twinOpen } from "./ops/twins.ts";
 import { watchOp } from "./ops/watch.ts";
 import { getxattrOp, listxattrOp, removexattrOp, setxattrOp } from "./ops/xattrs.ts";
 import type { Operation } from "./session.ts";
@@ -66,5 +67,10 @@ export const operations: readonly (Operation | undefined)[] = (() => {
   table[Op.MOUNT_END] = mountEnd;
   table[Op.FOLLOW] = follow;
   table[Op.WATCH] = watchOp;
+  table[Op.TWIN_OPEN] = twinOpen;
+  table[Op.TWIN_CLOSE] = twinClose;
+  table[Op.SOCKET_BIND] = socketBind;
+  table[Op.PASS_OPEN] = passOpen;
+  table[Op.SOCKET_REBIND] = socketRebind;
   return table;
 })();

@@ -265,8 +265,8 @@ export class Reach {
     );
   }
 
-  /** Writes the attributes of `row`, which was described last. */
-  writeAttributes(w: Writer, row: number): void {
+  /** Writes the attributes of `row`, which was described last; `listens`: at a socket's file. */
+  writeAttributes(w: Writer, row: number, listens = 0): void {
     const dev = device();
     const own = this.#ownDevice(row);
     const apart = dev === own ? 0 : (Math.imul(dev + 1, 0x9e3779b1) | 1) >>> 0;
@@ -277,7 +277,7 @@ export class Reach {
     const policy = this.#policies.of(row);
     // Changes through another of its names come under a directory that may be unknown.
     const aliased = policy === Policy.WATCHED && (hasAliases() || this.#isFileMount(row));
-    writeAttributes(w, apart, aliased ? Policy.ORDINARY : policy);
+    writeAttributes(w, apart, aliased ? Policy.ORDINARY : policy, listens);
   }
 
   /** Device of the root of the mount that `row` is in. */

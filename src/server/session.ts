@@ -21,6 +21,7 @@ import type { SessionRecord } from "./record/record.ts";
 import type { ReactorServices } from "./services.ts";
 import { NEVER_CAME, Slots } from "./slots.ts";
 import type { Tree } from "./tree.ts";
+import { TwinKeys } from "./twinkeys.ts";
 import { Wakeups } from "./wakeups.ts";
 
 const SLASH = 0x2f;
@@ -89,6 +90,9 @@ export class Session {
 
   /** What the new mount API has made for the session. */
   readonly mountObjects = new MountObjects();
+
+  /** What its client may have streams joined to. */
+  readonly twins = new TwinKeys();
 
   readonly #wakeups = new Wakeups();
   /** What to call when a slot's request is cancelled. */

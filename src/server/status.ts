@@ -150,9 +150,10 @@ export function keepingStatus<T>(work: () => T): T {
 /**
  * Writes the attributes of what was described last: ATTRIBUTE_FIELDS items.
  * `apart` is mixed into the inode number: 0 for the export's own file system,
- * another number for each other, so that no two inodes of a mount share one.
+ * another number for each other, so that no two inodes of a mount share one. A socket,
+ * which is no device, has `listens` in the place of one: who listens at it.
  */
-export function writeAttributes(w: Writer, apart: number, policy: number): void {
+export function writeAttributes(w: Writer, apart: number, policy: number, listens = 0): void {
   w.uint64((view.getUint32(STATX.ino + 4, true) ^ apart) >>> 0, view.getUint32(STATX.ino, true));
   w.uint(uint64(STATX.size));
   w.uint(uint64(STATX.blocks));
@@ -166,7 +167,7 @@ export function writeAttributes(w: Writer, apart: number, policy: number): void 
   w.uint(links());
   w.uint(owner());
   w.uint(group());
-  w.uint(rdev());
+  w.uint(listens === 0 ? rdev() : listens);
   w.uint(view.getUint32(STATX.blksize, true));
   w.uint(policy);
 }

@@ -3,6 +3,7 @@ import { E } from "../../sys/errno.ts";
 import { ATTRIBUTE_FIELDS, FileType, Policy } from "../../wire/constants.ts";
 import type { Writer } from "../../wire/writer.ts";
 import type { Session } from "../session.ts";
+import { whoListens } from "../sockets.ts";
 import { identify, mode, statName, writeAttributes } from "../status.ts";
 
 /** Results of an answer that describes an entry: node, then attributes. */
@@ -10,11 +11,14 @@ export const ENTRY_RESULTS = 1 + ATTRIBUTE_FIELDS;
 /** Results of an answer that describes what was made, and the directory it was made in. */
 export const MADE_RESULTS = ENTRY_RESULTS + ATTRIBUTE_FIELDS;
 
-/** Writes the node `row`, which was described last, as an entry: number and attributes. */
-export function writeEntry(session: Session, w: Writer, row: number): void {
+/**
+ * Writes the node `row`, which was described last, as an entry: number and attributes,
+ * which say of a socket who listens (sockets.ts) with `listens`.
+ */
+export function writeEntry(session: Session, w: Writer, row: number, listens = 0): void {
   const { nodes, reach } = session.attached;
   w.uint64(nodes.high(row), row);
-  reach.writeAttributes(w, row);
+  reach.writeAttributes(w, row, listens);
 }
 
 /**
@@ -37,13 +41,17 @@ export function enter(session: Session, parent: number, text: string): number {
   return row;
 }
 
-/** Answers with the entry `name` (address) of `parent` and, if it is new, the parent; 0 or an errno. */
+/**
+ * Answers with the entry `name` (address) of `parent` and, if it is new, the parent, and
+ * a key if there is one; 0 or an errno.
+ */
 export function replyEntry(
   session: Session,
   parent: number,
   dirfd: number,
   name: number,
   isNew: boolean,
+  key?: number,
 ): number {
   const result = statName(dirfd, name);
   if (result < 0) return -result;
@@ -54,9 +62,13 @@ export function replyEntry(
   if ((mode() & FileType.MASK) === FileType.DIRECTORY) {
     watched.registerEntry(row, parent, dirfd, name);
   }
-  const w = session.reply(isNew ? MADE_RESULTS : ENTRY_RESULTS);
-  writeEntry(session, w, row);
+  const isSocket = (mode() & FileType.MASK) === FileType.SOCKET;
+  const listens = isSocket ? whoListens(session.attached, row) : 0;
+  const results = isNew ? MADE_RESULTS : ENTRY_RESULTS;
+  const w = session.reply(key === undefined ? results : results + 1);
+  writeEntry(session, w, row, listens);
   if (isNew) writeDirectory(session, w, parent);
+  if (key !== undefined) w.uint(key);
   session.send();
   return 0;
 }

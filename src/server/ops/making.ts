@@ -87,12 +87,16 @@ export function readTarget(session: Session): number {
   return address;
 }
 
-/** Reads `[…, uid, gid, group]` and acts as that caller, with `umask`, until `asServer`. */
-export function readCaller(session: Session, umask: number): void {
+/**
+ * Reads `[…, uid, gid, group]`, and one item more with `readMore`, whose result it gives, and
+ * acts as that caller, with `umask`, until `asServer`.
+ */
+export function readCaller(session: Session, umask: number, readMore = () => 0): number {
   const { reader } = session;
   const uid = reader.uint32();
   const gid = reader.uint32();
   const also = reader.int();
+  const more = readMore();
   reader.finish();
   // setfsuid(2) ignores it, and what is made would belong to the server.
   if (uid === NO_ID || gid === NO_ID || also >= NO_ID || also < -1) {
@@ -101,6 +105,7 @@ export function readCaller(session: Session, umask: number): void {
   making.uid = uid;
   making.gid = gid;
   asCaller(umask, uid, gid, also);
+  return more;
 }
 
 /** Ends acting as the caller, with `errno`. */

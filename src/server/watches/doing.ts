@@ -25,7 +25,7 @@ const WRITES = IN_MODIFY | IN_ATTRIB;
 
 /** By operation; 0 for those that change nothing. */
 const CAUSES = new Uint32Array(OP_COUNT);
-for (const op of [Op.SYMLINK, Op.MKNOD, Op.MKDIR, Op.LINK]) CAUSES[op] = MAKES;
+for (const op of [Op.SYMLINK, Op.MKNOD, Op.MKDIR, Op.LINK, Op.SOCKET_BIND]) CAUSES[op] = MAKES;
 for (const op of [Op.UNLINK, Op.RMDIR]) CAUSES[op] = REMOVES;
 for (const op of [Op.WRITE, Op.FALLOCATE, Op.COPY_RANGE, Op.SETATTR, Op.OPEN]) CAUSES[op] = WRITES;
 for (const op of [Op.SETXATTR, Op.REMOVEXATTR, Op.IOCTL]) CAUSES[op] = IN_ATTRIB;
@@ -33,6 +33,7 @@ for (const op of [Op.SETXATTR, Op.REMOVEXATTR, Op.IOCTL]) CAUSES[op] = IN_ATTRIB
 for (const op of [Op.SETLK, Op.FLOCK, Op.UNLOCK]) CAUSES[op] = IN_CLOSE_WRITE;
 CAUSES[Op.CREATE] = MAKES | WRITES;
 CAUSES[Op.RENAME] = MOVES;
+CAUSES[Op.SOCKET_REBIND] = MAKES | MOVES;
 
 /** Runs `operation` number `op` of the session and keeps to itself what that causes. */
 export function runOwn(session: Session, op: number, operation: Operation): number {

@@ -1,0 +1,55 @@
+/**
+ * Who listens at a socket of the HOST's, found without being noticed where that can be:
+ * a DGRAM socket that connects tells nobody, and what else listens refuses it by
+ * its type (unix_find_other in net/unix/af_unix.c). STREAM and SEQPACKET are then told
+ * apart by a connection that a SEQPACKET program would see, once for each inode.
+ */
+import { E } from "../sys/errno.ts";
+import { tryConnect } from "../sys/unixsocket.ts";
+import { SocketType } from "../wire/streams.ts";
+import { identify, keepingStatus } from "./status.ts";
+import type { Tree } from "./tree.ts";
+
+/** Inodes whose type is remembered, in each thread. */
+const KNOWN_MAX = 8192;
+const NOBODY = 0;
+/** A socket that has ended never comes back to its inode (unix(7)). */
+const known = new Map<string, number>();
+
+function nameOfInode(): string {
+  const { device, inoHigh, inoLow, birth, birthNs } = identify();
+  return `${device}:${inoHigh}:${inoLow}:${birth}:${birthNs}`;
+}
+
+function remember(inode: string, type: number): void {
+  const [oldest] = known.keys();
+  if (known.size >= KNOWN_MAX && oldest !== undefined) known.delete(oldest);
+  known.set(inode, type);
+}
+
+/**
+ * Type of the socket that is bound to `row`, a socket's file that was described last and
+ * still is afterwards: SOCK_*, or 0 where there is none any more.
+ */
+export function whoListens(tree: Tree, row: number): number {
+  const inode = nameOfInode();
+  const before = known.get(inode);
+  if (before === NOBODY) return NOBODY;
+  const fd = keepingStatus(() => tree.reach.fd(row));
+  if (fd < 0) return NOBODY;
+  const type = probe(fd, before);
+  if (type !== undefined && type !== before) remember(inode, type);
+  return type ?? NOBODY;
+}
+
+/** The type, `known` as far as it is; undefined where it cannot be told now. */
+function probe(fd: number, before: number | undefined): number | undefined {
+  const asDatagram = tryConnect(SocketType.DGRAM, fd);
+  if (asDatagram === -E.ECONNREFUSED) return NOBODY;
+  // EPERM: it is connected itself, and takes nothing from others.
+  if (asDatagram === 0 || asDatagram === -E.EPERM) return SocketType.DGRAM;
+  if (asDatagram !== -E.EPROTOTYPE) return undefined;
+  if (before !== undefined) return before;
+  const isStream = tryConnect(SocketType.SEQPACKET, fd) === -E.EPROTOTYPE;
+  return isStream ? SocketType.STREAM : SocketType.SEQPACKET;
+}

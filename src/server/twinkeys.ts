@@ -1,0 +1,55 @@
+/**
+ * Keys of one session: what its client may have streams joined to. The descriptors are
+ * the bridge's; here is only how many there are, and which key each slot was given last,
+ * for a repetition of its request.
+ */
+import { E } from "../sys/errno.ts";
+import { close } from "../sys/open.ts";
+import { TWINS_MAX } from "../wire/limits.ts";
+import type { Session } from "./session.ts";
+
+const HALF = 2 ** 24;
+
+/** 48 bits that nobody can guess. */
+function newKey(): number {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
+  return (high % HALF) * HALF + (low % HALF);
+}
+
+export class TwinKeys {
+  readonly #keys = new Set<number>();
+  readonly #given = new Map<number, { sequence: number; key: number }>();
+
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  /** The key that an earlier run of the request being served was given; undefined: none. */
+  given({ slot, sequence }: Session): number | undefined {
+    const last = this.#given.get(slot);
+    return last?.sequence === sequence ? last.key : undefined;
+  }
+
+  /**
+   * A new key for `fd`, owned from now on, as `what` (bridge/box.ts) and of `type` (SOCK_*
+   * or 0), given to the request being served; or -errno.
+   */
+  add(session: Session, fd: number, what: number, type: number): number {
+    const { owner, services, slot, sequence } = session;
+    if (fd < 0) return fd;
+    const isFull = this.#keys.size >= TWINS_MAX;
+    const key = newKey();
+    if (isFull || !services.bridge.add(owner, key, fd, what, type)) {
+      close(fd);
+      return isFull ? -E.ENFILE : -E.EAGAIN;
+    }
+    this.#keys.add(key);
+    this.#given.set(slot, { sequence, key });
+    return key;
+  }
+
+  /** Takes a key back, if there is such a one. */
+  remove({ owner, services }: Session, key: number): void {
+    if (this.#keys.delete(key)) services.bridge.remove(owner, key);
+  }
+}
