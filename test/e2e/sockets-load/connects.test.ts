@@ -1,4 +1,7 @@
-/** A thousand connections at once, to one socket and to a thousand, from several processes. */
+/**
+ * A thousand connections at once, to one socket and to a thousand, from several processes;
+ * and hundreds of FIFOs.
+ */
 import { afterAll, describe, expect, test } from "bun:test";
 import { Machines } from "../support/machines.ts";
 import { buildPeer } from "../support/peer.ts";
@@ -7,6 +10,7 @@ const CONNECTIONS = 1000;
 const PROCESSES = 4;
 const EACH = CONNECTIONS / PROCESSES;
 const ROUNDS = 5;
+const FIFOS = 500;
 const MINUTES = 60_000;
 const machines = await Machines.start();
 afterAll(() => machines.close());
@@ -52,5 +56,27 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
       await client.sh(`[ $(ls ${here} | wc -l) = ${CONNECTIONS} ]; rm -r ${here}`);
     },
     3 * MINUTES,
+  );
+
+  test(
+    "hundreds of FIFOs that are opened at once, before anybody opens the other end",
+    async () => {
+      const here = directory();
+      await server.sh(`mkfifo f{0..${FIFOS - 1}}`, { cwd: here });
+      for (const [first, second] of [
+        ["r", "w"],
+        ["w", "r"],
+      ] as const) {
+        const opening = client.spawn([peer, "open", first, here, `${FIFOS}`]);
+        await opening.prints("ready");
+        const answering = server.spawn([peer, "open", second, here, `${FIFOS}`]);
+        const all = `ready\n${FIFOS} of ${FIFOS}\n`;
+        expect([await opening.output(MINUTES), await answering.output(MINUTES)]).toEqual([
+          all,
+          all,
+        ]);
+      }
+    },
+    2 * MINUTES,
   );
 });

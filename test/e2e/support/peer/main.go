@@ -28,6 +28,7 @@ var commands = map[string]func(args []string){
 	"hoard":     hoard,
 	"fifos":     fifos,
 	"pour":      pour,
+	"open":      openAll,
 	"cat":       cat,
 }
 

@@ -198,3 +198,31 @@ func pour(args []string) {
 	must(file.Close(), "close")
 	fmt.Printf("%x\n", sum.Sum(nil))
 }
+
+// peer open r|w DIRECTORY COUNT: opens f0 and on, all at once and each as long as it takes;
+// whoever writes writes his number, whoever reads prints how many brought their own.
+func openAll(args []string) {
+	count := number(args[2])
+	right := make(chan bool)
+	for i := 0; i < count; i++ {
+		name, text := fmt.Sprintf("%s/f%d", args[1], i), fmt.Sprintf("this is f%d\n", i)
+		go func() {
+			if args[0] == "w" {
+				must(os.WriteFile(name, []byte(text), 0), "write")
+				right <- true
+				return
+			}
+			bytes, err := os.ReadFile(name)
+			must(err, "read")
+			right <- string(bytes) == text
+		}()
+	}
+	ready()
+	good := 0
+	for i := 0; i < count; i++ {
+		if <-right {
+			good++
+		}
+	}
+	fmt.Printf("%d of %d\n", good, count)
+}
