@@ -8,6 +8,8 @@
  */
 import { basename } from "node:path";
 
+/** What a mount starts beside itself (client/twins/starter.ts). */
+const TWINS_NAME = "qtfs-twins";
 const MOUNT_HELPERS = ["mount.qtfs", "mount.fuse.qtfs"];
 
 async function main(words: string[]): Promise<number> {
@@ -17,6 +19,10 @@ async function main(words: string[]): Promise<number> {
       import("./cli/mount-helper.ts"),
     ]);
     return await runProgram(mountHelper, words);
+  }
+  if (basename(process.argv0) === TWINS_NAME) {
+    const { serveTwins } = await import("./client/twins/process.ts");
+    return await serveTwins();
   }
   const { runSubcommand } = await import("./cli/qtfs.ts");
   return await runSubcommand(words);

@@ -11,7 +11,8 @@ export async function adoptHere(source: string, target: string, level: LogLevel)
   const { KEPT } = await import("../client/keeper.ts");
   const log = createLog(level);
   const successor = successorWords(source, target, level);
-  const rest = { log: log.write, successor: [...ownCommand(), ...successor] };
+  const command = [...ownCommand(), ...successor];
+  const rest = { log: log.write, successor: command, twins: ownCommand() };
   const start = () => takeOverMount(KEPT, rest);
   const listener: Listener = {
     ready: () => {},

@@ -7,7 +7,7 @@ import { UsageError } from "./errors.ts";
 /** What `-o` settles; the rest of MountOptions comes from the other arguments. */
 export type MountSettings = Omit<
   MountOptions,
-  "source" | "target" | "log" | "fsname" | "successor"
+  "source" | "target" | "log" | "fsname" | "successor" | "twins"
 > & { fsname?: string };
 
 interface Option {

@@ -183,7 +183,7 @@ async function mountHere(
   // In the foreground somebody else looks after the process.
   const command = isForeground ? [] : [...ownCommand(), ...successor];
   const store = isForeground && hasStore() ? storeMount : undefined;
-  const own = { successor: command, store, log: log.write };
+  const own = { successor: command, store, twins: ownCommand(), log: log.write };
   const options = { fsname: source, ...settings, source, target: real, ...own };
   const make = () => startMount(options);
   const start = kept === undefined ? make : () => goOnWithStored(kept, real, own, make);

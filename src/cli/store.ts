@@ -12,7 +12,12 @@ import { close, F_SETFD, FD_CLOEXEC, fcntlInt } from "../sys/open.ts";
 import { tellServiceManager } from "./daemon.ts";
 
 /** What the descriptors are called there. */
-const NAMES = { fuse: "qtfs-fuse", record: "qtfs-record", channels: "qtfs-channels" } as const;
+const NAMES = {
+  fuse: "qtfs-fuse",
+  record: "qtfs-record",
+  channels: "qtfs-channels",
+  twins: "qtfs-twins",
+} as const;
 /** SD_LISTEN_FDS_START */
 const FIRST_FD = 3;
 const FDS_MAX = 1024;
@@ -31,26 +36,32 @@ export function storedMount(env: NodeJS.ProcessEnv = process.env): Kept | undefi
   const fuse = names.lastIndexOf(NAMES.fuse);
   const record = names.lastIndexOf(NAMES.record);
   if (fuse < 0 || record < 0) return undefined;
-  const channels = names.lastIndexOf(NAMES.channels);
+  const at = (name: string) => {
+    const index = names.lastIndexOf(name);
+    return index < 0 ? -1 : FIRST_FD + index;
+  };
   return {
     fuse: FIRST_FD + fuse,
     record: FIRST_FD + record,
-    channels: channels < 0 ? -1 : FIRST_FD + channels,
+    channels: at(NAMES.channels),
+    twins: at(NAMES.twins),
   };
 }
 
 /** Gives a mount's descriptors to the store; throws a clause if they do not get there. */
 export function storeMount(own: Kept): Guardian {
-  for (const key of ["fuse", "record", "channels"] as const) {
+  for (const key of ["fuse", "record", "channels", "twins"] as const) {
     if (own[key] >= 0) store(NAMES[key], own[key]);
   }
   return STORE;
 }
 
-/** The same where the other two are there already, and the channels of an earlier process. */
-function storeChannels({ channels }: Kept): Guardian {
-  tellServiceManager(`FDSTOREREMOVE=1\nFDNAME=${NAMES.channels}`);
-  if (channels >= 0) store(NAMES.channels, channels);
+/** The same where the first two are there already, and the other ones of an earlier process. */
+function storeOthers(own: Kept): Guardian {
+  for (const key of ["channels", "twins"] as const) {
+    tellServiceManager(`FDSTOREREMOVE=1\nFDNAME=${NAMES[key]}`);
+    if (own[key] >= 0) store(NAMES[key], own[key]);
+  }
   return STORE;
 }
 
@@ -69,12 +80,12 @@ const STORE: Guardian = { pid: undefined, dismiss: emptyStore };
 export async function goOnWithStored(
   kept: Kept,
   target: string,
-  rest: Pick<MountOptions, "log" | "successor">,
+  rest: Pick<MountOptions, "log" | "successor" | "twins">,
   mount: () => Promise<MountDaemon>,
 ): Promise<MountDaemon> {
   const { takeOverMount } = await import("../client/daemon.ts");
   try {
-    return await takeOverMount(kept, { ...rest, store: storeChannels });
+    return await takeOverMount(kept, { ...rest, store: storeOthers });
   } catch (error) {
     rest.log("error", (error as Error).message);
   }

@@ -32,9 +32,23 @@ export function isDeviceFile(a: Attributes, { deviceFiles }: Validity): boolean 
   return type === FileType.CHARACTER || type === FileType.BLOCK;
 }
 
+/**
+ * Whether `a` is what processes meet at: the kernel is to ask for it each time, so that who is
+ * at the other end is known then (twins/).
+ */
+function isMeetingPlace({ mode }: Attributes): boolean {
+  const type = mode & FileType.MASK;
+  return type === FileType.SOCKET || type === FileType.FIFO;
+}
+
+/** The device, where there is one: of a socket the field says what listens there. */
+function deviceOf(a: Attributes, isFile: boolean): number {
+  return isFile || isMeetingPlace(a) ? 0 : a.rdev;
+}
+
 function seconds(a: Attributes, validity: Validity): number {
   const { policy } = a;
-  if (isDeviceFile(a, validity)) return 0;
+  if (isDeviceFile(a, validity) || isMeetingPlace(a)) return 0;
   if (policy === Policy.WATCHED) return validity.watchedSeconds;
   return policy === Policy.ORDINARY ? validity.ordinarySeconds : 0;
 }
@@ -78,7 +92,7 @@ export function putAttributes(view: DataView, at: number, a: Attributes, validit
   view.setUint32(at + ATTR.nlink, a.nlink, true);
   view.setUint32(at + ATTR.uid, a.uid, true);
   view.setUint32(at + ATTR.gid, a.gid, true);
-  view.setUint32(at + ATTR.rdev, isFile ? 0 : fuseDevice(a.rdev), true);
+  view.setUint32(at + ATTR.rdev, fuseDevice(deviceOf(a, isFile)), true);
   view.setUint32(at + ATTR.blksize, a.blksize, true);
   view.setUint32(at + ATTR.flags, 0, true);
 }
@@ -156,8 +170,8 @@ export function putStatxOut(
   putTime(view, stat + STATX.btimeSec, birth.seconds, birth.nanoseconds);
   putTime(view, stat + STATX.ctimeSec, a.ctime, a.ctimeNs);
   putTime(view, stat + STATX.mtimeSec, a.mtime, a.mtimeNs);
-  view.setUint32(stat + STATX.rdevMajor, isFile ? 0 : a.rdev >>> 20, true);
-  view.setUint32(stat + STATX.rdevMinor, isFile ? 0 : a.rdev & 0xfffff, true);
+  view.setUint32(stat + STATX.rdevMajor, deviceOf(a, isFile) >>> 20, true);
+  view.setUint32(stat + STATX.rdevMinor, deviceOf(a, isFile) & 0xfffff, true);
   return STATX_OUT_SIZE;
 }
 

@@ -3,13 +3,17 @@ import { Opcode } from "../fuse/protocol.ts";
 import { readAttributes } from "../wire/attributes.ts";
 import { ATTRIBUTE_FIELDS } from "../wire/constants.ts";
 import { NAME_MAX } from "../wire/limits.ts";
-import { Oneway } from "../wire/ops.ts";
+import { Oneway, Op } from "../wire/ops.ts";
 import type { Client } from "./client.ts";
 
 const PLUS_ITEMS = 4 + ATTRIBUTE_FIELDS;
 
-/** Forgets and closes what the server's successful answer to `opcode` counted for us. */
-export function cleanUp(c: Client, opcode: number): void {
+/** Forgets and closes what the server's successful answer to `opcode`, as operation `op`, counted for us. */
+export function cleanUp(c: Client, opcode: number, op = 0): void {
+  if (op === Op.SOCKET_BIND) {
+    unbind(c);
+    return;
+  }
   switch (opcode) {
     case Opcode.LOOKUP:
     case Opcode.MKNOD:
@@ -31,6 +35,15 @@ export function cleanUp(c: Client, opcode: number): void {
       forgetEntries(c);
       break;
   }
+}
+
+/** Nobody listens at a socket whose bind(2) was given up: its file stays. */
+function unbind(c: Client): void {
+  const { reader } = c.transport;
+  forgetEntry(c);
+  readAttributes(reader, c.attributes);
+  readAttributes(reader, c.attributes);
+  c.twins?.closeKey(reader.uint());
 }
 
 function forgetEntry(c: Client): void {

@@ -27,6 +27,7 @@ import { VIEW_LOW } from "./proc/nodes.ts";
 import type { ProcView } from "./proc/view.ts";
 import { ClientRecord, Head } from "./record.ts";
 import { Retained } from "./retained.ts";
+import type { Twins } from "./twins/twins.ts";
 import type { Ghosts } from "./watches/ghosts.ts";
 import type { Watches } from "./watches/watches.ts";
 
@@ -77,6 +78,8 @@ export class Client {
   /** What programs watch (inotify), and what is done for them; absent where nobody can look. */
   watches: Watches | undefined;
   ghosts: Ghosts | undefined;
+  /** The HOST's sockets and FIFOs as they are served here; absent where that is not allowed. */
+  twins: Twins | undefined;
   readonly #forgets = new Forgets();
   /** Whether a sign was asked for that the server has the one-way messages. */
   #signAsked = false;
@@ -241,7 +244,7 @@ export class Client {
     return this.#start(slot, op);
   }
 
-  /** Starts request `op` of our own, about a node if one is given; nobody waits for its answer. */
+  /** Starts request `op` of our own, about a node if one is given: see `pending.last` for its slot. */
   askForOurselves(op: number, high = 0, low = 0, first = 0): Writer {
     const { pending } = this;
     const slot = pending.take();

@@ -21,7 +21,7 @@ import { FirstKeeper, type Guardian, Keeper, type Kept } from "./keeper.ts";
 import type { LinkNews } from "./link.ts";
 import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
 import { NoticeQueue } from "./noticequeue.ts";
-import type { MountOptions } from "./options.ts";
+import type { MountOptions, OwnOptions } from "./options.ts";
 import { createRecord } from "./record.ts";
 import {
   beginSettings,
@@ -31,8 +31,9 @@ import {
   type Settings,
 } from "./settings.ts";
 import { ChannelStore, type KeptChannel } from "./submounts/channelstore.ts";
-import { Orders } from "./submounts/orders.ts";
+import { OrderKind, Orders } from "./submounts/orders.ts";
 import { type SubmountReport, Submounts } from "./submounts/submounts.ts";
+import { TwinStarter } from "./twins/starter.ts";
 import { GhostChannel } from "./watches/ghostchannel.ts";
 
 /** How often a mount may be taken over in a short time: one that dies at once each time is given up. */
@@ -44,6 +45,9 @@ const SUBMOUNTS_END_MS = 5000;
 const GHOSTS_END_MS = 3000;
 /** How long a process lives on that has handed over, to say so. */
 const HAND_OVER_MS = 100;
+
+/** In place of a descriptor. */
+const NONE = -1;
 
 /** What `qtfs info` shows of a mount. */
 export interface MountSnapshot {
@@ -155,7 +159,7 @@ export function startMount(options: MountOptions): Promise<MountDaemon> {
  */
 export function takeOverMount(
   kept: Kept,
-  rest: Pick<MountOptions, "log" | "successor" | "store">,
+  rest: Pick<MountOptions, OwnOptions>,
 ): Promise<MountDaemon> {
   const first = new FirstKeeper();
   // Whoever cannot take over is not to be followed by others who cannot.
@@ -196,6 +200,8 @@ class Mount {
   #keeper: Guardian | undefined;
   readonly #orders: Orders;
   readonly #submounts: Submounts;
+  /** Starts the twin process; undefined where there is to be none. */
+  #twins: TwinStarter | undefined;
   /** Where the channels of superblocks beside the first are kept for the next process. */
   readonly #channels = new ChannelStore();
 
@@ -238,6 +244,7 @@ class Mount {
     this.#serverFacts = settings.serverFacts;
     this.#recordFd = kept.record;
     this.#mount = adoptFuse(kept.fuse, this.#options.target);
+    if (this.#mayTwin) this.#twins = new TwinStarter(kept.twins);
     const channels = ChannelStore.takeAll(kept.channels);
     this.#submounts.adopt(channels);
     // At once: should this process die as well, there is another.
@@ -251,6 +258,11 @@ class Mount {
   /** Whether the HOST's mounts get superblocks of their own, which only root can make. */
   get #splits(): boolean {
     return !this.#options.flat && process.geteuid?.() === 0;
+  }
+
+  /** Whether sockets and FIFOs of the HOST can be served, which only root can. */
+  get #mayTwin(): boolean {
+    return this.#options.twins.length > 0 && process.geteuid?.() === 0;
   }
 
   #post(message: AttachData | ServeData): void {
@@ -288,6 +300,12 @@ class Mount {
       case "closed":
         this.#submounts.hear(message);
         break;
+      case "twinsWanted":
+        this.#startTwins();
+        break;
+      case "twinsEnded":
+        this.#renewTwins();
+        break;
       case "fileSystem":
         this.#fileSystems.add(message.met);
         break;
@@ -297,6 +315,23 @@ class Mount {
         this.#mount?.unmount();
         this.#done.resolve(undefined);
     }
+  }
+
+  #startTwins(): void {
+    try {
+      this.#twins?.start(this.#options.twins);
+    } catch (error) {
+      this.#options.log("error", `Cannot start the twin process: ${(error as Error).message}`);
+      this.#orders.put({ kind: OrderKind.TWINS, channel: 0, fd: NONE, mount: 0 });
+    }
+  }
+
+  /** The twin process has ended: there is to be another when it is needed. */
+  #renewTwins(): void {
+    const fd = this.#twins?.renew() ?? NONE;
+    this.#orders.put({ kind: OrderKind.TWINS, channel: 0, fd, mount: 0 });
+    // Who holds the mount has the end of the channel with the one that has ended.
+    if (fd >= 0 && this.#keeper !== undefined) this.#keep();
   }
 
   #back(news: Extract<LinkNews, { kind: "back" }>): void {
@@ -339,7 +374,9 @@ class Mount {
   }
 
   #attached({ readOnly, serverFacts, session }: Extract<MountMessage, { kind: "attached" }>): void {
-    const { log: _log, successor: _successor, store: _store, ...options } = this.#options;
+    const own = this.#options;
+    const { log: _log, successor: _successor, store: _store, twins: _twins, ...options } = own;
+    if (this.#mayTwin) this.#twins = new TwinStarter();
     this.#serverFacts = serverFacts;
     this.#readOnly = readOnly || this.#options.readOnly;
     this.#recordFd = createRecord();
@@ -362,6 +399,8 @@ class Mount {
       splits: this.#splits,
       orders: { shared: this.#orders.shared, wakeFd: this.#orders.wakeFd },
       fuseFd,
+      twinsFd: this.#twins?.fd ?? NONE,
+      target,
       recordFd: this.#recordFd,
       session: settings.session,
       servers,
@@ -402,7 +441,8 @@ class Mount {
     if (this.#recordFd < 0 || (store === undefined && command.length === 0)) return;
     const before = this.#keeper;
     const fuse = (this.#mount as FuseMount).fd;
-    const own = { fuse, record: this.#recordFd, channels: this.#channels.fd };
+    const twins = this.#twins?.fd ?? NONE;
+    const own = { fuse, record: this.#recordFd, channels: this.#channels.fd, twins };
     try {
       this.#keeper =
         store?.(own) ??

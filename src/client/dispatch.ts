@@ -70,6 +70,7 @@ import {
   setlk,
 } from "./forward/special.ts";
 
+import { NOT_HERE } from "./twins/door.ts";
 import { FORWARD } from "./watches/ghosts.ts";
 
 /** Forwards the request in the device's buffer, or answers it: 0, or an errno to answer with. */
@@ -132,6 +133,8 @@ const forwards: readonly (Forward | undefined)[] = table<Forward>([
 export function forward(c: Client): number {
   const ghostly = c.ghosts === undefined ? FORWARD : c.ghosts.serve();
   if (ghostly !== FORWARD) return ghostly;
+  const hidden = c.twins === undefined ? NOT_HERE : c.twins.serve();
+  if (hidden !== NOT_HERE) return hidden;
   const own = c.view?.serve(c);
   if (own !== undefined) return own;
   return forwards[c.fuse.opcode]?.(c) ?? E.ENOSYS;

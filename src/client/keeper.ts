@@ -46,10 +46,12 @@ export interface Kept {
   record: number;
   /** Where the channels of other superblocks are (submounts/channelstore.ts); -1 for none. */
   channels: number;
+  /** The reactor's end of the channel with the twin process (twins/channel.ts); -1 for none. */
+  twins: number;
 }
 
 /** Where the successor finds them. */
-export const KEPT: Kept = { fuse: 4, record: 5, channels: 7 };
+export const KEPT: Kept = { fuse: 4, record: 5, channels: 7, twins: 8 };
 /** What the successor holds its first keeper by, which it did not start itself. */
 const NEXT = 6;
 
@@ -98,7 +100,8 @@ export class Keeper implements Guardian {
    * Starts one that becomes `command`. `gone` is called if it ends without that:
    * somebody has killed it.
    */
-  constructor(command: readonly string[], { fuse, record, channels }: Kept, gone: () => void) {
+  constructor(command: readonly string[], own: Kept, gone: () => void) {
+    const { fuse, record, channels, twins } = own;
     const ends = pipe2(O_CLOEXEC);
     if (typeof ends === "number") throw new Error(`Cannot make a pipe: errno ${-ends}`);
     const [readEnd, writeEnd] = ends;
@@ -113,6 +116,7 @@ export class Keeper implements Guardian {
         // NEXT, which the script opens: nothing else of ours may be there meanwhile.
         record,
         channels < 0 ? record : channels,
+        ...(twins < 0 ? [] : [twins]),
       ],
       onExit: () => {
         if (this.#isDismissed) return;

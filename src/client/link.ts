@@ -194,6 +194,7 @@ export class Link {
     else this.#beginAnew(hello, root);
     if (restarted || root !== undefined) this.#wakePollers();
     c.watches?.askAgain();
+    c.twins?.connected(root !== undefined);
     const how = root === undefined ? "the session goes on" : "a new session begins";
     this.#options.log("info", `The server is back after ${awayMs} ms: ${how}`);
     this.#options.tell({ kind: "back", awayMs, restarted, anew: root !== undefined });

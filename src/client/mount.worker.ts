@@ -19,6 +19,7 @@ import { type ClientRecord, Head, mapRecord } from "./record.ts";
 import type { KeptChannel } from "./submounts/channelstore.ts";
 import type { HostMountNews } from "./submounts/hostmounts.ts";
 import { Orders } from "./submounts/orders.ts";
+import { type TwinNews, Twins } from "./twins/twins.ts";
 import { GhostChannel } from "./watches/ghostchannel.ts";
 import { Ghosts } from "./watches/ghosts.ts";
 import { Watches } from "./watches/watches.ts";
@@ -44,6 +45,10 @@ export interface ServeData {
   splits: boolean;
   orders: { shared: SharedArrayBuffer; wakeFd: number };
   fuseFd: number;
+  /** The reactor's end of the channel with the twin process (twins/channel.ts), or -1: there is to be none. */
+  twinsFd: number;
+  /** Where it is mounted. */
+  target: string;
   /** The record, or -errno. */
   recordFd: number;
   session: string;
@@ -72,6 +77,7 @@ export type MountMessage =
   /** The connection to the server is lost, or there is another. */
   | LinkNews
   | HostMountNews
+  | TwinNews
   | { kind: "fileSystem"; met: FileSystemFigures }
   | { kind: "done" };
 
@@ -125,6 +131,28 @@ function haunt(client: Client, { ghosts, wakeFd }: ServeData, notices: NoticeQue
   client.ghosts = new Ghosts(client, channel, (device) => client.watches?.takeFound(device));
 }
 
+/** Has the HOST's sockets and FIFOs served here. */
+function twin(client: Client, data: ServeData, notices: NoticeQueue, log: Log): void {
+  const { facts, servers, session, source, target, twinsFd } = data;
+  if (twinsFd < 0) return;
+  const constant = { target, source, servers, facts, session };
+  const { record } = client;
+  client.twins = new Twins(client, {
+    fd: twinsFd,
+    notices,
+    log,
+    mount: () => ({
+      kind: "mount",
+      ...constant,
+      epoch: record.get(Head.EPOCH),
+      lives: record.get(Head.LIVES),
+    }),
+    tell: (news) => self.postMessage(news),
+  });
+}
+
+type Log = (level: "info" | "warn" | "error", text: string) => void;
+
 function serve(data: ServeData): void {
   setNonBlocking(data.fuseFd, true);
   const record = attached === undefined ? goOnWithRecord(data) : beginRecord(data, attached);
@@ -139,12 +167,12 @@ function serve(data: ServeData): void {
   );
   // ATTACH was the first request of slot 0.
   if (attached !== undefined) client.pending.sequence[0] = 1;
-  const log = (level: "info" | "warn" | "error", text: string) =>
-    self.postMessage({ kind: "log", level, text });
+  const log: Log = (level, text) => self.postMessage({ kind: "log", level, text });
   if (data.proc !== undefined) client.view = new ProcView({ ...data.proc, log });
   client.counters.heartbeat.belongsTo(gettid());
   const notices = new NoticeQueue(data.notices);
   haunt(client, data, notices);
+  twin(client, data, notices, log);
   client.fileSystemMet = (met) => self.postMessage({ kind: "fileSystem", met });
   const reactor = new Reactor(client, {
     timeoutMs: data.timeoutMs,

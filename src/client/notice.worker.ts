@@ -35,8 +35,9 @@ const names = new PathBuffer(1);
 
 /** Tells it to the superblock whose channel is `fd`. */
 function tell(fuse: FuseDevice, fd: number, { kind, high, low, name }: Notice): number {
-  if (kind === NoticeKind.ENTRY) {
-    dropEntry(fuse, fd, high, low, names.putLatin1(0, name), name.length);
+  if (kind === NoticeKind.ENTRY || kind === NoticeKind.GONE) {
+    const isGone = kind === NoticeKind.GONE;
+    dropEntry(fuse, fd, high, low, names.putLatin1(0, name), name.length, isGone);
   } else if (kind === NoticeKind.NAMES) {
     dropNames(fuse, fd);
   } else {

@@ -20,8 +20,11 @@ const STOP = 2;
 /** Notices that the kernel has taken in. */
 const DONE = 3;
 
-/** NAMES: all names everywhere, and that others do not exist. */
-export const NoticeKind = { ATTRIBUTES: 1, DATA: 2, ENTRY: 3, NAMES: 4 } as const;
+/**
+ * NAMES: all names everywhere, and that others do not exist. GONE: a name is not just asked for
+ * again, but dropped, with what it keeps.
+ */
+export const NoticeKind = { ATTRIBUTES: 1, DATA: 2, ENTRY: 3, NAMES: 4, GONE: 5 } as const;
 
 /** Stands for the descriptor of the first superblock. */
 export const FIRST = -1;

@@ -66,7 +66,7 @@ export function dropInode(
 
 /**
  * Has the kernel ask for a name again; it takes the directory's lock, so see
- * `dropInode`. The name is not dropped: a directory in use would lose its path
+ * `dropInode`. Unless it is to be gone the name is not dropped: a directory in use would lose its path
  * (getcwd(2)) and the mounts below it, though it may be as it was (d_invalidate).
  * Kernels before 6.2 know no other way.
  */
@@ -77,12 +77,13 @@ export function dropEntry(
   parentLow: number,
   nameAddress: number,
   nameLength: number,
+  isGone = false,
 ): void {
   const view = fuse.notice;
   view.setUint32(INVAL_ENTRY_OUT.parent, parentLow, true);
   view.setUint32(INVAL_ENTRY_OUT.parent + 4, parentHigh, true);
   view.setUint32(INVAL_ENTRY_OUT.namelen, nameLength, true);
-  view.setUint32(INVAL_ENTRY_OUT.flags, EXPIRE_ONLY, true);
+  view.setUint32(INVAL_ENTRY_OUT.flags, isGone ? 0 : EXPIRE_ONLY, true);
   // The name goes with its terminator.
   fuse.notify(Notify.INVAL_ENTRY, INVAL_ENTRY_OUT_SIZE, nameAddress, nameLength + 1, fd);
 }

@@ -31,9 +31,14 @@ export interface MountOptions {
   allowOther: boolean;
   /** The command that takes the mount over should this process die; none if empty. */
   successor: readonly string[];
+  /** The command of the process that serves the HOST's sockets and FIFOs here; none if empty. */
+  twins: readonly string[];
   /** Shows the HOST's mounts below `source` within this one file system. */
   flat: boolean;
   /** Gives the mount's descriptors to somebody else than a keeper; throws why it cannot. */
   store?: ((own: Kept) => Guardian) | undefined;
   log(level: "debug" | "info" | "warn" | "error", text: string): void;
 }
+
+/** What is each process's own, and not left to the next one. */
+export type OwnOptions = "log" | "successor" | "store" | "twins";

@@ -43,6 +43,8 @@ export class Pending {
   /** Whether the server was asked to answer at once. */
   readonly cancelled: Uint8Array;
   readonly #record: ClientRecord;
+  /** The slot that was taken last. */
+  last = 0;
   #free = new Uint16Array(0);
   #freeCount = 0;
   #slots = 0;
@@ -98,6 +100,7 @@ export class Pending {
    */
   take(): number {
     const slot = this.#free[--this.#freeCount] as number;
+    this.last = slot;
     this.opcode[slot] = 0;
     this.op[slot] = 0;
     this.state[slot] = State.OWN;

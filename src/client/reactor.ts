@@ -79,7 +79,7 @@ export class Reactor {
   readonly #client: Client;
   readonly #fuse: FuseDevice;
   readonly #options: ReactorOptions;
-  readonly #polls = new PollSet(4 + ATTEMPTS_MAX);
+  readonly #polls = new PollSet(5 + ATTEMPTS_MAX);
   readonly #link: Link;
   readonly #mounts: HostMounts;
   readonly #spin = new Spin();
@@ -148,6 +148,7 @@ export class Reactor {
       if (taken > 0) worked = true;
       if (this.#stepLink()) worked = true;
       if (this.#mounts.step()) worked = true;
+      if (this.#client.twins?.step()) worked = true;
       if (!this.#client.lazy && this.#transport.pending && !this.#transport.flush()) {
         this.#noteClosed();
       }
@@ -281,10 +282,13 @@ export class Reactor {
       this.#answer(slot, opcode, errno);
     } else if (c.pending.state[slot] === State.ABANDONED) {
       // Where a LOOKUP was of a node itself, its answer has counted none.
-      if (errno === 0 && c.pending.op[slot] !== Op.GETATTR) cleanUp(c, opcode);
+      const op = c.pending.op[slot] as number;
+      if (errno === 0 && op !== Op.GETATTR) cleanUp(c, opcode, op);
       // Also after an error: a server that was killed may have done what the next one was told to leave.
       tellLate(c, slot, this.#options.notices);
-    } else if (!this.#mounts.answer(slot, errno) && errno === 0) {
+    } else if (this.#mounts.answer(slot, errno) || c.twins?.answer(slot, errno)) {
+      // A question of ours.
+    } else if (errno === 0) {
       if (c.pending.op[slot] === Op.READDIR) keepAhead(c, slot);
     }
     this.#finish(slot, errno);
@@ -378,6 +382,7 @@ export class Reactor {
     const slot = this.#client.pending.find(uniqueLow, uniqueHigh);
     if (slot >= 0) interrupt(this.#client, slot);
     else this.#stall.interrupt(uniqueLow, uniqueHigh);
+    this.#client.twins?.parked.interrupt(uniqueLow, uniqueHigh);
   }
 
   /** Gives the connection what others need not wait for. */
@@ -395,7 +400,7 @@ export class Reactor {
   #sleep(): void {
     const { notices } = this.#options;
     notices.settle();
-    const { watches } = this.#client;
+    const { twins, watches } = this.#client;
     watches?.settle();
     const polls = this.#polls;
     this.#client.lazy = false;
@@ -406,10 +411,12 @@ export class Reactor {
     polls.add(hasRoom ? this.#fuse.fd : -1, POLLIN);
     polls.add(hasRoom ? this.#fuse.channels.fd : -1, POLLIN);
     const wake = polls.add(this.#options.orders.wakeFd, POLLIN);
+    polls.add(twins?.fd ?? -1, POLLIN);
     const { fd, pending } = this.#transport;
     if (!this.#link.away) polls.add(fd, pending ? POLLIN | POLLOUT : POLLIN);
     this.#link.addTo(polls);
-    const soon = this.#waits || notices.waits || watches?.waits || this.#client.lookahead.active;
+    const isAhead = this.#client.lookahead.active;
+    const soon = this.#waits || notices.waits || watches?.waits || twins?.waits || isAhead;
     const dialMs = this.#link.dialing ? this.#link.waitMs : CHECK_MS;
     const { heartbeat } = this.#client.counters;
     heartbeat.beat(At.ASLEEP);
@@ -429,9 +436,9 @@ export class Reactor {
 
   /** Looks after callers that die, a server that is silent, and lookups ahead that nobody made. */
   #check(): void {
-    const { lookahead } = this.#client;
+    const { lookahead, twins } = this.#client;
     if (!this.#waits && !this.#link.away) this.#heard();
-    if (!this.#waits && !lookahead.active) return;
+    if (!this.#waits && !lookahead.active && !twins?.waits) return;
     const now = Bun.nanoseconds();
     this.#patience.begin(now);
     if (now - this.#checkedNs < CHECK_MS * NS_PER_MS) return;
@@ -439,6 +446,7 @@ export class Reactor {
     this.#checkedNs = now;
     this.#refreshGauges();
     lookahead.expire();
+    twins?.check();
     if (!this.#waits) return;
     releaseTheDying(this.#client);
     this.#stall.releaseTheDying();
@@ -470,6 +478,7 @@ export class Reactor {
       this.#client.answerErrno(slot, errno);
     });
     this.#stall.failAll(errno);
+    this.#client.twins?.parked.failAll(errno);
   }
 
   #fault(error: unknown): void {

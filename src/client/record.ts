@@ -63,6 +63,8 @@ export const Head = {
   EVENTS: 19,
   /** The thread that makes ghost operations (watches/ghosts.ts). */
   GHOST: 24,
+  /** The thread of the twin process that touches the mount (twins/door.ts), while there is that process. */
+  TWIN: 25,
 } as const;
 const HEAD_NUMBERS = 32;
 

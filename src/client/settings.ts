@@ -1,11 +1,11 @@
 /** What a daemon writes into the record for the one that takes over from it. */
 import { readSync, writeSync } from "node:fs";
 import type { Facts } from "../wire/hello.ts";
-import type { MountOptions } from "./options.ts";
+import type { MountOptions, OwnOptions } from "./options.ts";
 import { Head, RECORD_MAGIC, SETTINGS_AT, SETTINGS_BYTES } from "./record.ts";
 
 export interface Settings {
-  options: Omit<MountOptions, "log" | "successor" | "store">;
+  options: Omit<MountOptions, OwnOptions>;
   /** As the server allows it. */
   readOnly: boolean;
   /** The session's id, a secret. */

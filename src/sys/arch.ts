@@ -27,6 +27,7 @@ const CALLS = {
   fallocate: [285, 47],
   fanotify_init: [300, 262],
   fanotify_mark: [301, 263],
+  fchdir: [81, 50],
   fchmodat2: [452, 452],
   fcntl: [72, 25],
   fdatasync: [75, 83],

@@ -65,6 +65,9 @@ export function kill(pid: number, sig: number): number {
   return orErrno(c.kill(pid, sig));
 }
 
+/** Of pidfd_open(2), from Linux 6.9 on: any thread, not just the first of a process (O_EXCL). */
+export const PIDFD_THREAD = 0o200;
+
 /** pidfd_open(2): a descriptor, closed on exec, readable when the process has ended. */
 export function pidfdOpen(pid: number, flags = 0): number {
   return rawSyscall(SYS.pidfd_open, pid, flags);
@@ -140,6 +143,24 @@ export function keepOnlyFd(fd: number): number {
   let result = rawSyscall(SYS.unshare, CLONE_FILES);
   if (result === 0 && fd > 0) result = rawSyscall(SYS.close_range, 0, fd - 1, 0);
   return result < 0 ? result : rawSyscall(SYS.close_range, fd + 1, LAST_FD, 0);
+}
+
+/** sched.h of the kernel */
+const CLONE_FS = 0x200;
+
+/** Gives this thread a root and a working directory of its own. Returns 0 or -errno. */
+export function unshareFs(): number {
+  return rawSyscall(SYS.unshare, CLONE_FS);
+}
+
+/** fchdir(2), of all threads that share the working directory. Returns 0 or -errno. */
+export function fchdir(fd: number): number {
+  return rawSyscall(SYS.fchdir, fd);
+}
+
+/** chroot(2) into the working directory: `here` is the address of ".". Returns 0 or -errno. */
+export function chroot(here: number): number {
+  return rawSyscall(SYS.chroot, here);
 }
 
 /** setsid(2): the new session's id or -errno. */

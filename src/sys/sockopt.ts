@@ -23,6 +23,7 @@ export const SO_ACCEPTCONN = 30;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_DOMAIN = 39;
+export const SO_PEERGROUPS = 59;
 
 // linux/in.h, linux/tcp.h
 export const IPPROTO_TCP = 6;
@@ -44,6 +45,11 @@ export const TIMEVAL_STRUCT_SIZE = 16;
 /** An option's value, and behind it its length (socklen_t). */
 const value = allocate(32);
 const LENGTH_OFFSET = 24;
+
+/** Groups that are asked for: what a caller in more of them is in beside is not seen. */
+const GROUPS_MAX = 256;
+/** Their bytes (socklen_t), then the groups. */
+const groups = allocate(4 + GROUPS_MAX * 4);
 
 /** Who is at the other end of a unix connection; taken by the kernel when it connected. */
 export interface PeerCredentials {
@@ -99,6 +105,24 @@ export function peerCredentials(fd: number): PeerCredentials | number {
     uid: value.view.getUint32(UCRED.uid, true),
     gid: value.view.getUint32(UCRED.gid, true),
   };
+}
+
+/** SO_TYPE: SOCK_* of a socket, or -errno (ENOTSOCK). */
+export function socketType(fd: number): number {
+  value.view.setUint32(LENGTH_OFFSET, 4, true);
+  const result = orErrno(
+    c.getsockopt(fd, SOL_SOCKET, SO_TYPE, value.address, value.address + LENGTH_OFFSET),
+  );
+  return result < 0 ? result : value.view.getInt32(0, true);
+}
+
+/** SO_PEERGROUPS: the supplementary groups of a connected unix socket's peer, GROUPS_MAX at most. */
+export function peerGroups(fd: number): number[] {
+  groups.view.setUint32(0, GROUPS_MAX * 4, true);
+  const at = groups.address + 4;
+  if (orErrno(c.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, at, groups.address)) < 0) return [];
+  const count = groups.view.getUint32(0, true) / 4;
+  return Array.from({ length: count }, (_, i) => groups.view.getUint32(4 + 4 * i, true));
 }
 
 /** A silent peer is found dead after 15 + 3 · 5 seconds. */

@@ -51,7 +51,7 @@ class Manager {
     const env = {
       ...process.env,
       NOTIFY_SOCKET: this.#socket,
-      FDSTORE: "3",
+      FDSTORE: "4",
       LISTEN_FDS: `${fds.length}`,
       LISTEN_FDNAMES: fds.map(([name]) => name).join(":"),
     };
@@ -142,7 +142,7 @@ async function reader(path: string) {
 test("the store gets the mount before the service is ready, and loses it when it ends", async () => {
   const service = manager.start(join(directory, "order.log"));
   await manager.ready();
-  const names = ["qtfs-fuse", "qtfs-record", "qtfs-channels"];
+  const names = ["qtfs-fuse", "qtfs-record", "qtfs-channels", "qtfs-twins"];
   expect(manager.states).toEqual([...names.map((name) => `FDSTORE=1 FDNAME=${name}`), "READY=1"]);
   const kinds = names.map((name) => readlinkSync(`/proc/self/fd/${manager.stored.get(name)}`));
   expect(kinds[0]).toBe("/dev/fuse");
@@ -189,7 +189,7 @@ test("what cannot be taken over is mounted anew", async () => {
   await manager.ready();
   expect(again.log()).toContain("Cannot take over a mount of another release");
   expect(await readFile(join(target, "file"), "utf8")).toBe("from the HOST\n");
-  expect(manager.stored.size).toBe(3);
+  expect(manager.stored.size).toBe(4);
   expect(await again.end()).toBe(0);
   expect(isMounted()).toBe(false);
   manager.listen();
@@ -218,7 +218,12 @@ describe("descriptors of a service manager", () => {
     const LISTEN_FDNAMES = "qtfs-record:other:qtfs-fuse";
     expect(storedMount({ ...env, LISTEN_FDS: "0", LISTEN_FDNAMES })).toBeUndefined();
     expect(storedMount({ ...env, LISTEN_PID: "1", LISTEN_FDNAMES })).toBeUndefined();
-    expect(storedMount({ ...env, LISTEN_FDNAMES })).toEqual({ fuse: 5, record: 3, channels: -1 });
+    expect(storedMount({ ...env, LISTEN_FDNAMES })).toEqual({
+      fuse: 5,
+      record: 3,
+      channels: -1,
+      twins: -1,
+    });
   });
 
   test("are of no use unless both are there", () => {

@@ -7,7 +7,7 @@ import { openSync, writeSync } from "node:fs";
 import { Keeper } from "../../src/client/keeper.ts";
 
 const [fuse = "", record = "", ...command] = process.argv.slice(2);
-const own = { fuse: openSync(fuse, "r"), record: openSync(record, "r"), channels: -1 };
+const own = { fuse: openSync(fuse, "r"), record: openSync(record, "r"), channels: -1, twins: -1 };
 const keeper = new Keeper(command, own, () => {
   writeSync(1, "gone\n");
 });

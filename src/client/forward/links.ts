@@ -77,5 +77,5 @@ export function answerFollowed(c: Client, slot: number): void {
   const bytes = c.putEntryHere(c.answerBody);
   c.transport.reader.finish();
   put64(c.fuse.answer.view, c.answerBody + ENTRY_OUT.entry_valid, 0);
-  c.answer(slot, bytes);
+  if (c.twins?.sockets.looked(slot, bytes) !== true) c.answer(slot, bytes);
 }

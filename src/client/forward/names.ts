@@ -21,7 +21,7 @@ import {
   SUPP_GROUPS,
 } from "../../fuse/protocol.ts";
 import { E } from "../../sys/errno.ts";
-import { OpenFlag, Policy } from "../../wire/constants.ts";
+import { FileType, OpenFlag, Policy } from "../../wire/constants.ts";
 import { NAME_MAX, PATH_MAX } from "../../wire/limits.ts";
 import { Op } from "../../wire/ops.ts";
 import type { Writer } from "../../wire/writer.ts";
@@ -72,10 +72,10 @@ export function lookup(c: Client): number {
 }
 
 /** Answers with the entry that the server's answer is. */
-export function answerEntry(c: Client, slot: number): void {
+function answerEntry(c: Client, slot: number): void {
   const bytes = c.putEntryHere(c.answerBody);
   c.transport.reader.finish();
-  c.answer(slot, bytes);
+  if (c.twins?.sockets.looked(slot, bytes) !== true) c.answer(slot, bytes);
 }
 
 /** Answers with the entry of what was made. */
@@ -87,8 +87,18 @@ export function answerMade(c: Client, slot: number): void {
     view.setUint32(c.answerBody + ENTRY_OUT.attr + ATTR.mode, c.attributes.mode, true);
   }
   c.readDirectoryHere(slot);
+  if (c.pending.op[slot] === Op.SOCKET_BIND) noteBound(c, slot);
   c.transport.reader.finish();
   c.answer(slot, bytes);
+  c.twins?.sockets.told(slot);
+}
+
+/** Takes note of a socket that a process here has bound. */
+function noteBound(c: Client, slot: number): void {
+  const { view } = c.fuse.answer;
+  const at = c.answerBody + ENTRY_OUT.nodeid;
+  const node = [view.getUint32(at + 4, true), view.getUint32(at, true)] as const;
+  c.twins?.sockets.bound(slot, node, c.attributes);
 }
 
 /** Answers that a name is gone. */
@@ -105,6 +115,24 @@ export function answerRenamed(c: Client, slot: number): void {
   c.memo.readDirectory(first[slot] as number, second[slot] as number, c.transport.reader);
   c.transport.reader.finish();
   c.answerErrno(slot, 0);
+  if (c.twins?.sockets.hasOwned) noteRenamed(c, slot);
+}
+
+/** A socket that a process here has bound may have another name now. */
+function noteRenamed(c: Client, slot: number): void {
+  c.retained.replay(slot, () => {
+    const { bytes } = c.fuse.request;
+    const second = c.fuse.opcode === Opcode.RENAME2;
+    const at = second ? RENAME2_IN_SIZE : RENAME_IN_SIZE;
+    const textAt = (offset: number) => {
+      const start = IN_HEADER_SIZE + offset;
+      return bytes.latin1Slice(start, start + c.textLength(offset));
+    };
+    const name = textAt(at);
+    const from = [c.fuse.nodeHigh, c.fuse.nodeLow] as const;
+    const to = [c.u32(RENAME2_IN.newdir + 4), c.u32(RENAME2_IN.newdir)] as const;
+    c.twins?.sockets.renamed(from, name, to, textAt(at + name.length + 1));
+  });
 }
 
 /** Remembers the entry just answered for the rest of the caller's system call. */
@@ -178,6 +206,12 @@ export function mknod(c: Client): number {
   const length = c.textLength(MKNOD_IN_SIZE);
   if (length > NAME_MAX) return E.ENAMETOOLONG;
   dropAhead(c);
+  const mode = c.u32(MKNOD_IN.mode);
+  const type = (mode & FileType.MASK) === FileType.SOCKET ? (c.twins?.sockets.bindType() ?? 0) : 0;
+  if (type !== 0) {
+    bind(c, length, type);
+    return 0;
+  }
   const w = c.ask(Op.MKNOD);
   c.putNode(w);
   c.putText(w, MKNOD_IN_SIZE, length);
@@ -187,6 +221,18 @@ export function mknod(c: Client): number {
   putCaller(c, w);
   c.send();
   return 0;
+}
+
+/** Makes a socket that the caller binds: somebody is to listen there on the HOST. */
+function bind(c: Client, length: number, type: number): void {
+  const w = c.ask(Op.SOCKET_BIND, type);
+  c.putNode(w);
+  c.putText(w, MKNOD_IN_SIZE, length);
+  w.uint(c.u32(MKNOD_IN.mode));
+  w.uint(c.u32(MKNOD_IN.umask));
+  putCaller(c, w);
+  w.uint(type);
+  c.send();
 }
 
 export function mkdir(c: Client): number {

@@ -27,6 +27,7 @@ import { Op } from "../../wire/ops.ts";
 import { put64 } from "../answers.ts";
 import type { Client } from "../client.ts";
 import { nodeKey, pollKey } from "../nodekey.ts";
+import { TWIN_HIGH } from "../twins/doors.ts";
 import { GHOST_HIGH } from "../watches/ghostattributes.ts";
 import { isLive } from "./files.ts";
 
@@ -159,9 +160,10 @@ export function forget(c: Client): number {
 
 /** Nobody has a file open, or locked, that the kernel forgets. */
 function forgetNode(c: Client, high: number, low: number, lookups: number): void {
-  if (high === GHOST_HIGH) return;
+  if (high === GHOST_HIGH || high === TWIN_HIGH) return;
   c.locked.delete(nodeKey(high, low));
   c.forget(high, low, lookups);
+  c.twins?.sockets.forgotten(high, low);
 }
 
 export function batchForget(c: Client): number {

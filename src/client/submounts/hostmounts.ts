@@ -142,6 +142,10 @@ export class HostMounts {
 
   #obey({ kind, channel, fd, mount }: Order): void {
     const { channels } = this.#client.fuse;
+    if (kind === OrderKind.TWINS) {
+      this.#client.twins?.renew(fd);
+      return;
+    }
     if (kind === OrderKind.OPEN) {
       this.#channels.set(channel, { mount, fd });
       this.#channelOf.set(mount, channel);

@@ -15,9 +15,9 @@ const WORDS = 4;
 
 /**
  * OPEN: `fd` is the channel of the HOST's mount `mount`, whose root is to be asked for.
- * CLOSE: the channel is no more.
+ * CLOSE: the channel is no more. TWINS: `fd` leads to another twin process, or -1: there is none.
  */
-export const OrderKind = { OPEN: 1, CLOSE: 2 } as const;
+export const OrderKind = { OPEN: 1, CLOSE: 2, TWINS: 3 } as const;
 
 export interface Order {
   kind: number;

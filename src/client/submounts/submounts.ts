@@ -7,7 +7,7 @@ import { mounts } from "../../info/mountinfo.ts";
 import { FILE_SYSTEM_TYPE } from "../../info/select.ts";
 import { E, errnoText } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
-import type { MountOptions } from "../options.ts";
+import type { MountOptions, OwnOptions } from "../options.ts";
 import type { ChannelStore, KeptChannel } from "./channelstore.ts";
 import { type HostMount, isSameMount, pathText } from "./hostmount.ts";
 import { type HostMountNews, SUBMOUNTS_MAX } from "./hostmounts.ts";
@@ -20,7 +20,7 @@ import { makeFor, NOWHERE, type Submount } from "./submount.ts";
 const MISSING_MS = [20, 100, 500] as const;
 
 export interface SubmountsOptions {
-  mount: Omit<MountOptions, "log" | "successor" | "store">;
+  mount: Omit<MountOptions, OwnOptions>;
   isReadOnly: () => boolean;
   log: MountOptions["log"];
   /** Has the mount's thread do something. */

@@ -74,8 +74,8 @@ export type FromTwins =
   | { kind: "served"; node: Node; channel: number; type: number; errno: number }
   /** It is served no more: asked for, or of the twin process's own accord. */
   | { kind: "unserved"; node: Node }
-  /** In answer to "list". */
-  | { kind: "owned"; node: Node; channel: number; type: number }
+  /** A process here has it bound: in answer to "list", and when its key is another. */
+  | { kind: "owned"; node: Node; channel: number; type: number; key: number }
   /** No process here has the socket any more. */
   | { kind: "disowned"; node: Node }
   /** Asks the server `op` (wire/ops.ts), as a request of the mount's session: answered by "reply". */

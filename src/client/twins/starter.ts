@@ -12,10 +12,15 @@ export const TWINS_NAME = "qtfs-twins";
 /** Where it finds its end of the channel. */
 export const TWINS_FD = 3;
 const NONE = -1;
+/** How many of them may end in a short time: the next ones would do no better. */
+const ENDS_MAX = 10;
+const ENDS_WITHIN_MS = 10_000;
 
 export class TwinStarter {
   /** The reactor's end of the channel: what is kept for the next process. */
   fd: number;
+  /** When those before have ended. */
+  #endedMs: number[] = [];
   /** The twin process's, until that is started. */
   #theirs = NONE;
 
@@ -39,9 +44,15 @@ export class TwinStarter {
     this.#theirs = NONE;
   }
 
-  /** It is gone, and the reactor's end with it: the ends of a channel for another one. */
-  renew(): void {
-    [this.fd, this.#theirs] = twinChannel();
+  /**
+   * It is gone, and the reactor's end with it: the reactor's end of a channel for another one,
+   * or -1 where too many have ended in a short time.
+   */
+  renew(): number {
+    const nowMs = Date.now();
+    this.#endedMs = [...this.#endedMs.filter((ms) => ms > nowMs - ENDS_WITHIN_MS), nowMs];
+    [this.fd, this.#theirs] = this.#endedMs.length > ENDS_MAX ? [NONE, NONE] : twinChannel();
+    return this.fd;
   }
 }
 

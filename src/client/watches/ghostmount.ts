@@ -6,7 +6,6 @@
 import { cstring, PathBuffer } from "../../sys/cstring.ts";
 import { cloneMount } from "../../sys/detached.ts";
 import { E } from "../../sys/errno.ts";
-import { HANDLE, openByHandleAt } from "../../sys/handle.ts";
 import { allocate } from "../../sys/memory.ts";
 import {
   AT_FDCWD,
@@ -19,17 +18,11 @@ import {
   openat,
 } from "../../sys/open.ts";
 import { readlinkat } from "../../sys/tree.ts";
+import { openNode } from "../nodehandle.ts";
 import { DOORBELL_PREFIX, HIDDEN_NAME } from "./ghosts.ts";
 
-/** fs/fuse/inode.c: FILEID_INO64_GEN. */
-const FUSE_HANDLE_TYPE = 0x81;
-const FUSE_HANDLE_BYTES = 12;
 const NONE = -1;
 const PATH_BYTES = 4096;
-
-const handle = allocate(HANDLE.data + FUSE_HANDLE_BYTES);
-handle.view.setUint32(HANDLE.bytes, FUSE_HANDLE_BYTES, true);
-handle.view.setUint32(HANDLE.type, FUSE_HANDLE_TYPE, true);
 
 const paths = new PathBuffer(1);
 const linkText = allocate(PATH_BYTES);
@@ -105,11 +98,7 @@ export class GhostMount {
   }
 
   #byHandle(high: number, low: number): number {
-    const at = HANDLE.data;
-    handle.view.setUint32(at, high, true);
-    handle.view.setUint32(at + 4, low, true);
-    handle.view.setUint32(at + 8, 0, true);
-    return openByHandleAt(this.#root, handle.address, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return openNode(this.#root, high, low, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   }
 
   /** An O_PATH descriptor of the directory at `path`, relative to the root, or -errno; to be closed. */

@@ -1,9 +1,9 @@
 /** The ghosts' ways into the superblocks of a mount in which anything is watched. */
-import { type MountLine, mounts } from "../../info/mountinfo.ts";
-import { FILE_SYSTEM_TYPE } from "../../info/select.ts";
+import { mounts } from "../../info/mountinfo.ts";
 import { cstring } from "../../sys/cstring.ts";
 import { O_CLOEXEC, O_RDONLY, openat } from "../../sys/open.ts";
 import { POLLERR, POLLPRI, type PollSet } from "../../sys/poll.ts";
+import { deviceNumber, placeOf } from "../superblocks.ts";
 import { GhostMount } from "./ghostmount.ts";
 
 export class GhostMounts {
@@ -48,7 +48,7 @@ export class GhostMounts {
   /** Closes the ways into what is mounted nowhere any more, as far as this process sees. */
   leaveUnmounted(): void {
     const all = mounts();
-    const isThere = (device: number) => all.some((line) => numberOf(line) === device);
+    const isThere = (device: number) => all.some((line) => deviceNumber(line) === device);
     this.keep(new Set([...this.#open.keys()].filter(isThere)));
   }
 
@@ -56,22 +56,4 @@ export class GhostMounts {
   addTo(polls: PollSet): number {
     return polls.add(this.#open.size > 0 ? this.#mountsFd : -1, POLLPRI | POLLERR);
   }
-}
-
-/** Where the superblock is mounted at or below `target`, and nothing else over it. */
-function placeOf(device: number, target: string): string | undefined {
-  const all = mounts().filter(({ mountpoint }) => {
-    return mountpoint === target || mountpoint.startsWith(`${target}/`);
-  });
-  const places = all.filter((line) => {
-    return line.type === FILE_SYSTEM_TYPE && numberOf(line) === device;
-  });
-  return places.find(({ id, mountpoint }) => {
-    return all.findLast((other) => other.mountpoint === mountpoint)?.id === id;
-  })?.mountpoint;
-}
-
-function numberOf({ device }: MountLine): number {
-  const [major = 0, minor = 0] = device.split(":").map(Number);
-  return (major << 20) | minor;
 }

@@ -1,0 +1,161 @@
+/**
+ * The one thread of the twin process that touches the mount: it may have to wait there for
+ * the mount's process, which the streams must not. Its root and working directory are its
+ * own, so that it can bind a socket at the very name that the HOST's has (doors.ts).
+ */
+import { cstring } from "../../sys/cstring.ts";
+import { keepFileAccess, setEffectiveGid, setEffectiveUid } from "../../sys/identity.ts";
+import { close, O_CLOEXEC, O_DIRECTORY, O_PATH, openat } from "../../sys/open.ts";
+import { POLLIN, PollSet } from "../../sys/poll.ts";
+import { chroot, fchdir, gettid, unshareFs } from "../../sys/process.ts";
+import { SOCK_DGRAM } from "../../sys/socket.ts";
+import {
+  bindName,
+  connectName,
+  listen,
+  SOMAXCONN,
+  SUN_PATH_MAX,
+  unixSocket,
+} from "../../sys/unix.ts";
+import { Channel } from "./channel.ts";
+import type { Job, Outcome, Ready } from "./doorman.ts";
+import { DoormanMounts } from "./doormounts.ts";
+import { aliasName, DEPTH_MAX, doorName, nextDoor } from "./doors.ts";
+
+declare const self: {
+  onmessage: ((event: { data: { fd: number } }) => void) | null;
+  postMessage(message: Ready): void;
+};
+
+type BindJob = Extract<Job, { kind: "bind" }>;
+type ConnectJob = Extract<Job, { kind: "connect" }>;
+
+/** `path` as far as it fits into a socket's name: all of it, or the most names at its end. */
+export function fitting(path: string): string {
+  if (path.length <= SUN_PATH_MAX && path.split("/").length - 1 <= DEPTH_MAX) return path;
+  const names = path.split("/").slice(-DEPTH_MAX);
+  while (names.length > 1 && names.join("/").length > SUN_PATH_MAX) names.shift();
+  return names.join("/");
+}
+
+class DoormanThread {
+  readonly #channel: Channel<Job, Outcome>;
+  readonly #mounts = new DoormanMounts();
+  readonly #root: number;
+  #door = nextDoor();
+
+  constructor(fd: number) {
+    this.#channel = new Channel(fd);
+    this.#root = openat(-1, cstring("/"), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  }
+
+  run(): void {
+    const polls = new PollSet(1);
+    polls.add(this.#channel.fd, POLLIN);
+    while (!this.#channel.isClosed) {
+      const job = this.#channel.receive();
+      if (job === undefined) polls.wait(-1);
+      else this.#channel.send({ ...this.#do(job), id: job.id });
+    }
+  }
+
+  #do(job: Job): Omit<Outcome, "id"> {
+    switch (job.kind) {
+      case "mount":
+        this.#mounts.set(job.target, job.source);
+        return { result: 0 };
+      case "leave":
+        return { result: 0, gone: this.#mounts.leaveUnmounted() };
+      case "bind":
+        return this.#bind(job);
+      case "connect":
+        return { result: this.#connect(job) };
+      case "open":
+        return {
+          result: this.#inDoors(job.channel, (doors) => {
+            return openat(doors, cstring(aliasName(job.node)), job.flags | O_CLOEXEC, 0);
+          }),
+        };
+      case "look":
+        return { result: this.#mounts.look(job.channel, job.node) };
+    }
+  }
+
+  /** Calls `use` with the hidden directory of a channel; its result, or -errno. */
+  #inDoors(channel: number, use: (doors: number) => number): number {
+    const mount = this.#mounts.of(channel);
+    return typeof mount === "number" ? mount : use(mount.doors);
+  }
+
+  #bind(job: BindJob): Omit<Outcome, "id"> {
+    const mount = this.#mounts.of(job.channel);
+    if (typeof mount === "number") return { result: mount };
+    const path = this.#mounts.hostPath(mount, job.parent, job.name);
+    const fd = unixSocket(job.type);
+    if (fd < 0) return { result: fd };
+    let result = this.#bindAt(fd, mount.doors, fitting(path), job);
+    if (result === 0 && job.type !== SOCK_DGRAM) result = this.#listenAs(fd, job);
+    if (result === 0) return { result: fd, path };
+    close(fd);
+    return { result };
+  }
+
+  /** Binds behind a new door, with that for a root. */
+  #bindAt(fd: number, doors: number, name: string, { node }: BindJob): number {
+    this.#door = nextDoor(this.#door);
+    const depth = name.split("/").filter((part) => part !== "").length;
+    const door = openat(
+      doors,
+      cstring(doorName(this.#door, node, depth)),
+      O_PATH | O_DIRECTORY | O_CLOEXEC,
+      0,
+    );
+    if (door < 0) return door;
+    const here = cstring(".");
+    let result = fchdir(door);
+    if (result === 0) result = chroot(here);
+    if (result === 0) result = bindName(fd, name);
+    const back = Math.min(fchdir(this.#root), chroot(here));
+    close(door);
+    if (back < 0) throw new Error(`Cannot leave the mount: errno ${-back}`);
+    return result;
+  }
+
+  /** What those who connect take for the user that listens (SO_PEERCRED). */
+  #listenAs(fd: number, { uid, gid }: BindJob): number {
+    return as(uid, gid, () => listen(fd, SOMAXCONN));
+  }
+
+  #connect({ channel, node, type, uid, gid }: ConnectJob): number {
+    const fd = unixSocket(type);
+    if (fd < 0) return fd;
+    const result = this.#inDoors(channel, (doors) => {
+      const there = fchdir(doors);
+      if (there < 0) return there;
+      const connected = as(uid, gid, () => connectName(fd, aliasName(node)));
+      fchdir(this.#root);
+      return connected;
+    });
+    if (result === 0) return fd;
+    close(fd);
+    return result;
+  }
+}
+
+/** Calls `act` as another user, who may pass all permissions of files as we may. */
+function as(uid: number, gid: number, act: () => number): number {
+  let result = setEffectiveGid(gid);
+  if (result === 0) result = setEffectiveUid(uid);
+  if (result === 0 && uid !== 0) result = keepFileAccess();
+  if (result === 0) result = act();
+  const back = Math.min(setEffectiveUid(0), setEffectiveGid(0));
+  if (back < 0) throw new Error(`Cannot become root again: errno ${-back}`);
+  return result;
+}
+
+self.onmessage = ({ data }) => {
+  const result = unshareFs();
+  if (result < 0) throw new Error(`Cannot have a root of its own: errno ${-result}`);
+  self.postMessage({ tid: gettid() });
+  new DoormanThread(data.fd).run();
+};

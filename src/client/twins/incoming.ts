@@ -1,0 +1,224 @@
+/**
+ * Sockets that processes here have bound, at which the server listens on the HOST: who
+ * connects there is a stream from the server, and is connected here as the same caller.
+ */
+import type { Stream, StreamHandler } from "../../session/stream.ts";
+import { E } from "../../sys/errno.ts";
+import { close } from "../../sys/open.ts";
+import { Op } from "../../wire/ops.ts";
+import { StreamKind } from "../../wire/streams.ts";
+import { keyOf, type Node, type ToTwins } from "./channel.ts";
+import { HeldStream } from "./held.ts";
+import { makePump, type Pump } from "./pumps.ts";
+import type { TwinSide } from "./side.ts";
+
+/** How long a connection waits for a socket to be told of that was bound a moment ago. */
+const UNKNOWN_MS = 5000;
+/** Such connections at once. */
+const UNKNOWN_MAX = 1024;
+/** Within this time of its bind(2) a socket that does not listen yet is tried again. */
+const YOUNG_MS = 2000;
+/** How long a connection waits where the queue here is full, as it would on one machine. */
+const FULL_MS = 30_000;
+/** Between two tries: doubled each time. */
+const RETRY_MIN_MS = 1;
+const RETRY_MAX_MS = 64;
+
+type Owned = Extract<ToTwins, { kind: "own" }>;
+
+/** A socket that is bound here, for people. */
+export interface OwnedFigures {
+  node: string;
+  type: number;
+  connections: number;
+}
+
+interface Own {
+  readonly owned: Owned;
+  key: number;
+  readonly sinceMs: number;
+  connections: number;
+  isGone: boolean;
+}
+
+/** Somebody on the HOST who wants to be connected. */
+interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  readonly held: HeldStream;
+  readonly stream: Stream;
+  readonly sinceMs: number;
+}
+
+export class Incoming {
+  readonly #side: TwinSide;
+  readonly #byNode = new Map<string, Own>();
+  readonly #byKey = new Map<number, Own>();
+  readonly #unknown = new Map<number, Caller[]>();
+  #unknownCount = 0;
+  readonly #pumps = new Map<Pump, Own>();
+
+  constructor(side: TwinSide) {
+    this.#side = side;
+    side.end.handle(StreamKind.INCOMING, (stream, items) => this.#take(stream, items));
+  }
+
+  /** A process here has bound a socket. */
+  own(owned: Owned): void {
+    const before = this.#byNode.get(keyOf(owned.node));
+    if (before !== undefined) this.#remove(before);
+    const sinceMs = this.#side.loop.nowMs;
+    const own = { owned, key: owned.key, sinceMs, connections: 0, isGone: false };
+    this.#byNode.set(keyOf(owned.node), own);
+    this.#setKey(own, owned.key);
+  }
+
+  has(node: Node): boolean {
+    return this.#byNode.has(keyOf(node));
+  }
+
+  /** Says whether a socket is still there, if it is not. */
+  check(node: Node): void {
+    const own = this.#byNode.get(keyOf(node));
+    if (own === undefined) return;
+    const { channel } = own.owned;
+    this.#side.doorman.ask({ kind: "look", channel, node }, ({ result }) => {
+      if (result !== -E.ESTALE || own.isGone) return;
+      this.#remove(own);
+      if (own.key !== 0) this.#side.ask(Op.TWIN_CLOSE, [own.key], () => {});
+      this.#side.tell({ kind: "disowned", node });
+    });
+  }
+
+  list(): void {
+    for (const own of this.#byNode.values()) this.#tell(own);
+  }
+
+  /** The server is another process: it is to listen again. */
+  keysLost(): void {
+    for (const own of this.#byNode.values()) {
+      this.#byKey.delete(own.key);
+      own.key = 0;
+      const { node, type } = own.owned;
+      this.#side.ask(Op.SOCKET_REBIND, [node, type], (errno, [key = 0]) => {
+        if (errno !== 0) {
+          this.#side.log("warn", `The HOST does not listen for a socket any more: errno ${errno}`);
+        } else if (own.isGone) this.#side.ask(Op.TWIN_CLOSE, [key], () => {});
+        else {
+          this.#setKey(own, key);
+          this.#tell(own);
+        }
+      });
+    }
+  }
+
+  /** Lets go of everything in a superblock, or in all of them. */
+  leave(channel?: number): void {
+    const isOf = ({ owned }: Own) => channel === undefined || owned.channel === channel;
+    for (const [pump, own] of this.#pumps) if (isOf(own)) pump.close(E.ECONNRESET);
+    for (const own of [...this.#byNode.values()].filter(isOf)) this.#remove(own);
+  }
+
+  figures(): OwnedFigures[] {
+    return [...this.#byNode.values()].map(({ owned, connections }) => {
+      return { node: keyOf(owned.node), type: owned.type, connections };
+    });
+  }
+
+  streams(): [pump: Pump, node: string][] {
+    return [...this.#pumps].map(([pump, { owned }]) => [pump, keyOf(owned.node)]);
+  }
+
+  #tell({ owned, key }: Own): void {
+    const { node, channel, type } = owned;
+    this.#side.tell({ kind: "owned", node, channel, type, key });
+  }
+
+  #setKey(own: Own, key: number): void {
+    own.key = key;
+    if (key === 0) return;
+    this.#byKey.set(key, own);
+    const waiting = this.#unknown.get(key) ?? [];
+    this.#unknown.delete(key);
+    this.#unknownCount -= waiting.length;
+    for (const caller of waiting) this.#connect(own, caller);
+  }
+
+  #remove(own: Own): void {
+    own.isGone = true;
+    this.#byNode.delete(keyOf(own.owned.node));
+    this.#byKey.delete(own.key);
+  }
+
+  #take(stream: Stream, items: readonly unknown[]): StreamHandler | number {
+    const [key, type, uid, gid, pid] = items;
+    const numbers = [key, type, uid, gid, pid];
+    if (!numbers.every((one) => Number.isSafeInteger(one))) return E.EPROTO;
+    const held = new HeldStream(stream);
+    const sinceMs = this.#side.loop.nowMs;
+    const words = { uid: uid as number, gid: gid as number, pid: pid as number };
+    const caller = { ...words, held, stream, sinceMs };
+    const own = this.#byKey.get(key as number);
+    if (own !== undefined) this.#connect(own, caller);
+    else if (this.#unknownCount >= UNKNOWN_MAX) return E.ECONNREFUSED;
+    else this.#await(key as number, caller);
+    return held;
+  }
+
+  /** The socket was bound a moment ago, and its key is on its way to us. */
+  #await(key: number, caller: Caller): void {
+    const waiting = this.#unknown.get(key) ?? [];
+    this.#unknown.set(key, [...waiting, caller]);
+    this.#unknownCount++;
+    this.#side.loop.after(UNKNOWN_MS, () => {
+      const left = this.#unknown.get(key);
+      if (left === undefined || !left.includes(caller)) return;
+      this.#unknownCount--;
+      if (left.length === 1) this.#unknown.delete(key);
+      else
+        this.#unknown.set(
+          key,
+          left.filter((one) => one !== caller),
+        );
+      caller.held.refuse(E.ECONNREFUSED);
+    });
+  }
+
+  #connect(own: Own, caller: Caller, retryMs = RETRY_MIN_MS): void {
+    const { channel, node, type } = own.owned;
+    const { uid, gid } = caller;
+    const words = { channel, node, type, uid, gid };
+    this.#side.doorman.ask({ kind: "connect", ...words }, ({ result }) => {
+      if (caller.held.isOver) {
+        if (result >= 0) close(result);
+        return;
+      }
+      if (result >= 0) this.#connected(own, caller, result);
+      else if (!own.isGone && this.#mayRetry(own, caller, result)) {
+        this.#side.loop.after(retryMs, () => {
+          this.#connect(own, caller, Math.min(2 * retryMs, RETRY_MAX_MS));
+        });
+      } else caller.held.refuse(-result);
+    });
+  }
+
+  /** Whether it may be otherwise in a moment: it does not listen yet, or its queue is full. */
+  #mayRetry(own: Own, caller: Caller, result: number): boolean {
+    const { nowMs } = this.#side.loop;
+    if (result === -E.EAGAIN) return nowMs - caller.sinceMs < FULL_MS;
+    return result === -E.ECONNREFUSED && nowMs - own.sinceMs < YOUNG_MS;
+  }
+
+  #connected(own: Own, caller: Caller, fd: number): void {
+    const { held, pid, stream, uid } = caller;
+    const pump = makePump(this.#side, {
+      ...{ fd, type: own.owned.type, peer: `pid ${pid} of the HOST, uid ${uid}` },
+      ended: () => this.#pumps.delete(pump),
+    });
+    own.connections++;
+    this.#pumps.set(pump, own);
+    pump.start(stream);
+    held.giveTo(pump);
+  }
+}

@@ -1,0 +1,230 @@
+/**
+ * Sockets that listen here in place of those that listen on the HOST. Each connection that
+ * is accepted is a stream to the server, which connects there as the same caller.
+ */
+import { EPOLLIN } from "../../sys/epoll.ts";
+import { E } from "../../sys/errno.ts";
+import { close } from "../../sys/open.ts";
+import { accept } from "../../sys/socket.ts";
+import { peerCredentials, peerGroups } from "../../sys/sockopt.ts";
+import { Op } from "../../wire/ops.ts";
+import { StreamKind } from "../../wire/streams.ts";
+import { keyOf, type Node, type ToTwins } from "./channel.ts";
+import { makePump, type Pump } from "./pumps.ts";
+import type { TwinSide } from "./side.ts";
+
+/** Connections accepted before others have their turn. */
+const ACCEPT_MAX = 64;
+/** How long accepting pauses where there are no descriptors left. */
+const PAUSE_MS = 50;
+
+/** What a listener is asked for: message "serve". */
+export type Wanted = Extract<ToTwins, { kind: "serve" }>;
+
+/** A listener, for people. */
+export interface ListenerFigures {
+  path: string;
+  type: number;
+  /** Connections so far. */
+  connections: number;
+}
+
+interface Listener {
+  readonly wanted: Wanted;
+  /** The socket, or -1 until it is bound. */
+  fd: number;
+  /** The HOST's key of the node; 0 while there is none. */
+  key: number;
+  path: string;
+  connections: number;
+  /** A connection that was accepted, and not opened a stream for yet. */
+  waiting: number;
+  isClosed: boolean;
+}
+
+const NONE = -1;
+
+export class Listeners {
+  readonly #side: TwinSide;
+  readonly #byNode = new Map<string, Listener>();
+  readonly #pumps = new Map<Pump, Listener>();
+
+  constructor(side: TwinSide) {
+    this.#side = side;
+  }
+
+  /** Listens in place of a socket of the HOST's. */
+  serve(wanted: Wanted): void {
+    const { node, channel, type } = wanted;
+    const known = this.#byNode.get(keyOf(node));
+    if (known?.wanted.type === type) {
+      if (known.fd >= 0) this.#side.tell({ kind: "served", node, channel, type, errno: 0 });
+      return;
+    }
+    if (known !== undefined) this.#close(known);
+    const listener = {
+      ...{ wanted, fd: NONE, key: 0, path: "", connections: 0 },
+      ...{ waiting: NONE, isClosed: false },
+    };
+    this.#byNode.set(keyOf(node), listener);
+    this.#open(listener);
+    const { parent, name, uid, gid } = wanted;
+    const words = { channel, node, parent, name, type, uid, gid };
+    this.#side.doorman.ask({ kind: "bind", ...words }, ({ result, path = name }) => {
+      this.#bound(listener, result, path);
+    });
+  }
+
+  /** Listens there no more: nobody does on the HOST. */
+  unserve(node: Node): void {
+    const listener = this.#byNode.get(keyOf(node));
+    if (listener !== undefined) this.#close(listener);
+    this.#side.tell({ kind: "unserved", node });
+  }
+
+  /** Says all that is served. */
+  list(): void {
+    for (const { wanted, fd } of this.#byNode.values()) {
+      const { node, channel, type } = wanted;
+      if (fd >= 0) this.#side.tell({ kind: "served", node, channel, type, errno: 0 });
+    }
+  }
+
+  /** The HOST's keys are gone, and may be had anew. */
+  keysLost(): void {
+    for (const listener of this.#byNode.values()) {
+      listener.key = 0;
+      this.#open(listener);
+    }
+  }
+
+  /** Lets go of everything in a superblock, or in all of them. */
+  leave(channel?: number): void {
+    const isOf = ({ wanted }: Listener) => channel === undefined || wanted.channel === channel;
+    for (const [pump, listener] of this.#pumps) if (isOf(listener)) pump.close(E.ECONNRESET);
+    for (const listener of [...this.#byNode.values()].filter(isOf)) {
+      this.#close(listener);
+      this.#side.tell({ kind: "unserved", node: listener.wanted.node });
+    }
+  }
+
+  figures(): ListenerFigures[] {
+    return [...this.#byNode.values()].map(({ path, wanted, connections }) => {
+      return { path, type: wanted.type, connections };
+    });
+  }
+
+  /** Every stream, with what it leads to. */
+  streams(): [pump: Pump, path: string][] {
+    return [...this.#pumps].map(([pump, { path }]) => [pump, path]);
+  }
+
+  #open(listener: Listener): void {
+    const { node } = listener.wanted;
+    this.#side.ask(Op.TWIN_OPEN, [node], (errno, [key = 0]) => {
+      if (listener.isClosed) {
+        if (errno === 0) this.#side.ask(Op.TWIN_CLOSE, [key], () => {});
+        return;
+      }
+      if (errno !== 0) {
+        this.#fail(listener, errno);
+        return;
+      }
+      listener.key = key;
+      this.#ready(listener);
+      this.#accept(listener);
+    });
+  }
+
+  #bound(listener: Listener, fd: number, path: string): void {
+    if (listener.isClosed) {
+      if (fd >= 0) close(fd);
+      return;
+    }
+    if (fd < 0) {
+      this.#fail(listener, -fd);
+      return;
+    }
+    listener.fd = fd;
+    listener.path = path;
+    this.#side.loop.add(fd, EPOLLIN, { onEvents: () => this.#accept(listener) });
+    this.#ready(listener);
+  }
+
+  /** Says that it listens, once there is all that is needed. */
+  #ready({ wanted, fd, key }: Listener): void {
+    if (fd < 0 || key === 0) return;
+    const { node, channel, type } = wanted;
+    this.#side.tell({ kind: "served", node, channel, type, errno: 0 });
+  }
+
+  #fail(listener: Listener, errno: number): void {
+    const { node, channel, type, name } = listener.wanted;
+    this.#close(listener);
+    this.#side.tell({ kind: "served", node, channel, type, errno });
+    this.#side.log("warn", `Cannot serve the socket ${name}: errno ${errno}`);
+  }
+
+  #close(listener: Listener): void {
+    listener.isClosed = true;
+    this.#byNode.delete(keyOf(listener.wanted.node));
+    if (listener.fd >= 0) {
+      this.#side.loop.remove(listener.fd);
+      close(listener.fd);
+    }
+    if (listener.waiting >= 0) close(listener.waiting);
+    if (listener.key !== 0) this.#side.ask(Op.TWIN_CLOSE, [listener.key], () => {});
+  }
+
+  /** Takes connections, and opens a stream for each. */
+  #accept(listener: Listener): void {
+    if (listener.isClosed || listener.fd < 0) return;
+    if (listener.key === 0) {
+      this.#side.loop.modify(listener.fd, 0);
+      return;
+    }
+    for (let i = 0; i < ACCEPT_MAX; i++) {
+      const fd = listener.waiting >= 0 ? listener.waiting : accept(listener.fd);
+      listener.waiting = NONE;
+      if (fd < 0) {
+        if (fd === -E.EMFILE || fd === -E.ENFILE) this.#pause(listener);
+        else this.#side.loop.modify(listener.fd, EPOLLIN);
+        return;
+      }
+      if (!this.#connect(listener, fd)) {
+        listener.waiting = fd;
+        this.#side.loop.modify(listener.fd, 0);
+        this.#side.end.whenRoom(() => this.#accept(listener));
+        return;
+      }
+    }
+    this.#side.loop.modify(listener.fd, EPOLLIN);
+  }
+
+  #pause(listener: Listener): void {
+    this.#side.loop.modify(listener.fd, 0);
+    this.#side.loop.after(PAUSE_MS, () => this.#accept(listener));
+  }
+
+  /** Opens a stream for a connection; false if that has to wait. */
+  #connect(listener: Listener, fd: number): boolean {
+    const peer = peerCredentials(fd);
+    if (typeof peer === "number") {
+      close(fd);
+      return true;
+    }
+    const { pid, uid, gid } = peer;
+    const { type } = listener.wanted;
+    const pump = makePump(this.#side, {
+      ...{ fd, type, peer: `pid ${pid}, uid ${uid}` },
+      ended: () => this.#pumps.delete(pump),
+    });
+    const description = [listener.key, type, uid, gid, peerGroups(fd), pid];
+    const stream = this.#side.end.open(StreamKind.CONNECT, description, pump);
+    if (stream === undefined) return false;
+    listener.connections++;
+    this.#pumps.set(pump, listener);
+    pump.start(stream);
+    return true;
+  }
+}

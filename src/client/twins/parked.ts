@@ -1,0 +1,98 @@
+/**
+ * Answers that the kernel is given later: its request's slot is free, what is to be said is
+ * known and kept, and only something here has to be done first. A process that takes over
+ * gets these requests once more from the kernel (Linux 6.9), as new ones.
+ */
+import { E } from "../../sys/errno.ts";
+import { isDying, PATIENCE_NS } from "../callers.ts";
+import type { Client } from "../client.ts";
+
+/** Answers that may be kept at once; others are given without waiting. */
+export const PARKED_MAX = 8192;
+/** How long one is kept at most. */
+export const PARK_MS = 5000;
+const NS_PER_MS = 1e6;
+
+/** An answer that is kept. */
+export class Parked {
+  readonly uniqueLow: number;
+  readonly uniqueHigh: number;
+  readonly pid: number;
+  readonly sinceNs = Bun.nanoseconds();
+  readonly bytes: Uint8Array;
+  /** Called if nobody waits for it any more. */
+  readonly dropped: () => void;
+
+  constructor(c: Client, slot: number, bytes: Uint8Array, dropped: () => void) {
+    const { pid, uniqueHigh, uniqueLow } = c.pending;
+    this.uniqueLow = uniqueLow[slot] as number;
+    this.uniqueHigh = uniqueHigh[slot] as number;
+    this.pid = pid[slot] as number;
+    this.bytes = bytes;
+    this.dropped = dropped;
+  }
+}
+
+export class ParkedAnswers {
+  readonly #client: Client;
+  readonly #all = new Set<Parked>();
+
+  constructor(client: Client) {
+    this.#client = client;
+  }
+
+  get count(): number {
+    return this.#all.size;
+  }
+
+  /**
+   * Keeps the answer of `length` bytes that is in the answer's body for the request of `slot`;
+   * undefined where there are too many. Who wants it given calls `answer`.
+   */
+  park(slot: number, length: number, dropped: () => void): Parked | undefined {
+    if (this.#all.size >= PARKED_MAX) return undefined;
+    const { answerBody, fuse } = this.#client;
+    const bytes = Uint8Array.from(fuse.answer.bytes.subarray(answerBody, answerBody + length));
+    const parked = new Parked(this.#client, slot, bytes, dropped);
+    this.#all.add(parked);
+    return parked;
+  }
+
+  /** Gives the kernel the answer, unless nobody waits for it any more. */
+  answer(parked: Parked): void {
+    if (!this.#all.delete(parked)) return;
+    const { answerBody, fuse } = this.#client;
+    fuse.answer.bytes.set(parked.bytes, answerBody);
+    fuse.reply(parked.uniqueLow, parked.uniqueHigh, parked.bytes.length);
+  }
+
+  /** The kernel says that the caller of request `unique` has a signal. */
+  interrupt(uniqueLow: number, uniqueHigh: number): void {
+    for (const parked of this.#all) {
+      if (parked.uniqueLow !== uniqueLow || parked.uniqueHigh !== uniqueHigh) continue;
+      if (isDying(parked.pid)) this.#drop(parked, E.EINTR);
+      return;
+    }
+  }
+
+  /** Answers callers that are dying, and all who have waited long enough. */
+  check(): void {
+    const now = Bun.nanoseconds();
+    for (const parked of this.#all) {
+      const age = now - parked.sinceNs;
+      if (age > PARK_MS * NS_PER_MS) this.answer(parked);
+      else if (age > PATIENCE_NS && isDying(parked.pid)) this.#drop(parked, E.EINTR);
+    }
+  }
+
+  /** Answers all callers with `errno`. */
+  failAll(errno: number): void {
+    for (const parked of this.#all) this.#drop(parked, errno);
+  }
+
+  #drop(parked: Parked, errno: number): void {
+    this.#all.delete(parked);
+    this.#client.fuse.replyErrno(parked.uniqueLow, parked.uniqueHigh, errno);
+    parked.dropped();
+  }
+}

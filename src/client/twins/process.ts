@@ -1,0 +1,166 @@
+/** The twin process: serves the HOST's sockets and FIFOs here, until nobody holds the mount any more. */
+import { Loop } from "../../bridge/loop.ts";
+import { cstring } from "../../sys/cstring.ts";
+import { EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../sys/epoll.ts";
+import { O_CLOEXEC, O_RDONLY, openat } from "../../sys/open.ts";
+import { raiseNoFileLimit, setProcessName } from "../../sys/process.ts";
+import { BridgeLink } from "./bridgelink.ts";
+import { Channel, type FromTwins, type MountNews, type Node, type ToTwins } from "./channel.ts";
+import { Doorman } from "./doorman.ts";
+import { Incoming } from "./incoming.ts";
+import { Listeners } from "./listeners.ts";
+import type { Answered, TwinSide } from "./side.ts";
+import { TWINS_FD, TWINS_NAME } from "./starter.ts";
+
+/** Serves; the exit code. */
+export async function serveTwins(): Promise<number> {
+  setProcessName(TWINS_NAME);
+  raiseNoFileLimit();
+  const loop = new Loop();
+  const doorman = await Doorman.start(loop);
+  new TwinProcess(loop, doorman).run();
+  // Threads that are left would keep the process alive.
+  return process.exit(0);
+}
+
+class TwinProcess implements TwinSide {
+  readonly loop: Loop;
+  readonly doorman: Doorman;
+  readonly #channel: Channel<ToTwins, FromTwins> = new Channel(TWINS_FD);
+  readonly #questions = new Map<number, { asked: FromTwins; answered: Answered }>();
+  #nextQuestion = 1;
+  #mount: MountNews | undefined;
+  #link: BridgeLink | undefined;
+  #listeners: Listeners | undefined;
+  #incoming: Incoming | undefined;
+
+  constructor(loop: Loop, doorman: Doorman) {
+    this.loop = loop;
+    this.doorman = doorman;
+  }
+
+  get end() {
+    return (this.#link as BridgeLink).end;
+  }
+
+  run(): void {
+    this.tell({ kind: "hello", pid: process.pid, tids: [this.doorman.tid] });
+    this.loop.add(TWINS_FD, EPOLLIN, { onEvents: () => this.#hear() });
+    this.#watchMounts();
+    this.loop.run();
+    this.#link?.close();
+  }
+
+  tell(message: FromTwins): void {
+    this.#channel.send(message);
+    if (this.#channel.waits) this.loop.modify(TWINS_FD, EPOLLIN | EPOLLOUT);
+  }
+
+  ask(op: number, args: (number | Node)[], answered: Answered): void {
+    const id = this.#nextQuestion++;
+    const asked: FromTwins = { kind: "ask", id, op, args };
+    this.#questions.set(id, { asked, answered });
+    this.tell(asked);
+  }
+
+  log(level: "info" | "warn" | "error", text: string): void {
+    this.tell({ kind: "log", level, text });
+  }
+
+  /** Users must not find the mount in use through us once they have unmounted it. */
+  #watchMounts(): void {
+    const fd = openat(-1, cstring("/proc/self/mountinfo"), O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0) throw new Error(`Cannot open mountinfo: errno ${-fd}`);
+    // Ready in the sense of EPOLLPRI once for each change of the mounts (proc(5)).
+    this.loop.add(fd, EPOLLPRI, {
+      onEvents: () => {
+        this.doorman.ask({ kind: "leave" }, ({ gone = [] }) => {
+          for (const channel of gone) this.#leave(channel);
+        });
+      },
+    });
+  }
+
+  #leave(channel: number): void {
+    this.#listeners?.leave(channel);
+    this.#incoming?.leave(channel);
+  }
+
+  #hear(): void {
+    this.#channel.flush();
+    if (!this.#channel.waits) this.loop.modify(TWINS_FD, EPOLLIN);
+    for (let one = this.#channel.receive(); one !== undefined; one = this.#channel.receive()) {
+      this.#heard(one);
+    }
+    // Nobody holds the other end: the mount has ended.
+    if (this.#channel.isClosed) this.loop.stop();
+  }
+
+  #heard(message: ToTwins): void {
+    switch (message.kind) {
+      case "mount":
+        this.#news(message);
+        break;
+      case "list":
+        this.tell({ kind: "hello", pid: process.pid, tids: [this.doorman.tid] });
+        this.#listeners?.list();
+        this.#incoming?.list();
+        // What the process before was asked it has not answered.
+        for (const { asked } of this.#questions.values()) this.tell(asked);
+        break;
+      case "serve":
+        this.#serve(message);
+        break;
+      case "unserve":
+        this.#listeners?.unserve(message.node);
+        break;
+      case "own":
+        this.#incoming?.own(message);
+        break;
+      case "check":
+        this.#incoming?.check(message.node);
+        break;
+      case "reply": {
+        const question = this.#questions.get(message.id);
+        this.#questions.delete(message.id);
+        question?.answered(message.errno, message.results);
+      }
+    }
+  }
+
+  #serve(message: Extract<ToTwins, { kind: "serve" }>): void {
+    const { node } = message;
+    // The mount's thread is another one, and does not know yet.
+    if (this.#incoming?.has(node)) this.#incoming.list();
+    else this.#listeners?.serve(message);
+  }
+
+  #news(mount: MountNews): void {
+    const before = this.#mount;
+    this.#mount = mount;
+    if (before === undefined) {
+      this.#begin(mount);
+      return;
+    }
+    this.#link?.update(mount.servers, mount.session);
+    if (mount.epoch !== before.epoch) {
+      this.#listeners?.leave();
+      this.#incoming?.leave();
+    } else if (mount.lives !== before.lives) {
+      this.#listeners?.keysLost();
+      this.#incoming?.keysLost();
+    }
+  }
+
+  #begin({ servers, session, facts, target, source }: MountNews): void {
+    this.doorman.ask({ kind: "mount", target, source }, () => {});
+    this.#link = new BridgeLink(this.loop, {
+      addresses: servers,
+      parent: session,
+      facts,
+      log: (text) => this.log("warn", text),
+    });
+    this.#listeners = new Listeners(this);
+    this.#incoming = new Incoming(this);
+  }
+}

@@ -1,0 +1,20 @@
+/** What the parts of the twin process share. */
+import type { BridgeEnd } from "../../bridge/end.ts";
+import type { Loop } from "../../bridge/loop.ts";
+import type { FromTwins, Node } from "./channel.ts";
+import type { Doorman } from "./doorman.ts";
+
+/** The server's answer to `ask`: an errno, or 0 and numbers. */
+export type Answered = (errno: number, results: readonly number[]) => void;
+
+export interface TwinSide {
+  readonly loop: Loop;
+  readonly doorman: Doorman;
+  /** The bridge session; there is one from the first message of the reactor on. */
+  readonly end: BridgeEnd;
+  /** Says something to the mount's thread. */
+  tell(message: FromTwins): void;
+  /** Asks the server operation `op` (wire/ops.ts), as a request of the mount's session. */
+  ask(op: number, args: (number | Node)[], answered: Answered): void;
+  log(level: "info" | "warn" | "error", text: string): void;
+}

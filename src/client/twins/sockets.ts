@@ -1,0 +1,292 @@
+/**
+ * Sockets of the HOST on the mount, for the mount's thread. Where somebody on the HOST
+ * listens, who looks the name up waits until the twin process listens in its place; where a
+ * process here has bound the socket, the kernel does the rest.
+ */
+import { ENTRY_OUT, IN_HEADER_SIZE, LINK_IN_SIZE, MKNOD_IN_SIZE } from "../../fuse/protocol.ts";
+import { type Attributes, emptyAttributes } from "../../wire/attributes.ts";
+import { FileType } from "../../wire/constants.ts";
+import { Op } from "../../wire/ops.ts";
+import type { Client } from "../client.ts";
+import { boundType } from "./bindtype.ts";
+import type { FromTwins, Node } from "./channel.ts";
+import { type Owned, OwnedSockets } from "./owned.ts";
+import { type Served, ServedSockets, Stage } from "./served.ts";
+import type { Twins } from "./twins.ts";
+
+/** What the kernel calls the root of each superblock. */
+const KERNEL_ROOT: Node = [0, 1];
+
+export class TwinSockets {
+  readonly #client: Client;
+  readonly #twins: Twins;
+  readonly #served = new ServedSockets();
+  readonly #owned = new OwnedSockets();
+
+  constructor(client: Client, twins: Twins) {
+    this.#client = client;
+    this.#twins = twins;
+  }
+
+  /** What the kernel was told of a node that is served or was bound here. */
+  attributesOf(node: Node): Attributes | undefined {
+    return this.#served.of(node)?.attributes ?? this.#owned.of(node)?.attributes;
+  }
+
+  /**
+   * The answer to the LOOKUP of `slot`, `length` bytes in the answer's body, is about to be
+   * given, and what it says is in `attributes`. True if it is given from here.
+   */
+  looked(slot: number, length: number): boolean {
+    const c = this.#client;
+    const { attributes } = c;
+    if ((attributes.mode & FileType.MASK) !== FileType.SOCKET || !this.#twins.isUsable)
+      return false;
+    const node = this.#entryNode();
+    const owned = this.#owned.of(node);
+    if (owned !== undefined) {
+      owned.attributes = Object.assign(owned.attributes ?? emptyAttributes(), attributes);
+      c.answer(slot, length);
+      const { parent, name } = this.#placeOf(slot, 0);
+      this.#owned.found(owned, parent, name);
+      this.#dropName(owned);
+      return true;
+    }
+    if (this.#twins.isTwin(c.pending.pid[slot] as number)) return false;
+    return attributes.rdev === 0
+      ? this.#isDead(slot, length, node)
+      : this.#isAlive(slot, length, node);
+  }
+
+  /** The node of the entry in the answer's body. */
+  #entryNode(): Node {
+    const { answerBody, fuse } = this.#client;
+    const at = answerBody + ENTRY_OUT.nodeid;
+    return [fuse.answer.view.getUint32(at + 4, true), fuse.answer.view.getUint32(at, true)];
+  }
+
+  /** Where the request of `slot` has its name, which begins at `offset` of the body. */
+  #placeOf(slot: number, offset: number): { parent: Node; name: string } {
+    const c = this.#client;
+    const { nodeHigh, nodeLow } = c.pending;
+    const parent: Node = [nodeHigh[slot] as number, nodeLow[slot] as number];
+    let name = "";
+    c.retained.replay(slot, () => {
+      const start = IN_HEADER_SIZE + offset;
+      name = c.fuse.request.bytes.latin1Slice(start, start + c.textLength(offset));
+    });
+    return { parent, name };
+  }
+
+  /** Nobody listens on the HOST: nobody may here. */
+  #isDead(slot: number, length: number, node: Node): boolean {
+    const served = this.#served.of(node);
+    if (served === undefined) return false;
+    if (!this.#park(slot, length, served)) return false;
+    if (served.stage !== Stage.CLOSING) {
+      served.stage = Stage.CLOSING;
+      this.#twins.send({ kind: "unserve", node });
+    }
+    return true;
+  }
+
+  #isAlive(slot: number, length: number, node: Node): boolean {
+    const { attributes } = this.#client;
+    let served = this.#served.of(node);
+    if (served?.stage === Stage.OPEN && served.type === attributes.rdev) {
+      served.attributes = Object.assign(served.attributes ?? emptyAttributes(), attributes);
+      return false;
+    }
+    if (served === undefined) {
+      served = this.#begin(slot, node);
+      if (served === undefined) return false;
+    }
+    return this.#park(slot, length, served);
+  }
+
+  /** Has the twin process listen. */
+  #begin(slot: number, node: Node): Served | undefined {
+    const { attributes } = this.#client;
+    const { parent, name } = this.#placeOf(slot, 0);
+    const channel = this.#twins.channelOf(slot);
+    const served: Served = {
+      node,
+      channel,
+      type: attributes.rdev,
+      stage: Stage.OPENING,
+      attributes: Object.assign(emptyAttributes(), attributes),
+      parent,
+      // A magic link's name stands for where it leads, which has another here or none.
+      name: this.#client.pending.op[slot] === Op.FOLLOW ? "socket" : name,
+      waiting: [],
+    };
+    if (!this.#served.add(served)) return undefined;
+    this.#serve(served);
+    return served;
+  }
+
+  #serve({ node, channel, type, parent, name, attributes }: Served): void {
+    const { uid = 0, gid = 0 } = attributes ?? {};
+    const isRoot = this.#client.fuse.channels.isRoot(channel, parent[0], parent[1]);
+    const directory = isRoot ? KERNEL_ROOT : parent;
+    this.#twins.send({ kind: "serve", channel, node, parent: directory, name, type, uid, gid });
+  }
+
+  #park(slot: number, length: number, served: Served): boolean {
+    const c = this.#client;
+    const [high, low] = served.node;
+    const parked = this.#twins.parked.park(slot, length, () => c.forget(high, low, 1));
+    if (parked === undefined) return false;
+    served.waiting.push(parked);
+    return true;
+  }
+
+  #release(served: Served): void {
+    for (const parked of served.waiting) this.#twins.parked.answer(parked);
+    served.waiting = [];
+  }
+
+  /** Takes what the twin process says of sockets. */
+  hear(message: FromTwins): void {
+    switch (message.kind) {
+      case "served":
+        this.#nowServed(message);
+        break;
+      case "unserved":
+        this.#nowUnserved(message.node);
+        break;
+      case "owned":
+        this.#nowOwned(message);
+        break;
+      case "disowned":
+        this.#owned.remove(message.node);
+        break;
+    }
+  }
+
+  #nowServed({ node, channel, type, errno }: Extract<FromTwins, { kind: "served" }>): void {
+    let served = this.#served.of(node);
+    if (errno !== 0) {
+      this.#served.remove(node);
+    } else if (served === undefined) {
+      const parts = { node, channel, type, stage: Stage.OPEN, attributes: undefined };
+      served = { ...parts, parent: KERNEL_ROOT, name: "", waiting: [] };
+      this.#served.add(served);
+    } else if (served.stage === Stage.OPENING) {
+      served.stage = Stage.OPEN;
+      served.type = type;
+    }
+    if (served !== undefined && served.stage !== Stage.CLOSING) this.#release(served);
+  }
+
+  #nowUnserved(node: Node): void {
+    const served = this.#served.of(node);
+    if (served === undefined) return;
+    this.#served.remove(node);
+    this.#release(served);
+  }
+
+  /** A process that died has had it bound. */
+  #nowOwned({ node, channel, type, key }: Extract<FromTwins, { kind: "owned" }>): void {
+    const known = this.#owned.of(node);
+    if (known !== undefined) {
+      known.key = key;
+      return;
+    }
+    const served = this.#served.of(node);
+    this.#served.remove(node);
+    if (served !== undefined) this.#release(served);
+    const place = { parent: served?.parent ?? KERNEL_ROOT, name: served?.name ?? "" };
+    this.#owned.add({ node, channel, type, key, attributes: undefined, ...place });
+  }
+
+  /** SOCK_* of the socket that is bound by the MKNOD in the device's buffer; 0 if none is. */
+  bindType(): number {
+    const { fuse, pending, replaying } = this.#client;
+    if (!this.#twins.isUsable) return 0;
+    if (replaying < 0) return boundType(fuse.pid);
+    return pending.op[replaying] === Op.SOCKET_BIND ? (pending.first[replaying] as number) : 0;
+  }
+
+  /**
+   * The socket of the request of `slot` is bound on the HOST as well, and was told to the
+   * kernel; the HOST's key of it is next in the answer.
+   */
+  bound(slot: number, node: Node, attributes: Attributes): void {
+    const c = this.#client;
+    const key = c.transport.reader.uint();
+    const type = c.pending.first[slot] as number;
+    const channel = this.#twins.channelOf(slot);
+    const place = this.#placeOf(slot, MKNOD_IN_SIZE);
+    const own = Object.assign(emptyAttributes(), attributes);
+    this.#owned.add({ node, channel, type, key, attributes: own, ...place });
+    this.#twins.send({ kind: "own", channel, node, type, key });
+  }
+
+  /** The kernel has been told of a name, by the answer to the request of `slot`. */
+  told(slot: number): void {
+    const { op } = this.#client.pending;
+    if (op[slot] === Op.SOCKET_BIND) this.#dropPlace(slot, MKNOD_IN_SIZE);
+    else if (op[slot] === Op.LINK && this.#owned.count > 0) this.#dropPlace(slot, LINK_IN_SIZE);
+  }
+
+  #dropPlace(slot: number, offset: number): void {
+    const { parent, name } = this.#placeOf(slot, offset);
+    this.#twins.dropName(this.#twins.channelOf(slot), parent, name);
+  }
+
+  /** A name has moved. */
+  renamed(from: Node, name: string, to: Node, toName: string): void {
+    const owned = this.#owned.at(from, name);
+    if (owned === undefined) return;
+    this.#owned.found(owned, to, toName);
+    this.#dropName(owned);
+  }
+
+  /** Whether a rename may concern any. */
+  get hasOwned(): boolean {
+    return this.#owned.count > 0;
+  }
+
+  #dropName({ channel, parent, name }: Owned): void {
+    this.#twins.dropName(channel, parent, name);
+  }
+
+  /** The kernel has forgotten lookups of a node. */
+  forgotten(high: number, low: number): void {
+    if (this.#owned.count === 0) return;
+    if (this.#owned.of([high, low]) !== undefined) {
+      this.#twins.send({ kind: "check", node: [high, low] });
+    }
+  }
+
+  /** The twin process has ended, and everything that it served: see `begunAnew`. */
+  lost(): void {
+    for (const served of this.#served.all()) {
+      if (served.stage === Stage.CLOSING) this.#release(served);
+      if (served.waiting.length === 0) this.#served.remove(served.node);
+      else served.stage = Stage.OPENING;
+    }
+  }
+
+  /** There is to be another one. */
+  begunAnew(): void {
+    for (const served of this.#served.all()) this.#serve(served);
+    for (const { channel, node, type, key } of this.#owned.all()) {
+      this.#twins.send({ kind: "own", channel, node, type, key });
+    }
+  }
+
+  /** There will be no other one. */
+  giveUp(): void {
+    for (const served of this.#served.all()) this.#release(served);
+    this.#served.clear();
+    this.#owned.clear();
+  }
+
+  /** The session is another: no node means what it did. */
+  forget(): void {
+    this.#served.clear();
+    this.#owned.clear();
+  }
+}
