@@ -129,6 +129,20 @@ export class BridgeEnd implements Watched {
     this.#resumable.detach();
   }
 
+  /** Tells the peer why the session ends, as far as that can be said at once. */
+  sayGoodbye(code: number, reason: string): void {
+    const resumable = this.#resumable;
+    const { connection } = resumable;
+    // Only behind a whole frame.
+    if (connection === undefined || this.#isFull || !resumable.flush()) return;
+    const w = connection.begin(Kind.GOODBYE);
+    w.array(2);
+    w.uint(code);
+    w.latin1(reason.slice(0, NAME_MAX));
+    connection.end();
+    connection.flush();
+  }
+
   /** The session is lost: all streams end with `errno`, and another one may begin. */
   renew(errno: number): void {
     this.#drop(errno);

@@ -142,6 +142,8 @@ export class BridgeLink implements BridgeOwner {
   #refused(reason: string): void {
     if (reason !== this.#lastRefusal) this.#options.log(`No connection for streams: ${reason}`);
     this.#lastRefusal = reason;
+    // A server that answers, and does not go on with the session, never will.
+    if (this.#established) this.#lose(PAUSE_MS);
   }
 
   #startLease(): void {

@@ -74,7 +74,9 @@ export class Bridge implements SessionHost, Watched {
 
   /** Ends all sessions. */
   close(): void {
-    for (const session of [...this.#sessions.values()]) session.close();
+    for (const session of [...this.#sessions.values()]) {
+      session.close(Goodbye.SHUTDOWN, "server is stopping");
+    }
   }
 
   ended(session: BridgeSession): void {
@@ -84,8 +86,9 @@ export class Bridge implements SessionHost, Watched {
     this.#serveListeners(session.owner);
   }
 
-  disconnected(): void {
+  disconnected(session: BridgeSession): void {
     this.#options.mailbox.ended();
+    this.#serveListeners(session.owner);
   }
 
   fault(session: BridgeSession, error: unknown): void {
@@ -122,7 +125,7 @@ export class Bridge implements SessionHost, Watched {
 
   /** The mount's session `owner` is no more. */
   #ended(owner: number): void {
-    this.#sessionOf(owner)?.close();
+    this.#sessionOf(owner)?.close(Goodbye.REFUSED, "the mount's session has ended");
     for (const { key } of this.keys.of(owner)) this.#remove(owner, key);
     this.keys.removeAll(owner);
   }
@@ -189,7 +192,7 @@ export class Bridge implements SessionHost, Watched {
     // The client knows better than we do that its old connection is dead.
     if (session.end.connected) {
       session.end.disconnect();
-      this.disconnected();
+      this.#options.mailbox.ended();
     }
     session.continued();
     const { taken } = session.end;
@@ -200,6 +203,7 @@ export class Bridge implements SessionHost, Watched {
       throw error;
     }
     this.#options.counters.count("STREAM_RESUMES");
+    this.#serveListeners(session.owner);
     answerHello(transport, this.#options, hello, { resumed: true, oneways: taken, lives: 1 });
   }
 
@@ -209,7 +213,7 @@ export class Bridge implements SessionHost, Watched {
     this.#report(transport.peer.description, error);
     sayGoodbye(transport, error instanceof Refusal ? error.code : Goodbye.PROTOCOL, reason);
     transport.release();
-    this.disconnected();
+    this.#options.mailbox.ended();
   }
 
   #report(peer: string, error: unknown): void {

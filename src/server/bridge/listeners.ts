@@ -84,7 +84,8 @@ export class ListenerTwin implements Watched {
 
   /** Waits for connections if they can be served. */
   #settle(): void {
-    const wants = this.#session !== undefined && this.#held === undefined;
+    // Without a connection the stream might never be heard of: the kernel's queue is the better place.
+    const wants = this.#session?.end.connected === true && this.#held === undefined;
     if (wants && !this.#isWatched)
       this.#isWatched = this.#loop.add(this.#twin.fd, EPOLLIN, this) === 0;
     if (!wants && this.#isWatched) {

@@ -3,6 +3,7 @@ import { BridgeEnd, type BridgeOwner, type Taker } from "../../bridge/end.ts";
 import type { Loop } from "../../bridge/loop.ts";
 import { E } from "../../sys/errno.ts";
 import { Goodbye } from "../../wire/constants.ts";
+import { ProtocolError } from "../../wire/error.ts";
 import type { Keys, Twin } from "./keys.ts";
 
 /** What a session asks of the bridge that has it. */
@@ -13,7 +14,7 @@ export interface SessionHost {
   /** It has ended; no stream of its is left. */
   ended(session: BridgeSession): void;
   /** Its connection is gone, in whatever way. */
-  disconnected(): void;
+  disconnected(session: BridgeSession): void;
   /** Says why a session cannot go on. */
   fault(session: BridgeSession, error: unknown): void;
 }
@@ -53,17 +54,20 @@ export class BridgeSession implements BridgeOwner {
     this.#cancelLease = undefined;
   }
 
-  /** Ends: all its streams are reset. */
-  close(): void {
+  /** Ends, and says why if there is a reason to: all its streams are reset. */
+  close(code?: number, reason = ""): void {
     if (this.isEnded) return;
     this.isEnded = true;
     this.continued();
+    const wasConnected = this.end.connected;
+    if (code !== undefined) this.end.sayGoodbye(code, reason);
     this.end.close(E.ECONNRESET);
+    if (wasConnected) this.#host.disconnected(this);
     this.#host.ended(this);
   }
 
   disconnected(): void {
-    this.#host.disconnected();
+    this.#host.disconnected(this);
     this.#cancelLease ??= this.#host.loop.after(this.#host.leaseMs, () => this.close());
   }
 
@@ -74,7 +78,7 @@ export class BridgeSession implements BridgeOwner {
 
   failed(error: unknown): void {
     this.#host.fault(this, error);
-    this.#host.disconnected();
-    this.close();
+    const isOfPeer = error instanceof ProtocolError;
+    this.close(Goodbye.PROTOCOL, isOfPeer ? error.message : "the server had an internal error");
   }
 }
