@@ -94,6 +94,11 @@ export class BridgeEnd implements Watched {
     return this.#resumable.taken;
   }
 
+  /** The connection there is. */
+  get connection(): SocketTransport | undefined {
+    return this.#resumable.connection;
+  }
+
   get connected(): boolean {
     return this.#fd >= 0;
   }

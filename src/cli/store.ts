@@ -66,6 +66,7 @@ function storeOthers(own: Kept): Guardian {
 }
 
 function store(name: string, fd: number): void {
+  isEmpty = false;
   const sent = tellServiceManager(`FDSTORE=1\nFDNAME=${name}`, [fd]);
   if (sent <= 0) throw new Error(`the service manager does not take descriptors: errno ${-sent}`);
 }
@@ -95,7 +96,12 @@ export async function goOnWithStored(
   return await mount();
 }
 
+/** Whether nothing was put there since it was emptied: the manager is told once. */
+let isEmpty = false;
+
 /** Has the store let go of a mount. */
 function emptyStore(): void {
+  if (isEmpty) return;
+  isEmpty = true;
   for (const name of Object.values(NAMES)) tellServiceManager(`FDSTOREREMOVE=1\nFDNAME=${name}`);
 }

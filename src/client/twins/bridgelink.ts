@@ -11,6 +11,7 @@ import type { SocketTransport } from "../../transport/socket.ts";
 import { Goodbye } from "../../wire/constants.ts";
 import type { Facts, ServerHello } from "../../wire/hello.ts";
 import { LEASE_MS } from "../../wire/limits.ts";
+import { sayGoodbye } from "../goodbye.ts";
 import type { SessionName } from "../greeting.ts";
 import { BridgeDialer } from "./bridgedialer.ts";
 
@@ -71,8 +72,10 @@ export class BridgeLink implements BridgeOwner {
     else if (dials && this.#cancelPause === undefined) this.#dialer.begin();
   }
 
-  /** Ends it for good. */
+  /** Ends it for good: the server hears so at once. */
   close(): void {
+    const { connection } = this.end;
+    if (connection !== undefined) sayGoodbye(connection);
     this.#closed = true;
     this.#dialer.stop();
     this.#cancelLease?.();
