@@ -24,7 +24,7 @@ import { Keys } from "./keys.ts";
 import { ListenerTwin } from "./listeners.ts";
 import { BridgeSession, type SessionHost } from "./session.ts";
 
-/** How often gauges are refreshed while anything happens. */
+/** How long after anything has happened gauges are refreshed. */
 const GAUGES_MS = 500;
 
 export interface BridgeOptions {
@@ -50,7 +50,9 @@ export class Bridge implements SessionHost, Watched {
   readonly #ofFaults = new LogBudget();
   #endedIn = 0;
   #endedOut = 0;
-  #gaugedMs = 0;
+  /** What has moved when the gauges were refreshed; and that they are to be. */
+  #gauged = -1;
+  #refreshes = false;
 
   constructor(options: BridgeOptions) {
     this.loop = options.loop;
@@ -58,7 +60,7 @@ export class Bridge implements SessionHost, Watched {
     this.#options = options;
     this.#connects = new Connects(this.loop, this.keys);
     this.loop.add(options.mailbox.wakeFd, EPOLLIN, this);
-    this.loop.beforeSleep(() => this.#refreshGauges());
+    this.loop.beforeSleep(() => this.#lookAtGauges());
   }
 
   /** Reactors have sent something, or the thread is to end. */
@@ -227,10 +229,25 @@ export class Bridge implements SessionHost, Watched {
     if (line !== undefined) log("warn", line);
   }
 
-  #refreshGauges(): boolean {
-    const now = this.loop.nowMs;
-    if (now - this.#gaugedMs < GAUGES_MS) return false;
-    this.#gaugedMs = now;
+  /** Has the gauges refreshed soon if anything has happened. */
+  #lookAtGauges(): boolean {
+    if (!this.#refreshes && this.#moved() !== this.#gauged) {
+      this.#refreshes = true;
+      this.loop.after(GAUGES_MS, () => this.#refreshGauges());
+    }
+    return false;
+  }
+
+  /** A number that changes with everything that the gauges tell. */
+  #moved(): number {
+    let moved = this.keys.size + this.#sessions.size + this.#endedIn;
+    for (const { end } of this.#sessions.values()) moved += end.bytesReceived + end.bytesSent;
+    return moved;
+  }
+
+  #refreshGauges(): void {
+    this.#refreshes = false;
+    this.#gauged = this.#moved();
     const { counters } = this.#options;
     const ends = [...this.#sessions.values()].map(({ end }) => end);
     const sum = (of: "streams" | "bytesReceived" | "bytesSent") =>
@@ -241,6 +258,5 @@ export class Bridge implements SessionHost, Watched {
     counters.gauge("TWINS", this.keys.size);
     counters.gauge("STREAM_BYTES_IN", this.#endedIn + sum("bytesReceived"));
     counters.gauge("STREAM_BYTES_OUT", this.#endedOut + sum("bytesSent"));
-    return false;
   }
 }
