@@ -5,7 +5,7 @@ import { MountCall } from "../../src/wire/constants.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import * as limits from "../../src/wire/limits.ts";
 import { ARGUMENTS, changesSomething, Event, Oneway, Op } from "../../src/wire/ops.ts";
-import { StreamMessage } from "../../src/wire/streams.ts";
+import { StreamKind, StreamMessage } from "../../src/wire/streams.ts";
 
 const page = readFileSync(new URL("../../src/wire/README.md", import.meta.url), "utf8");
 
@@ -47,6 +47,7 @@ test.each([
   ["event", Event],
   ["message", StreamMessage],
   ["call", MountCall],
+  ["stream kind", StreamKind],
 ] as const)("the table of each %s is complete", (heading, numbers) => {
   const rows = table(heading).map((row) => [row[1], Number(row[0])]);
   expect(Object.fromEntries(rows)).toEqual(numbers);
