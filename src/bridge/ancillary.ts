@@ -14,6 +14,10 @@ export interface Ancillary {
   pack(fds: readonly number[], done: (packed: Uint8Array | Failure) => void): void;
   /** Makes descriptors of the peer's message; `done` owns them, and must close those it has no use for. */
   unpack(packed: Uint8Array, done: (fds: number[] | Failure) => void): void;
+  /** Data is about to be read: tells what has changed of descriptors that were passed before it. */
+  refresh(): void;
+  /** What `pack` was called for last has not been told to the peer, and will not be. */
+  drop(): void;
   /** The connection is over: what is under way is given up. */
   close(): void;
 }
@@ -31,6 +35,8 @@ export const NO_ANCILLARY: Ancillary = {
     done(E.EOPNOTSUPP);
   },
   unpack: (_, done) => done(E.EOPNOTSUPP),
+  refresh() {},
+  drop() {},
   close() {},
 };
 

@@ -1,10 +1,12 @@
 /**
- * Bytes that have come for a descriptor that does not take them yet: at most a
- * stream's window of them, for their credit is given back when they are taken.
+ * Bytes that have come and cannot go on yet: at most a stream's window of them where
+ * their credit is given back when they go, or a message and a window.
  */
 import { allocate, free, type Region } from "../sys/memory.ts";
-import { STREAM_WINDOW } from "../wire/limits.ts";
+import { MESSAGE_MAX, STREAM_WINDOW } from "../wire/limits.ts";
 
+/** Bytes that one holds at most: a message with its length, and a window. */
+const CAPACITY = 4 + MESSAGE_MAX + STREAM_WINDOW;
 /** Buffers that are kept for the next who needs one. */
 const SPARE_MAX = 16;
 const spare: Region[] = [];
@@ -24,14 +26,14 @@ export class Backlog {
     return (this.#region?.address ?? 0) + this.#head;
   }
 
-  /** Keeps a copy of `bytes`; RangeError where there would be more than a window. */
+  /** Keeps a copy of `bytes`; RangeError where there would be too many. */
   put(bytes: Uint8Array): void {
-    if (this.length + bytes.length > STREAM_WINDOW) {
-      throw new RangeError(`A backlog of more than ${STREAM_WINDOW} bytes`);
+    if (this.length + bytes.length > CAPACITY) {
+      throw new RangeError(`A backlog of more than ${CAPACITY} bytes`);
     }
     if (bytes.length === 0) return;
-    this.#region ??= spare.pop() ?? allocate(STREAM_WINDOW);
-    if (this.#tail + bytes.length > STREAM_WINDOW) {
+    this.#region ??= spare.pop() ?? allocate(CAPACITY);
+    if (this.#tail + bytes.length > CAPACITY) {
       this.#region.bytes.copyWithin(0, this.#head, this.#tail);
       this.#tail -= this.#head;
       this.#head = 0;

@@ -79,6 +79,11 @@ export class BesideSource {
     return this.#piece.length > 0;
   }
 
+  /** To be called before `read`, not from within Stream.fill. */
+  prepare(): void {
+    this.#ancillary.refresh();
+  }
+
   /** Bytes, 0, -errno, or what `take` is to be called with. */
   read(address: number, max: number): number {
     const there = peekMessage(this.#fd, address, max);
@@ -162,6 +167,7 @@ export class BesideSource {
 
   /** Nothing more is read. */
   close(): void {
+    if (this.holds && !this.#isTold) this.#ancillary.drop();
     this.#piece.clear();
   }
 }

@@ -42,14 +42,15 @@ export interface PumpFigures {
 
 export interface PumpOptions {
   readonly loop: Loop;
-  /** The pump owns it from now on, and closes it. */
-  readonly fd: number;
-  readonly shape: Shape;
+  /** The pump owns its descriptor from now on, and closes it. */
+  readonly port: Port;
   /**
    * Of a unix socket: carries descriptors, and closed with the pump. Without it
    * neither they nor credentials nor out-of-band bytes cross.
    */
   readonly ancillary?: Ancillary;
+  /** Takes TERMINAL messages. */
+  readonly terminal?: (message: Uint8Array) => void;
   /** Who is at the other end of the descriptor, for people. */
   readonly peer?: string;
   /**
@@ -57,6 +58,12 @@ export interface PumpOptions {
    * RESET that was sent or has come, 0 where both have ended as they should.
    */
   readonly ended?: (errno: number) => void;
+}
+
+/** The same with a descriptor of a usual shape. */
+export interface FdPumpOptions extends Omit<PumpOptions, "port"> {
+  readonly fd: number;
+  readonly shape: Shape;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -73,6 +80,7 @@ export class BytePump implements StreamHandler, Watched {
   readonly #since: number;
   readonly #ancillary: Ancillary;
   readonly #hasBeside: boolean;
+  readonly #terminal: ((message: Uint8Array) => void) | undefined;
   readonly #source: Source;
   readonly #sink: Sink;
   #stream: Stream | undefined;
@@ -84,19 +92,20 @@ export class BytePump implements StreamHandler, Watched {
   #toldInVain = false;
   #isClosed = false;
   #errno = 0;
-  /** NO_READER is to be told once the connection takes it. */
-  #owesNoReader = false;
+  /** Messages that are to be told once the connection takes them, the last of each type. */
+  readonly #owed = new Map<number, Uint8Array>();
 
-  constructor(options: PumpOptions) {
+  constructor(options: PumpOptions | FdPumpOptions) {
     this.#loop = options.loop;
-    this.#port = new Port(options.fd, options.shape);
+    this.#port = "port" in options ? options.port : new Port(options.fd, options.shape);
+    this.#terminal = options.terminal;
     this.#peer = options.peer ?? "";
     this.#ended = options.ended ?? (() => {});
     this.#since = options.loop.nowMs;
     this.#ancillary = options.ancillary ?? NO_ANCILLARY;
     this.#hasBeside = options.ancillary !== undefined;
     const beside = this.#hasBeside
-      ? new BesideSource(options.fd, this.#ancillary, () => this.#goOn())
+      ? new BesideSource(this.#port.fd, this.#ancillary, () => this.#goOn())
       : undefined;
     this.#source = new Source(this.#port, beside);
     this.#sink = new Sink(this.#port);
@@ -163,7 +172,7 @@ export class BytePump implements StreamHandler, Watched {
   onReset(_: Stream, errno: number): void {
     if (this.#isClosed) return;
     this.#errno = errno;
-    this.#owesNoReader = false;
+    this.#owed.clear();
     this.#endReading();
     this.#sink.end();
     this.#settle();
@@ -177,7 +186,10 @@ export class BytePump implements StreamHandler, Watched {
         stream.end();
       }
     } else if (type === OutOfBand.RIGHTS) this.#rights(stream, bytes);
-    else if (!this.#hasBeside) stream.consumed(0, 1);
+    else if (type === OutOfBand.TERMINAL && this.#terminal !== undefined) {
+      stream.consumed(0, 1);
+      this.#terminal(bytes);
+    } else if (!this.#hasBeside) stream.consumed(0, 1);
     else if (type === OutOfBand.CREDENTIALS) {
       this.#wrote(this.#sink.mark(stream, { credentials: decodeCredentials(bytes) }));
     } else if (type === OutOfBand.URGENT && bytes.length === 1) {
@@ -207,7 +219,7 @@ export class BytePump implements StreamHandler, Watched {
   }
 
   onWritable(): void {
-    this.#tellNoReader();
+    this.#tellOwed();
     this.#goOn();
   }
 
@@ -251,15 +263,21 @@ export class BytePump implements StreamHandler, Watched {
   #noReader(): void {
     if (this.#isClosed || this.#sink.isOver || this.#stream === undefined) return;
     this.#sink.abandon(this.#stream);
-    if (this.#port.shape === Shape.SOCKET) {
-      this.#owesNoReader = true;
-      this.#tellNoReader();
-    } else this.close(E.EPIPE);
+    if (this.#port.shape === Shape.SOCKET) this.tell(OutOfBand.NO_READER, NOTHING);
+    else this.close(E.EPIPE);
   }
 
-  #tellNoReader(): void {
-    if (!this.#owesNoReader) return;
-    if (this.#stream?.sendOutOfBand(OutOfBand.NO_READER, NOTHING)) this.#owesNoReader = false;
+  /** Tells the peer beside the data, at once or as soon as it can be told. */
+  protected tell(type: number, message: Uint8Array): void {
+    this.#owed.set(type, message);
+    this.#tellOwed();
+  }
+
+  #tellOwed(): void {
+    for (const [type, message] of this.#owed) {
+      if (this.#stream?.sendOutOfBand(type, message) !== true) return;
+      this.#owed.delete(type);
+    }
   }
 
   /** Closes what is over, else waits for what is needed next. */
@@ -269,7 +287,7 @@ export class BytePump implements StreamHandler, Watched {
     const oneIsOver = this.#source.isOver || this.#sink.isOver;
     const bothAreOver = this.#source.isOver && this.#sink.isOver;
     if (this.#port.shape === Shape.TERMINAL ? oneIsOver : bothAreOver) {
-      if (!this.#owesNoReader) this.#finish(this.#errno);
+      if (!this.#owed.has(OutOfBand.NO_READER)) this.#finish(this.#errno);
     } else this.#wait();
   }
 

@@ -40,6 +40,7 @@ export class Source {
       this.isOver = true;
       return 0;
     }
+    this.#beside?.prepare();
     if (this.#beside?.holds === true) {
       const result = this.#beside.sendHeld(stream);
       if (result !== TAKEN) return this.#wait(result);

@@ -70,6 +70,7 @@ const CALLS = {
   ppoll: [271, 73],
   prctl: [157, 167],
   pread64: [17, 67],
+  preadv2: [327, 286],
   prlimit64: [302, 261],
   process_vm_readv: [310, 270],
   process_vm_writev: [311, 271],

@@ -1,7 +1,9 @@
 /** Reading, writing, moving and reserving data. Offsets and lengths are bytes, below 2^53. */
+import { SYS } from "./arch.ts";
 import { addr, i32, i64, libc, orErrno, u32, u64 } from "./libc.ts";
 import { allocate, putWord64, type Region } from "./memory.ts";
 import { F_SETPIPE_SZ, fcntlInt } from "./open.ts";
+import { rawSyscall } from "./rawsyscall.ts";
 
 const c = libc({
   read: { args: [i32, addr, u64], returns: i64 },
@@ -56,6 +58,21 @@ export function read(fd: number, address: number, n: number): number {
 /** write(2): bytes written or -errno. */
 export function write(fd: number, address: number, n: number): number {
   return orErrno(c.write(fd, address, n));
+}
+
+/** linux/fs.h: RWF_NOWAIT. */
+const RWF_NOWAIT = 0x8;
+/** One iovec (IOVEC). */
+const single = allocate(16);
+
+/**
+ * read(2) that does not wait whatever the description's flags say (preadv2(2) with
+ * RWF_NOWAIT): -EAGAIN where there is nothing, -EOPNOTSUPP for files that cannot be asked so.
+ */
+export function readNoWait(fd: number, address: number, n: number): number {
+  putWord64(single.words, 0, address);
+  putWord64(single.words, 2, n);
+  return rawSyscall(SYS.preadv2, fd, single.address, 1, -1, -1, RWF_NOWAIT);
 }
 
 /** pread(2). */

@@ -82,9 +82,9 @@ export class PollSet {
 const counters = allocate(16);
 putWord64(counters.words, 0, 1);
 
-/** eventfd(2), non-blocking and closed on exec: the descriptor or -errno. */
-export function eventfd(): number {
-  return orErrno(c.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+/** eventfd(2), closed on exec and non-blocking unless `flags` say otherwise; or -errno. */
+export function eventfd(flags = EFD_NONBLOCK): number {
+  return orErrno(c.eventfd(0, flags | EFD_CLOEXEC));
 }
 
 /** Makes the eventfd readable. Returns 8 or -errno. */

@@ -18,10 +18,16 @@ const c = libc({
 const PROT_READ_WRITE = 0x3;
 const MAP_SHARED = 0x1;
 const MFD_CLOEXEC = 0x1;
+const MFD_ALLOW_SEALING = 0x2;
 
 /** memfd_create(2): a file in memory without a name, or -errno. `name` is for /proc alone. */
 export function memfdCreate(name: number): number {
   return orErrno(c.memfd_create(name, MFD_CLOEXEC));
+}
+
+/** The same, one that can be sealed (fcntl(2): F_ADD_SEALS). */
+export function memfdCreateSealable(name: number): number {
+  return orErrno(c.memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
 }
 
 /** Maps the first `size` bytes of `fd`, shared with all who do; the address or -errno. */

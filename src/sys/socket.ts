@@ -51,6 +51,7 @@ const c = libc({
   connect: { args: [i32, addr, i32], returns: i32 },
   accept4: { args: [i32, addr, addr, i32], returns: i32 },
   shutdown: { args: [i32, i32], returns: i32 },
+  getpeername: { args: [i32, addr, addr], returns: i32 },
   getsockname: { args: [i32, addr, addr], returns: i32 },
   recv: { args: [i32, addr, u64, i32], returns: i64 },
   send: { args: [i32, addr, u64, i32], returns: i64 },
@@ -219,6 +220,12 @@ export function boundPort(fd: number): number {
   if (result < 0) return result;
   const family = storedFamily();
   return family === AF_INET || family === AF_INET6 ? storedPort() : -E.EAFNOSUPPORT;
+}
+
+/** Whether a socket has a peer (getpeername(2)). */
+export function isConnected(fd: number): boolean {
+  scratch.view.setUint32(0, SOCKADDR_UN_STRUCT_SIZE, true);
+  return c.getpeername(fd, sockaddrAddress, scratch.address) === 0;
 }
 
 /** socketpair(2) of unix sockets of `type` (SOCK_*), or -errno. */

@@ -48,6 +48,8 @@ function sameProcess(): Ancillary {
     unpack: ([number], done) => {
       later(() => done((underWay[number as number] as number[]).splice(0)));
     },
+    refresh() {},
+    drop() {},
     close: () => {
       isOver = true;
     },
@@ -173,6 +175,8 @@ test("where nothing can carry descriptors, who sends some is reset", () => {
       done(E.EOPNOTSUPP);
     },
     unpack: (_, done) => done(E.EOPNOTSUPP),
+    refresh() {},
+    drop() {},
     close() {},
   }));
   const mine = some(1);

@@ -12,6 +12,7 @@ import * as identity from "../../src/sys/identity.ts";
 import * as inotify from "../../src/sys/inotify.ts";
 import * as io from "../../src/sys/io.ts";
 import * as lock from "../../src/sys/lock.ts";
+import * as message from "../../src/sys/message.ts";
 import * as mount from "../../src/sys/mount.ts";
 import * as open from "../../src/sys/open.ts";
 import * as perf from "../../src/sys/perf.ts";
@@ -22,6 +23,7 @@ import * as sockaddr from "../../src/sys/sockaddr.ts";
 import * as socket from "../../src/sys/socket.ts";
 import * as sockopt from "../../src/sys/sockopt.ts";
 import * as stat from "../../src/sys/stat.ts";
+import * as terminal from "../../src/sys/terminal.ts";
 import * as tree from "../../src/sys/tree.ts";
 import * as xattr from "../../src/sys/xattr.ts";
 import { evaluate, machines, type Unit } from "./cprobe.ts";
@@ -213,6 +215,16 @@ const families: readonly Family[] = [
         // The data has no name; CMSG_DATA computes where it begins.
         field: (name) => (name === "data" ? "__cmsg_data" : `cmsg_${name}`),
       },
+    },
+  },
+  { name: "message", exports: message, includes: networkHeaders },
+  {
+    name: "terminal",
+    exports: terminal,
+    includes: ["asm/termbits.h", "asm/ioctls.h", "linux/tty_flags.h", "linux/termios.h"],
+    structs: {
+      TERMIOS2: { type: "struct termios2", field: "" },
+      WINSIZE: { type: "struct winsize", field: "" },
     },
   },
   { name: "socket", exports: socket, includes: networkHeaders },
