@@ -1,6 +1,7 @@
 /** A mount as main sees it: its thread, libfuse's mount, and how it ends. */
-import { statSync, writeFileSync } from "node:fs";
+import { rmSync, statSync, writeFileSync } from "node:fs";
 import { adoptFuse, type FuseMount, mountFuse } from "../fuse/libfuse.ts";
+import { CONTROL_DIRECTORY } from "../info/control.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
 import { mounts } from "../info/mountinfo.ts";
@@ -74,6 +75,8 @@ export interface MountSnapshot {
   /** Process that takes over should this one die; the service manager may start one instead. */
   keeper: number | undefined;
   inStore: boolean;
+  /** Process that serves the HOST's sockets and FIFOs here, once any was met: it says more itself. */
+  twinsPid: number | undefined;
   /** Whether the HOST's mounts below the directory are to have superblocks of their own. */
   splits: boolean;
   /** Those that have. */
@@ -202,6 +205,7 @@ class Mount {
   readonly #submounts: Submounts;
   /** Starts the twin process; undefined where there is to be none. */
   #twins: TwinStarter | undefined;
+  #twinsPid: number | undefined;
   /** Where the channels of superblocks beside the first are kept for the next process. */
   readonly #channels = new ChannelStore();
 
@@ -303,7 +307,12 @@ class Mount {
       case "twinsWanted":
         this.#startTwins();
         break;
+      case "twinsHere":
+        this.#twinsPid = message.pid;
+        break;
       case "twinsEnded":
+        rmSync(`${CONTROL_DIRECTORY}/twins-${this.#twinsPid}.sock`, { force: true });
+        this.#twinsPid = undefined;
         this.#renewTwins();
         break;
       case "fileSystem":
@@ -490,6 +499,7 @@ class Mount {
       fileSystems: this.#fileSystems.all(),
       recovery: { ...this.#recovery, takeovers: this.#takeovers },
       keeper: this.#keeper?.pid,
+      twinsPid: this.#twinsPid,
       splits: this.#splits,
       submounts: this.#submounts.report(),
       inStore: this.#keeper !== undefined && this.#keeper.pid === undefined,

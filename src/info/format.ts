@@ -1,5 +1,6 @@
 /** Reports for people. */
 import type { FileSystemFigures } from "../client/filesystems.ts";
+import type { MeetingReport, TwinsReport } from "../client/twins/report.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { OpFigures } from "./counters.ts";
 import { BUILD } from "./facts.ts";
@@ -58,7 +59,7 @@ export function formatReport(report: DaemonReport): string {
   const fields = [...own, ...common, ...report.threads.map(threadField), ...totals]
     .map(([name, value]) => `  ${name.padEnd(FIELD_WIDTH)}${printable(value)}\n`)
     .join("");
-  return `qtfs ${report.kind}, process ${report.pid}\n${fields}\n${operations(report.operations)}`;
+  return `qtfs ${report.kind}, process ${report.pid}\n${fields}\n${operations(report.operations)}${meetings(report)}`;
 }
 
 function threadField({ name, tid, state, at, forMs }: ThreadReport): Field {
@@ -125,6 +126,12 @@ function formatFacts(facts: Facts): string {
   return `qtfs ${facts.build}, Linux ${facts.kernel} on ${facts.arch}, process ${facts.pid}`;
 }
 
+/** Sockets and FIFOs of a mount, and who is connected. */
+function meetings(report: ServerReport | MountReport): string {
+  if (report.kind === "server" || report.twins === undefined) return "";
+  return formatTwins(report.twins);
+}
+
 const HEADINGS = ["operation", "count", "errors", "data", "mean", "p50", "p90", "p99", "max"];
 
 /** What was asked for, most often first; latencies are at most what is shown. */
@@ -140,6 +147,47 @@ function operations(figures: readonly OpFigures[]): string {
       ...[op.meanUs, op.p50Us, op.p90Us, op.p99Us, op.maxUs].map(micros),
     ]);
   return columns([HEADINGS, ...rows], [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+/** What the process that serves sockets and FIFOs says, for people. */
+export function formatTwins(twins: TwinsReport): string {
+  const { losses, meetingCount, pid, resumes, streamCount } = twins;
+  const state = twins.connected ? "connected" : "NOT connected";
+  const history = `${resumes} times resumed, ${losses} times lost`;
+  const head = `\nsockets and FIFOs, process ${pid}, ${state}, ${history}\n`;
+  const places = twins.meetings
+    .slice(0, SHOWN_MAX)
+    .map(({ kind, path, type, connections }) => [
+      KINDS[kind],
+      type,
+      integer(connections),
+      printable(path),
+    ]);
+  const streams = twins.streams.slice(0, SHOWN_MAX).map((one) => {
+    const { ageSeconds, bytesIn, bytesOut, credit, path, peer, waiting } = one;
+    const figures = [bytesOut, bytesIn, waiting, credit].map(bytes);
+    return [...figures, duration(ageSeconds), printable(peer), printable(path)];
+  });
+  const placeTable = columns([["kind", "type", "connections", "path"], ...places], [2]);
+  const streamHeads = ["to HOST", "from HOST", "waiting", "credit", "age", "peer", "path"];
+  const streamTable = columns([streamHeads, ...streams], [0, 1, 2, 3]);
+  return [
+    head,
+    ...(places.length > 0 ? [placeTable, more(meetingCount, places.length)] : []),
+    ...(streams.length > 0 ? ["\n", streamTable, more(streamCount, streams.length)] : []),
+  ].join("");
+}
+
+/** Rows of each of these tables. */
+const SHOWN_MAX = 100;
+const KINDS: Readonly<Record<MeetingReport["kind"], string>> = {
+  socket: "of the HOST",
+  bound: "bound here",
+  fifo: "FIFO",
+};
+
+function more(count: number, shown: number): string {
+  return count > shown ? `and ${integer(count - shown)} more\n` : "";
 }
 
 /** Cells in columns, two spaces apart; those numbered in `right` are aligned to the right. */

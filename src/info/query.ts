@@ -1,5 +1,6 @@
 /** Asks daemons through their control sockets. */
 import { readdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { E } from "../sys/errno.ts";
 import { kill } from "../sys/process.ts";
 import { Kind } from "../wire/frame.ts";
@@ -91,12 +92,23 @@ export async function reports(directory = CONTROL_DIRECTORY): Promise<DaemonRepo
     .sort((a, b) => b.kind.localeCompare(a.kind) || a.pid - b.pid);
 }
 
+/** What a mount's twin process says; undefined where there is none, or it does not answer. */
+async function twinsOf(pid: unknown, directory: string): Promise<object | undefined> {
+  if (typeof pid !== "number") return undefined;
+  try {
+    return await ask(`${directory}/twins-${pid}.sock`, { want: "snapshot" });
+  } catch {
+    return undefined;
+  }
+}
+
 async function report(endpoint: Endpoint): Promise<DaemonReport | undefined> {
   const { kind, pid, path } = endpoint;
   try {
     const answer = await ask(path, { want: "snapshot" });
     if (answer.kind !== kind || answer.pid !== pid) throw new Error("its answer is no report");
-    return answer as unknown as DaemonReport;
+    const twins = await twinsOf(answer.twinsPid, dirname(path));
+    return { ...answer, ...(twins === undefined ? {} : { twins }) } as unknown as DaemonReport;
   } catch (error) {
     if (!(error instanceof Dead)) return { kind, pid, error: (error as Error).message };
     // One that has just begun refuses, too, for a moment.

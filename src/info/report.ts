@@ -4,6 +4,7 @@
  * changes its meaning or goes away makes schema 2.
  */
 import type { MountSnapshot } from "../client/daemon.ts";
+import type { TwinsReport } from "../client/twins/report.ts";
 import type { ServerSnapshot } from "../server/daemon.ts";
 import type { LogLevel } from "./log.ts";
 
@@ -23,7 +24,8 @@ export interface Process {
 }
 
 export type ServerReport = { kind: "server" } & Process & ServerSnapshot;
-export type MountReport = { kind: "mount" } & Process & MountSnapshot;
+/** `twins`: what the process that serves sockets and FIFOs says, where there is one that answers. */
+export type MountReport = { kind: "mount"; twins?: TwinsReport } & Process & MountSnapshot;
 
 /** A daemon that listens and does not answer, or answers what is no report. */
 export interface SilentReport {

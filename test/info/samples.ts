@@ -58,6 +58,7 @@ export function mountReport(own: Partial<MountReport> = {}): MountReport {
     ],
     recovery: { losses: 0, serverRestarts: 0, sessionsLost: 0, lastAwayMs: 0, takeovers: 0 },
     keeper: 44,
+    twinsPid: undefined,
     inStore: false,
     splits: true,
     submounts: [],

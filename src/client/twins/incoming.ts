@@ -10,6 +10,7 @@ import { StreamKind } from "../../wire/streams.ts";
 import { keyOf, type Node, type ToTwins } from "./channel.ts";
 import { HeldStream } from "./held.ts";
 import { makePump, type Pump } from "./pumps.ts";
+import { type MeetingReport, typeName } from "./report.ts";
 import type { TwinSide } from "./side.ts";
 
 /** How long a connection waits for a socket to be told of that was bound a moment ago. */
@@ -25,13 +26,6 @@ const RETRY_MIN_MS = 1;
 const RETRY_MAX_MS = 64;
 
 type Owned = Extract<ToTwins, { kind: "own" }>;
-
-/** A socket that is bound here, for people. */
-export interface OwnedFigures {
-  node: string;
-  type: number;
-  connections: number;
-}
 
 interface Own {
   readonly owned: Owned;
@@ -120,14 +114,15 @@ export class Incoming {
     for (const own of [...this.#byNode.values()].filter(isOf)) this.#remove(own);
   }
 
-  figures(): OwnedFigures[] {
+  report(): MeetingReport[] {
     return [...this.#byNode.values()].map(({ owned, connections }) => {
-      return { node: keyOf(owned.node), type: owned.type, connections };
+      return { kind: "bound", path: owned.name, type: typeName(owned.type), connections };
     });
   }
 
-  streams(): [pump: Pump, node: string][] {
-    return [...this.#pumps].map(([pump, { owned }]) => [pump, keyOf(owned.node)]);
+  /** Every stream, with what it leads to. */
+  streams(): [pump: Pump, path: string][] {
+    return [...this.#pumps].map(([pump, { owned }]) => [pump, owned.name]);
   }
 
   #tell({ owned, key }: Own): void {

@@ -11,6 +11,7 @@ import { Op } from "../../wire/ops.ts";
 import { StreamKind } from "../../wire/streams.ts";
 import { keyOf, type Node, type ToTwins } from "./channel.ts";
 import { makePump, type Pump } from "./pumps.ts";
+import { type MeetingReport, typeName } from "./report.ts";
 import type { TwinSide } from "./side.ts";
 
 /** Connections accepted before others have their turn. */
@@ -20,14 +21,6 @@ const PAUSE_MS = 50;
 
 /** What a listener is asked for: message "serve". */
 export type Wanted = Extract<ToTwins, { kind: "serve" }>;
-
-/** A listener, for people. */
-export interface ListenerFigures {
-  path: string;
-  type: number;
-  /** Connections so far. */
-  connections: number;
-}
 
 interface Listener {
   readonly wanted: Wanted;
@@ -108,9 +101,9 @@ export class Listeners {
     }
   }
 
-  figures(): ListenerFigures[] {
+  report(): MeetingReport[] {
     return [...this.#byNode.values()].map(({ path, wanted, connections }) => {
-      return { path, type: wanted.type, connections };
+      return { kind: "socket", path, type: typeName(wanted.type), connections };
     });
   }
 

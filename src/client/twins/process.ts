@@ -6,9 +6,11 @@ import { O_CLOEXEC, O_RDONLY, openat } from "../../sys/open.ts";
 import { raiseNoFileLimit, setProcessName } from "../../sys/process.ts";
 import { BridgeLink } from "./bridgelink.ts";
 import { Channel, type FromTwins, type MountNews, type Node, type ToTwins } from "./channel.ts";
+import { TwinsControl } from "./control.ts";
 import { Doorman } from "./doorman.ts";
 import { Incoming } from "./incoming.ts";
 import { Listeners } from "./listeners.ts";
+import { pathText, REPORTED_MAX, type StreamReport, type TwinsReport } from "./report.ts";
 import type { Answered, TwinSide } from "./side.ts";
 import { TWINS_FD, TWINS_NAME } from "./starter.ts";
 
@@ -47,7 +49,9 @@ class TwinProcess implements TwinSide {
     this.tell({ kind: "hello", pid: process.pid, tids: [this.doorman.tid] });
     this.loop.add(TWINS_FD, EPOLLIN, { onEvents: () => this.#hear() });
     this.#watchMounts();
+    const control = new TwinsControl(this.loop, () => this.#report());
     this.loop.run();
+    control.close();
     this.#link?.close();
   }
 
@@ -79,6 +83,29 @@ class TwinProcess implements TwinSide {
         });
       },
     });
+  }
+
+  #report(): TwinsReport {
+    const link = this.#link;
+    const meetings = [...(this.#listeners?.report() ?? []), ...(this.#incoming?.report() ?? [])];
+    const pumps = [...(this.#listeners?.streams() ?? []), ...(this.#incoming?.streams() ?? [])];
+    const streams = pumps.slice(0, REPORTED_MAX).map(([{ figures }, path]): StreamReport => {
+      const { ageMs, credit, peer, read, waiting, written } = figures;
+      const both = { path: pathText(path), peer, waiting, credit };
+      return { ...both, bytesOut: read, bytesIn: written, ageSeconds: ageMs / 1000 };
+    });
+    return {
+      pid: process.pid,
+      connected: link?.end.connected ?? false,
+      resumes: link?.resumes ?? 0,
+      losses: link?.losses ?? 0,
+      meetingCount: meetings.length,
+      streamCount: pumps.length,
+      meetings: meetings
+        .slice(0, REPORTED_MAX)
+        .map((one) => ({ ...one, path: pathText(one.path) })),
+      streams,
+    };
   }
 
   #leave(channel: number): void {

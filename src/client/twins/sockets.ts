@@ -220,7 +220,7 @@ export class TwinSockets {
     const place = this.#placeOf(slot, MKNOD_IN_SIZE);
     const own = Object.assign(emptyAttributes(), attributes);
     this.#owned.add({ node, channel, type, key, attributes: own, ...place });
-    this.#twins.send({ kind: "own", channel, node, type, key });
+    this.#twins.send({ kind: "own", channel, node, type, key, name: place.name });
   }
 
   /** The kernel has been told of a name, by the answer to the request of `slot`. */
@@ -272,8 +272,8 @@ export class TwinSockets {
   /** There is to be another one. */
   begunAnew(): void {
     for (const served of this.#served.all()) this.#serve(served);
-    for (const { channel, node, type, key } of this.#owned.all()) {
-      this.#twins.send({ kind: "own", channel, node, type, key });
+    for (const { channel, node, type, key, name } of this.#owned.all()) {
+      this.#twins.send({ kind: "own", channel, node, type, key, name });
     }
   }
 

@@ -21,6 +21,8 @@ import { TwinSockets } from "./sockets.ts";
 export type TwinNews =
   /** There is to be a twin process. */
   | { kind: "twinsWanted" }
+  /** It runs, as that process. */
+  | { kind: "twinsHere"; pid: number }
   /** It has ended: there is to be another channel. */
   | { kind: "twinsEnded" };
 
@@ -57,7 +59,6 @@ export class Twins {
   #isGivenUp = false;
   /** Whether the present one was asked for, and has said hello. */
   #isWanted = false;
-  #pid = 0;
   #tids: readonly number[] = [];
   #questions: Question[] = [];
   readonly #asked = new Map<number, Question>();
@@ -91,11 +92,6 @@ export class Twins {
   /** Descriptor that is readable when the twin process says something; -1 without one. */
   get fd(): number {
     return this.#channel?.fd ?? -1;
-  }
-
-  /** Process id of the twin process, 0 while there is none. */
-  get pid(): number {
-    return this.#pid;
   }
 
   /** Whether there is anything to be looked at again soon. */
@@ -177,7 +173,7 @@ export class Twins {
   #heard(message: FromTwins): void {
     switch (message.kind) {
       case "hello":
-        this.#pid = message.pid;
+        this.#options.tell({ kind: "twinsHere", pid: message.pid });
         this.#tids = message.tids;
         this.#client.record.set(Head.TWIN, message.tids[0] ?? 0);
         break;
@@ -200,7 +196,6 @@ export class Twins {
 
   #ended(): void {
     this.#channel = undefined;
-    this.#pid = 0;
     this.#tids = [];
     this.#questions = [];
     this.#asked.clear();
