@@ -101,14 +101,18 @@ export class Program {
 
   /** Its exit code (128 and more: a signal), once it has ended and all it printed was read. */
   async ended(boundMs = BOUND_MS): Promise<number> {
+    await this.#awaitEnd(boundMs);
+    await this.#read;
+    const end = this.#end;
+    return typeof end === "number" ? end : 128 + constants.signals[end];
+  }
+
+  async #awaitEnd(boundMs: number): Promise<void> {
     await until(
       () => this.hasEnded,
       () => `the end of ${this}`,
       boundMs,
     );
-    await this.#read;
-    const end = this.#end;
-    return typeof end === "number" ? end : 128 + constants.signals[end];
   }
 
   /** Waits for it to end well, and returns what it has printed to stdout. */
@@ -131,9 +135,9 @@ export class Program {
     if (pid !== undefined && !this.hasEnded) process.kill(pid, signal);
   }
 
-  /** Sends it a signal and waits for its end. */
+  /** Sends it a signal and waits for its end; programs that it has started may print still. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     await this.kill(signal);
-    await this.ended();
+    await this.#awaitEnd(BOUND_MS);
   }
 }
