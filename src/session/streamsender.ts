@@ -10,6 +10,9 @@ import { Direction, NOT_WRITABLE, type Stream } from "./stream.ts";
 const GRANT_BYTES = STREAM_WINDOW / 4;
 const GRANT_MESSAGES = STREAM_MESSAGES_MAX / 4;
 
+/** Places of the list of those that are ready which are left behind before it is made anew. */
+const READY_MAX = 1024;
+
 /** Whether enough was consumed on `stream` for its credit to be given back. */
 function creditIsDue(stream: Stream): boolean {
   return stream.freed >= GRANT_BYTES || stream.freedMessages >= GRANT_MESSAGES;
@@ -21,8 +24,9 @@ export class StreamSender {
   readonly #ended: (stream: Stream) => void;
   /** Streams that owe the peer a message. */
   #owing: Stream[] = [];
-  /** Streams that could not send, and now may be able to; in order. */
+  /** Streams that could not send, and now may be able to; in order, from #next on. */
   #ready: Stream[] = [];
+  #next = 0;
 
   constructor(transport: Frames, ended: (stream: Stream) => void) {
     this.#transport = transport;
@@ -47,7 +51,7 @@ export class StreamSender {
       stream.credit -= length;
       at += length;
       // Others wait for their turn.
-      if (this.#ready.length > 0) break;
+      if (this.#ready.length > this.#next) break;
     }
     if (at < bytes.length) this.#block(stream, stream.credit > 0);
     return at;
@@ -112,7 +116,7 @@ export class StreamSender {
     }
     // One turn each: whoever has more to send goes to the end of the list.
     while (!this.#transport.congested) {
-      const stream = this.#ready.shift();
+      const stream = this.#takeReady();
       if (stream === undefined) return;
       stream.queued = false;
       stream.wants = false;
@@ -124,6 +128,16 @@ export class StreamSender {
   close(): void {
     this.#owing = [];
     this.#ready = [];
+    this.#next = 0;
+  }
+
+  /** The first that is ready: not by shift(), which moves thousands of others. */
+  #takeReady(): Stream | undefined {
+    const stream = this.#ready[this.#next++];
+    if (stream !== undefined && this.#next < READY_MAX) return stream;
+    this.#ready = this.#ready.slice(this.#next);
+    this.#next = 0;
+    return stream;
   }
 
   #begin(stream: Stream, message: number, more: number): Writer {

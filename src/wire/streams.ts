@@ -36,7 +36,7 @@ export const StreamKind = {
   FIFO: 3,
   /** Either: what was passed along with other data. `[id, what, …]` */
   DESCRIPTOR: 4,
-  /** Client: datagrams of one sender. `[key, …]` */
+  /** Client: datagrams of one sender. `[key, uid, gid, groups, pid]` */
   DATAGRAMS: 5,
 } as const;
 

@@ -186,6 +186,10 @@ export class Bridge implements SessionHost, Watched {
       this.#takeKeys();
       return this.#connects.take(session, stream, items);
     });
+    session.handle(StreamKind.DATAGRAMS, (stream, items) => {
+      this.#takeKeys();
+      return this.#connects.takeDatagrams(session, stream, items);
+    });
     this.#sessions.set(name, session);
     return session;
   }

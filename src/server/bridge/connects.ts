@@ -67,6 +67,11 @@ export class Connects {
     return this.#begin(stream, { owner: twin.owner, key: twin.key, type, caller });
   }
 
+  /** Takes a stream of kind DATAGRAMS: `[key, uid, gid, groups, pid]`. */
+  takeDatagrams(session: BridgeSession, stream: Stream, [key, ...who]: readonly unknown[]) {
+    return this.take(session, stream, [key, SocketType.DGRAM, ...who]);
+  }
+
   #begin(stream: Stream, to: Target): StreamHandler | number {
     // Who came first has the first place.
     const fd = this.#waiting.has(to.key) ? -E.EAGAIN : this.#connect(to);
