@@ -18,7 +18,7 @@ import {
   SCM_MAX_FD,
   SCM_RIGHTS,
 } from "./scm.ts";
-import { SOCKADDR_UN, SOCKADDR_UN_STRUCT_SIZE } from "./sockaddr.ts";
+import { AF_UNIX, SOCKADDR_UN, SOCKADDR_UN_STRUCT_SIZE } from "./sockaddr.ts";
 import { type PeerCredentials, SOL_SOCKET, UCRED, UCRED_STRUCT_SIZE } from "./sockopt.ts";
 
 const c = libc({
@@ -161,6 +161,8 @@ export interface Beside {
   readonly fds?: readonly number[] | undefined;
   /** Another's than one's own need CAP_SETUID, CAP_SETGID, CAP_SYS_ADMIN (for the pid). */
   readonly credentials?: PeerCredentials | undefined;
+  /** Where to, as `receivedName` gave it; nothing: where the socket is connected to. */
+  readonly name?: Uint8Array | undefined;
 }
 
 /** Sends `n` bytes at `address` with what is `beside` them: bytes taken or -errno. */
@@ -186,8 +188,16 @@ export function sendMessage(
     for (const [i, one] of fds.entries()) view.setInt32(at + i * 4, one, true);
     used += CMSGHDR.data + ((fds.length * 4 + 7) & ~7);
   }
-  prepare(address, n, used, 0);
+  prepare(address, n, used, putName(beside.name));
   return orErrno(c.sendmsg(fd, scratch.address, MSG_DONTWAIT | MSG_NOSIGNAL | flags));
+}
+
+/** Puts a name in its place: the length of the address. */
+function putName(name: Uint8Array | undefined): number {
+  if (name === undefined) return 0;
+  view.setUint16(NAME_OFFSET + SOCKADDR_UN.family, AF_UNIX, true);
+  bytes.set(name, NAME_OFFSET + SOCKADDR_UN.path);
+  return SOCKADDR_UN.path + name.length;
 }
 
 /** Begins a control message at `used` of the control data; where its data goes. */

@@ -21,7 +21,7 @@ import { identify } from "../strangers.ts";
 import { BoxKind, type BoxMessage, type BridgeBox, What } from "./box.ts";
 import { Connects } from "./connects.ts";
 import { Keys } from "./keys.ts";
-import { ListenerTwin } from "./listeners.ts";
+import { type ListenerTwin, listenerFor } from "./listeners.ts";
 import { BridgeSession, type SessionHost } from "./session.ts";
 
 /** How long after anything has happened gauges are refreshed. */
@@ -114,7 +114,7 @@ export class Bridge implements SessionHost, Watched {
     const twin = { key, fd, what, type, owner };
     this.keys.add(twin);
     if (what !== What.LISTENER) return;
-    const listener = new ListenerTwin(this.loop, twin);
+    const listener = listenerFor(this.loop, twin, (text) => this.#tell(this.#ofPeers, text));
     this.#listeners.set(key, listener);
     listener.serve(this.#sessionOf(owner));
   }
@@ -223,14 +223,17 @@ export class Bridge implements SessionHost, Watched {
   }
 
   #report(peer: string, error: unknown): void {
-    const { counters, log } = this.#options;
+    const { counters } = this.#options;
     const isOfPeer = error instanceof ProtocolError || error instanceof Refusal;
     if (error instanceof ProtocolError) counters.protocolErrors++;
     const text = error instanceof Error ? (isOfPeer ? error.message : error.stack) : String(error);
-    const line = (isOfPeer ? this.#ofPeers : this.#ofFaults).admit(
-      `Closed the connection for streams of ${peer}: ${text}`,
-    );
-    if (line !== undefined) log("warn", line);
+    const budget = isOfPeer ? this.#ofPeers : this.#ofFaults;
+    this.#tell(budget, `Closed the connection for streams of ${peer}: ${text}`);
+  }
+
+  #tell(budget: LogBudget, text: string): void {
+    const line = budget.admit(text);
+    if (line !== undefined) this.#options.log("warn", line);
   }
 
   /** Has the gauges refreshed soon if anything has happened. */

@@ -3,11 +3,12 @@
  * joined to a stream that the server opens (INCOMING). Without a session of the DPU's, or
  * without room for a stream, connections wait in the kernel's queue, as for a busy program.
  */
+import { DatagramFan, type Sender } from "../../bridge/datagrams.ts";
 import type { Loop, Watched } from "../../bridge/loop.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { close } from "../../sys/open.ts";
 import { accept, peerCredentials } from "../../sys/socket.ts";
-import { StreamKind } from "../../wire/streams.ts";
+import { SocketType, StreamKind } from "../../wire/streams.ts";
 import { type Pump, pumpFor } from "./joining.ts";
 import type { Twin } from "./keys.ts";
 import type { BridgeSession } from "./session.ts";
@@ -18,7 +19,48 @@ const ACCEPTS_MAX = 32;
 const RETRY_MS = 10;
 
 /** One listener, served while it has a session. */
-export class ListenerTwin implements Watched {
+export interface ListenerTwin {
+  /** Goes on with `session`, or waits for one. */
+  serve(session: BridgeSession | undefined): void;
+  /** Ends: whoever waits in its queue is refused by the kernel. */
+  close(): void;
+}
+
+/** The listener that `twin` is; `log` is told what is lost there. */
+export function listenerFor(loop: Loop, twin: Twin, log: (text: string) => void): ListenerTwin {
+  return twin.type === SocketType.DGRAM
+    ? new DatagramListener(loop, twin, log)
+    : new ConnectionListener(loop, twin);
+}
+
+/** A socket of datagrams: each sender is a stream. */
+class DatagramListener implements ListenerTwin {
+  readonly #fan: DatagramFan;
+  #session: BridgeSession | undefined;
+
+  constructor(loop: Loop, { fd, key, type }: Twin, log: (text: string) => void) {
+    const join = ({ credentials: { uid, gid, pid } }: Sender, far: number): boolean => {
+      const pump = pumpFor(loop, far, SocketType.SEQPACKET);
+      const description = [key, type, uid, gid, pid];
+      const stream = this.#session?.end.open(StreamKind.INCOMING, description, pump);
+      if (stream !== undefined) pump.start(stream);
+      return stream !== undefined;
+    };
+    this.#fan = new DatagramFan({ loop, fd, join, log });
+  }
+
+  serve(session: BridgeSession | undefined): void {
+    this.#session = session;
+    this.#fan.serve(session?.end.connected === true);
+  }
+
+  close(): void {
+    this.#fan.close();
+  }
+}
+
+/** A socket that is connected to. */
+class ConnectionListener implements ListenerTwin, Watched {
   readonly #loop: Loop;
   readonly #twin: Twin;
   #session: BridgeSession | undefined;
@@ -32,13 +74,11 @@ export class ListenerTwin implements Watched {
     this.#twin = twin;
   }
 
-  /** Goes on with `session`, or waits for one. */
   serve(session: BridgeSession | undefined): void {
     this.#session = session;
     this.#settle();
   }
 
-  /** Ends: whoever waits in its queue is refused by the kernel. */
   close(): void {
     this.#session = undefined;
     this.#settle();

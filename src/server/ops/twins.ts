@@ -6,6 +6,7 @@ import { fchmod, fchmodat, fchownat } from "../../sys/attr.ts";
 import { PathBuffer } from "../../sys/cstring.ts";
 import { E } from "../../sys/errno.ts";
 import { AT_SYMLINK_NOFOLLOW, close, dup, O_NONBLOCK, setNonBlocking } from "../../sys/open.ts";
+import { SO_PASSCRED, SOL_SOCKET, setInt } from "../../sys/sockopt.ts";
 import { renameat2, unlinkat } from "../../sys/tree.ts";
 import { bindIn, listenAt, unixSocket } from "../../sys/unixsocket.ts";
 import { FileType, OpenFlag } from "../../wire/constants.ts";
@@ -83,9 +84,10 @@ export function passOpen(session: Session): number {
   return replyKey(session, session.twins.add(session, fd, What.FILE, 0));
 }
 
-/** Has `fd` take connections, where its type knows any: 0 or -errno. */
+/** Has `fd` take connections, or datagrams with who has sent them: 0 or -errno. */
 function beginListening(fd: number, type: number): number {
-  return type === SocketType.DGRAM ? 0 : listenAt(fd, BACKLOG);
+  if (type === SocketType.DGRAM) return setInt(fd, SOL_SOCKET, SO_PASSCRED, 1);
+  return listenAt(fd, BACKLOG);
 }
 
 /**

@@ -1,0 +1,279 @@
+/**
+ * A bound DGRAM socket that many send to: each sender becomes a connection of its own, a
+ * pair of SEQPACKET sockets, whose far end is joined to a stream like any other. What comes
+ * back on it goes to the sender's name. Whoever receives slowly slows all, as on one machine.
+ */
+import { EPOLLIN, EPOLLOUT } from "../sys/epoll.ts";
+import { E } from "../sys/errno.ts";
+import { allocate } from "../sys/memory.ts";
+import {
+  MSG_CTRUNC,
+  MSG_TRUNC,
+  receivedCredentials,
+  receivedFds,
+  receivedFlags,
+  receivedName,
+  receiveMessage,
+  sendMessage,
+} from "../sys/message.ts";
+import { close } from "../sys/open.ts";
+import { SOCK_SEQPACKET, setBuffers, socketPair } from "../sys/socket.ts";
+import { type PeerCredentials, SO_PASSCRED, SOL_SOCKET, setInt } from "../sys/sockopt.ts";
+import { MESSAGE_MAX } from "../wire/limits.ts";
+import type { Loop, Watched } from "./loop.ts";
+
+/** Datagrams in a row, before others have their turn. */
+const DATAGRAMS_MAX = 16;
+/** Senders at once: the one that was heard of least lately makes room. */
+const SENDERS_MAX = 512;
+/** How long a sender is remembered that says nothing. */
+const IDLE_MS = 30_000;
+/** How soon a stream is tried to be opened again. */
+const RETRY_MS = 10;
+const NOBODY: PeerCredentials = { pid: 0, uid: 65_534, gid: 65_534 };
+
+/** Who sends. */
+export interface Sender {
+  /** sun_path; empty for a socket without a name, which nothing can be sent back to. */
+  readonly name: Uint8Array;
+  readonly credentials: PeerCredentials;
+}
+
+export interface DatagramFanOptions {
+  readonly loop: Loop;
+  /** The bound socket: the caller's, who closes it after `close`. */
+  readonly fd: number;
+  /** Joins `fd`, SEQPACKET, to a stream for `sender`; false: not now, and `fd` stays where it is. */
+  join(sender: Sender, fd: number): boolean;
+  /** Says what could not go on. */
+  log(text: string): void;
+}
+
+const room = allocate(MESSAGE_MAX);
+
+/** A datagram that waits for its line. */
+interface Held {
+  readonly line: Line;
+  readonly data: Buffer;
+  readonly fds: readonly number[];
+  readonly credentials: PeerCredentials;
+}
+
+export class DatagramFan implements Watched {
+  readonly #options: DatagramFanOptions;
+  readonly #lines = new Map<string, Line>();
+  #held: Held | undefined;
+  #isWatched = false;
+  #isPaused = false;
+  #cancelIdle: (() => void) | undefined;
+  #cancelRetry: (() => void) | undefined;
+
+  constructor(options: DatagramFanOptions) {
+    this.#options = options;
+    setInt(options.fd, SOL_SOCKET, SO_PASSCRED, 1);
+  }
+
+  /** Takes datagrams, or leaves them in the kernel's queue. */
+  serve(serves: boolean): void {
+    this.#isPaused = !serves;
+    this.#settle();
+  }
+
+  /** Ends all senders' connections. */
+  close(): void {
+    this.#isPaused = true;
+    for (const fd of this.#held?.fds ?? []) close(fd);
+    this.#held = undefined;
+    this.#settle();
+    for (const line of [...this.#lines.values()]) this.#drop(line);
+    this.#cancelIdle?.();
+    this.#cancelRetry?.();
+  }
+
+  onEvents(): void {
+    for (let i = 0; i < DATAGRAMS_MAX && this.#held === undefined; i++) {
+      if (!this.#receive()) break;
+    }
+    this.#settle();
+  }
+
+  /** Takes one datagram; whether there was one. */
+  #receive(): boolean {
+    const { fd, log } = this.#options;
+    const length = receiveMessage(fd, room.address, MESSAGE_MAX, MSG_TRUNC);
+    if (length < 0) return length === -E.EINTR;
+    const sender = { name: receivedName(), credentials: receivedCredentials() ?? NOBODY };
+    const fds = receivedFds();
+    const isLost = length > MESSAGE_MAX || (receivedFlags() & MSG_CTRUNC) !== 0;
+    const line = isLost ? undefined : this.#lineOf(sender);
+    if (line === undefined) {
+      for (const one of fds) close(one);
+      log(`A datagram of ${length} bytes from process ${sender.credentials.pid} is lost`);
+      return true;
+    }
+    const { credentials } = sender;
+    this.#pass({ line, data: Buffer.from(room.bytes.subarray(0, length)), fds, credentials });
+    return true;
+  }
+
+  #lineOf(sender: Sender): Line | undefined {
+    const { uid, gid, pid } = sender.credentials;
+    const key = `${uid}:${gid}:${pid}:${Buffer.from(sender.name).toString("latin1")}`;
+    const known = this.#lines.get(key);
+    if (known !== undefined) {
+      // The one that was heard of last is last.
+      this.#lines.delete(key);
+      this.#lines.set(key, known);
+      known.lastMs = this.#options.loop.nowMs;
+      return known;
+    }
+    const ends = socketPair(SOCK_SEQPACKET);
+    if (typeof ends === "number") return undefined;
+    for (const end of ends) setBuffers(end, MESSAGE_MAX);
+    const [oldest] = this.#lines.values();
+    if (this.#lines.size >= SENDERS_MAX && oldest !== undefined) this.#drop(oldest);
+    const line = new Line(this.#options, key, sender, ends, {
+      ended: () => this.#drop(line),
+      goOn: () => this.#goOn(),
+    });
+    this.#lines.set(key, line);
+    this.#watchIdle();
+    return line;
+  }
+
+  /** Passes a datagram on to its stream, now or when there is room. */
+  #pass(held: Held): void {
+    const { line, data, fds, credentials } = held;
+    this.#held = held;
+    if (!line.join()) {
+      this.#cancelRetry ??= this.#options.loop.after(RETRY_MS, () => {
+        this.#cancelRetry = undefined;
+        this.#goOn();
+      });
+      return;
+    }
+    room.bytes.set(data);
+    const sent = line.send(data.length, fds, credentials);
+    if (sent === -E.EAGAIN) {
+      line.awaitRoom(true);
+      return;
+    }
+    line.awaitRoom(false);
+    this.#held = undefined;
+    for (const fd of fds) close(fd);
+    if (sent < 0) this.#drop(line);
+  }
+
+  #goOn(): void {
+    if (this.#held !== undefined) this.#pass(this.#held);
+    this.#settle();
+  }
+
+  #drop(line: Line): void {
+    if (this.#lines.get(line.key) !== line) return;
+    this.#lines.delete(line.key);
+    line.close();
+    if (this.#held?.line !== line) return;
+    for (const fd of this.#held.fds) close(fd);
+    this.#held = undefined;
+    this.#settle();
+  }
+
+  #settle(): void {
+    const { loop, fd } = this.#options;
+    const wants = !this.#isPaused && this.#held === undefined;
+    if (wants && !this.#isWatched) this.#isWatched = loop.add(fd, EPOLLIN, this) === 0;
+    if (wants || !this.#isWatched) return;
+    loop.remove(fd);
+    this.#isWatched = false;
+  }
+
+  #watchIdle(): void {
+    this.#cancelIdle ??= this.#options.loop.after(IDLE_MS, () => {
+      this.#cancelIdle = undefined;
+      const since = this.#options.loop.nowMs - IDLE_MS;
+      for (const line of [...this.#lines.values()]) if (line.lastMs < since) this.#drop(line);
+      if (this.#lines.size > 0) this.#watchIdle();
+    });
+  }
+}
+
+/** One sender: what it sends goes into `fd`, what comes back from there goes to its name. */
+class Line implements Watched {
+  readonly key: string;
+  readonly fd: number;
+  lastMs: number;
+  readonly #options: DatagramFanOptions;
+  readonly #sender: Sender;
+  readonly #owner: { ended: () => void; goOn: () => void };
+  /** The end for the stream, until it has one. */
+  #far: number;
+  #events = EPOLLIN;
+
+  constructor(
+    options: DatagramFanOptions,
+    key: string,
+    sender: Sender,
+    [near, far]: readonly [number, number],
+    owner: { ended: () => void; goOn: () => void },
+  ) {
+    this.#options = options;
+    this.key = key;
+    this.#sender = sender;
+    this.fd = near;
+    this.#far = far;
+    this.#owner = owner;
+    this.lastMs = options.loop.nowMs;
+    options.loop.add(near, EPOLLIN, this);
+  }
+
+  /** Has a stream, if one can be had now. */
+  join(): boolean {
+    if (this.#far >= 0 && !this.#options.join(this.#sender, this.#far)) return false;
+    this.#far = -1;
+    return true;
+  }
+
+  /** Sends `length` bytes of the room as the sender, by whom the process is not told: it may be gone. */
+  send(length: number, fds: readonly number[], { uid, gid }: PeerCredentials): number {
+    const credentials = { pid: process.pid, uid, gid };
+    const sent = sendMessage(this.fd, room.address, length, { fds, credentials });
+    // Only root may speak for others.
+    return sent === -E.EPERM ? sendMessage(this.fd, room.address, length, { fds }) : sent;
+  }
+
+  awaitRoom(awaits: boolean): void {
+    const events = awaits ? EPOLLIN | EPOLLOUT : EPOLLIN;
+    if (events !== this.#events) this.#options.loop.modify(this.fd, events);
+    this.#events = events;
+  }
+
+  onEvents(events: number): void {
+    if ((events & EPOLLOUT) !== 0) this.#owner.goOn();
+    if ((events & ~EPOLLOUT) !== 0 && !this.#answer()) this.#owner.ended();
+  }
+
+  /** Passes on one answer; false where there are none any more. */
+  #answer(): boolean {
+    const length = receiveMessage(this.fd, room.address, MESSAGE_MAX);
+    if (length < 0) return length === -E.EAGAIN || length === -E.EINTR;
+    const fds = receivedFds();
+    if (length === 0 && fds.length === 0) return false;
+    const { name } = this.#sender;
+    const sent =
+      name.length === 0
+        ? -E.ENOTCONN
+        : sendMessage(this.#options.fd, room.address, length, { fds, name });
+    for (const fd of fds) close(fd);
+    this.lastMs = this.#options.loop.nowMs;
+    if (sent < 0) this.#options.log(`An answer to a datagram is lost: errno ${-sent}`);
+    return true;
+  }
+
+  close(): void {
+    this.#options.loop.remove(this.fd);
+    close(this.fd);
+    if (this.#far >= 0) close(this.#far);
+    this.#far = -1;
+  }
+}
