@@ -49,6 +49,7 @@ export class MessageSink {
     const done = this.#process(stream, bytes, address);
     stream.consumed(done);
     this.#backlog.put(bytes.subarray(done));
+    this.#consumeEarly(stream);
     return this.#failure;
   }
 
@@ -72,14 +73,18 @@ export class MessageSink {
     const early = Math.min(done, this.#early);
     this.#early -= early;
     stream.consumed(done - early);
-    // The rest of a message that is larger than the window could not come.
-    const held = this.#backlog.length - this.#early;
-    if (held === STREAM_WINDOW && !this.wantsRoom && this.#isIncomplete()) {
-      stream.consumed(held);
-      this.#early += held;
-    }
+    this.#consumeEarly(stream);
     this.#finishIfEnded();
     return this.#failure;
+  }
+
+  /** Gives credit for a part of a message that is so large that the rest could not come else. */
+  #consumeEarly(stream: Stream): void {
+    const held = this.#backlog.length - this.#early;
+    if (held < LENGTH_BYTES || !this.#isIncomplete()) return;
+    if (lengthAt(this.#backlog.first(LENGTH_BYTES), 0) <= STREAM_WINDOW / 2) return;
+    stream.consumed(held);
+    this.#early += held;
   }
 
   #isIncomplete(): boolean {

@@ -43,10 +43,13 @@ export class End {
 
   #flush(): boolean {
     const transport = this.#transport;
-    if (transport.closed) return false;
     this.#serve();
     this.streams.flush();
     transport.flush();
+    if (transport.closed) {
+      this.close(E.ECONNRESET);
+      return true;
+    }
     this.#loop.modify(transport.fd, EPOLLIN | (transport.pending ? EPOLLOUT : 0));
     return false;
   }

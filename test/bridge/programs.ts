@@ -1,4 +1,5 @@
 /** What the programs at the ends of a bridge do with descriptors and credentials. */
+import { readdirSync } from "node:fs";
 import { allocate } from "../../src/sys/memory.ts";
 import {
   type Beside,
@@ -36,4 +37,9 @@ export function getMessage(fd: number, max = 1 << 20, flags = 0) {
     flags: receivedFlags(),
     name: String(Buffer.from(receivedName())),
   };
+}
+
+/** Descriptors of this process. */
+export function openDescriptors(): number {
+  return readdirSync("/proc/self/fd").length;
 }

@@ -90,6 +90,7 @@ export class Carrier implements Ancillary {
     if (!Array.isArray(items) || items.length === 0 || items.length > SCM_MAX_FD) {
       throw new ProtocolError("descriptors that are no list");
     }
+    const openers = items.map((item) => this.#opener(item));
     const fds: number[] = [];
     let left = items.length;
     let failure = 0;
@@ -107,22 +108,29 @@ export class Carrier implements Ancillary {
       }
     };
     // All are asked for at once, and stay in their order.
-    for (const [index, item] of items.entries()) this.#open(item, (fd) => got(index, fd));
+    for (const [index, open] of openers.entries()) open((fd) => got(index, fd));
   }
 
-  #open(item: unknown, done: (fd: number) => void): void {
+  /** What opens one, once all of its message have been looked at. */
+  #opener(item: unknown): (done: (fd: number) => void) => void {
     if (!Array.isArray(item)) throw new ProtocolError("descriptor that is no list");
     const [kind, first, second] = item;
-    if (kind === Item.STREAM) this.#rights.claim(whole(first), done);
-    else if (kind === Item.DEVICE) {
-      done(openMemoryDevice(whole(second), flagsOfPassed(whole(first, FLAGS_MAX))));
-    } else if (kind === Item.SHARE) {
-      const offset = whole(second);
-      this.#rights.share.open(item.slice(3), whole(first, FLAGS_MAX), (fd) => {
-        if (fd >= 0 && offset > 0) lseek(fd, offset, SEEK_SET);
+    const rights = this.#rights;
+    if (kind === Item.STREAM) {
+      const id = whole(first);
+      return (done) => rights.claim(id, done);
+    }
+    const [flags, number] = [whole(first, FLAGS_MAX), whole(second)];
+    if (kind === Item.DEVICE) return (done) => done(openMemoryDevice(number, flagsOfPassed(flags)));
+    if (kind === Item.AGAIN) {
+      return (done) => done(rights.terminalAgain(number, flagsOfPassed(flags)));
+    }
+    if (kind !== Item.SHARE) throw new ProtocolError("descriptor of an unknown kind");
+    return (done) =>
+      rights.share.open(item.slice(3), flags, (fd) => {
+        if (fd >= 0 && number > 0) lseek(fd, number, SEEK_SET);
         done(fd);
       });
-    } else throw new ProtocolError("descriptor of an unknown kind");
   }
 
   refresh(): void {
