@@ -37,14 +37,13 @@ import {
 import { EFD_NONBLOCK, EFD_SEMAPHORE, eventfd } from "../../../src/sys/poll.ts";
 import { memfdCreateSealable } from "../../../src/sys/sharedmemory.ts";
 import { listenUnix, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from "../../../src/sys/socket.ts";
+import { S_IFIFO } from "../../../src/sys/stat.ts";
+import { mknodat } from "../../../src/sys/tree.ts";
 import { decodePlain } from "../../../src/wire/plain.ts";
 import { StreamKind } from "../../../src/wire/streams.ts";
 import { ok } from "../../sys/support.ts";
 import { BridgePair, get, pattern, pipe, put, sockets } from "../pair.ts";
 import { getMessage, putMessage } from "../programs.ts";
-
-// What it needs of its own is open from now on.
-Bun.spawnSync(["true"]);
 
 let pair: BridgePair;
 let before: number;
@@ -364,7 +363,7 @@ test.each<[string, () => number[]]>([
     "a FIFO that is open both ways",
     () => {
       const path = join(directory, "fifo");
-      Bun.spawnSync(["mkfifo", path]);
+      ok(mknodat(AT_FDCWD, cstring(path), S_IFIFO | 0o600, 0));
       return [openat(AT_FDCWD, cstring(path), O_RDWR | O_CLOEXEC, 0)];
     },
   ],
