@@ -11,6 +11,7 @@ const c = libc({
 export const IN_MODIFY = 0x2;
 export const IN_ATTRIB = 0x4;
 export const IN_CLOSE_WRITE = 0x8;
+export const IN_CLOSE_NOWRITE = 0x10;
 export const IN_OPEN = 0x20;
 export const IN_MOVED_FROM = 0x40;
 export const IN_MOVED_TO = 0x80;

@@ -32,7 +32,7 @@ export const StreamKind = {
   CONNECT: 1,
   /** Server: somebody who has connected to a socket that the DPU listens at. `[key, type, uid, gid, pid]` */
   INCOMING: 2,
-  /** Client: a FIFO, opened as `FifoMode` says. `[key, mode]` */
+  /** Client: a FIFO, used as `FifoWord` says. `[key]` */
   FIFO: 3,
   /** Either: what was passed along with other data. `[id, what, …]` */
   DESCRIPTOR: 4,
@@ -40,8 +40,33 @@ export const StreamKind = {
   DATAGRAMS: 5,
 } as const;
 
-/** How a FIFO is to be opened there. */
-export const FifoMode = { READ: 0, WRITE: 1, WRITE_NONBLOCK: 2, READ_NONBLOCK: 3 } as const;
+/** Words of the two ends of a FIFO's stream, one byte in an OutOfBand.FIFO. README.md has the states. */
+export const FifoWord = {
+  /** Client: hold it open for reading there. WRITERS or NO_WRITERS answers. */
+  READ: 1,
+  /** Client: open it for writing, when somebody reads. READERS or NO_READERS answers. */
+  WRITE: 2,
+  /** Client: open it for writing if somebody reads now. TAKEN or NOBODY answers. */
+  TRY: 3,
+  /** Client: let go of it. RELEASED answers, after all data. */
+  RELEASE: 4,
+  /** Client, after RELEASED of what was read: the data that came before this was not read: put it back. */
+  GIVEN: 5,
+  /** Server, while it reads: somebody has it open there for writing. */
+  WRITERS: 16,
+  /** Server, while it reads: nobody has, after this data. */
+  NO_WRITERS: 17,
+  /** Server, while it writes: somebody has it open there for reading. */
+  READERS: 18,
+  /** Server, while it writes: nobody has. */
+  NO_READERS: 19,
+  /** Server: it was opened for writing. */
+  TAKEN: 20,
+  /** Server: nobody reads; all is as it was. */
+  NOBODY: 21,
+  /** Server: it is let go of. */
+  RELEASED: 22,
+} as const;
 
 /** Messages beside a stream's data. */
 export const OutOfBand = {
@@ -59,6 +84,8 @@ export const OutOfBand = {
   TERMINAL: 6,
   /** Nobody takes this direction's data any more (EPIPE); the other goes on. */
   NO_READER: 7,
+  /** A FifoWord. */
+  FIFO: 8,
 } as const;
 
 /** Types of sockets, as socket(2) has them (linux/net.h). */

@@ -11,6 +11,7 @@ import * as handle from "../../src/sys/handle.ts";
 import * as identity from "../../src/sys/identity.ts";
 import * as inotify from "../../src/sys/inotify.ts";
 import * as io from "../../src/sys/io.ts";
+import * as iouring from "../../src/sys/iouring.ts";
 import * as lock from "../../src/sys/lock.ts";
 import * as message from "../../src/sys/message.ts";
 import * as mount from "../../src/sys/mount.ts";
@@ -53,6 +54,8 @@ const KERNEL_INTERNAL = new Set(["SCM_MAX_FD"]);
 const PER_MACHINE = new Set(["O_DIRECT", "O_LARGEFILE", "O_DIRECTORY", "O_NOFOLLOW", "O_TMPFILE"]);
 
 const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+const snakeField = (name: string) => snake(name);
 
 function statxField(name: string): string {
   const time = /^(.time)(Sec|Nsec)$/.exec(name);
@@ -157,6 +160,19 @@ const families: readonly Family[] = [
     exports: inotify,
     includes: ["sys/inotify.h"],
     structs: { INOTIFY_EVENT: { type: "struct inotify_event", field: "" } },
+  },
+  {
+    name: "iouring",
+    exports: iouring,
+    only: /^IO/,
+    includes: ["linux/io_uring.h"],
+    structs: {
+      IO_URING_PARAMS: { type: "struct io_uring_params", field: snakeField },
+      IO_SQRING_OFFSETS: { type: "struct io_sqring_offsets", field: snakeField },
+      IO_CQRING_OFFSETS: { type: "struct io_cqring_offsets", field: snakeField },
+      IO_URING_SQE: { type: "struct io_uring_sqe", field: snakeField },
+      IO_URING_CQE: { type: "struct io_uring_cqe", field: snakeField },
+    },
   },
   {
     name: "perf",

@@ -7,6 +7,7 @@ import {
   GETXATTR_IN_SIZE,
   GETXATTR_OUT_SIZE,
   IN_HEADER_SIZE,
+  Opcode,
   SETATTR_IN,
   SETXATTR_ACL_KILL_SGID,
   SETXATTR_IN,
@@ -29,7 +30,11 @@ export function getattr(c: Client): number {
     c.lookedUp.take(pid, nodeHigh, nodeLow) ??
     (c.cache === "never" ? undefined : c.memo.takeDirectory(nodeHigh, nodeLow));
   if (known !== undefined) {
-    c.answerBodyNow(putAttrOut(c.fuse.answer.view, c.answerBody, known, c.validity));
+    const length = putAttrOut(c.fuse.answer.view, c.answerBody, known, c.validity);
+    const unique = [c.fuse.uniqueLow, c.fuse.uniqueHigh] as const;
+    if (!c.twins?.fifos.opened(unique, pid, [nodeHigh, nodeLow], length, known)) {
+      c.answerBodyNow(length);
+    }
     return 0;
   }
   const w = c.ask(Op.GETATTR);
@@ -61,7 +66,17 @@ export function answerSetxattr(c: Client, slot: number): void {
 export function answerAttributes(c: Client, slot: number): void {
   c.readAttributesHere(c.transport.reader);
   c.transport.reader.finish();
-  c.answer(slot, c.putAttributesHere());
+  const length = c.putAttributesHere();
+  if (!isOpeningFifo(c, slot, length)) c.answer(slot, length);
+}
+
+/** Whether the GETATTR of `slot`, whose answer is ready, comes before an open(2) that has to wait. */
+function isOpeningFifo(c: Client, slot: number, length: number): boolean {
+  const { nodeHigh, nodeLow, opcode, pid, uniqueHigh, uniqueLow } = c.pending;
+  if (c.twins === undefined || opcode[slot] !== Opcode.GETATTR) return false;
+  const unique = [uniqueLow[slot] as number, uniqueHigh[slot] as number] as const;
+  const node = [nodeHigh[slot] as number, nodeLow[slot] as number] as const;
+  return c.twins.fifos.opened(unique, pid[slot] as number, node, length, c.attributes);
 }
 
 export function statx(c: Client): number {

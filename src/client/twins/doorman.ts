@@ -27,6 +27,8 @@ export type JobWords =
   | { kind: "connect"; channel: number; node: Node; type: number; uid: number; gid: number }
   /** The node, opened with O_* `flags`: a FIFO's must have O_NONBLOCK. */
   | { kind: "open"; channel: number; node: Node; flags: number }
+  /** Has `inotify` tell `mask` of the node: an O_PATH descriptor of it, and the watch. */
+  | { kind: "watch"; channel: number; node: Node; inotify: number; mask: number }
   /** Whether the kernel has the node: -ESTALE if not. */
   | { kind: "look"; channel: number; node: Node };
 
@@ -37,6 +39,8 @@ export interface Outcome {
   result: number;
   /** The HOST's path of what was bound. */
   path?: string;
+  /** Of inotify. */
+  watch?: number;
   /** Channels that were left. */
   gone?: number[];
 }

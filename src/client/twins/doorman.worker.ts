@@ -5,6 +5,7 @@
  */
 import { cstring } from "../../sys/cstring.ts";
 import { keepFileAccess, setEffectiveGid, setEffectiveUid } from "../../sys/identity.ts";
+import { inotifyAddWatch } from "../../sys/inotify.ts";
 import { close, O_CLOEXEC, O_DIRECTORY, O_PATH, openat } from "../../sys/open.ts";
 import { POLLIN, PollSet } from "../../sys/poll.ts";
 import { chroot, fchdir, gettid, unshareFs } from "../../sys/process.ts";
@@ -28,6 +29,7 @@ declare const self: {
 };
 
 type BindJob = Extract<Job, { kind: "bind" }>;
+type WatchJob = Extract<Job, { kind: "watch" }>;
 type ConnectJob = Extract<Job, { kind: "connect" }>;
 
 /** `path` as far as it fits into a socket's name: all of it, or the most names at its end. */
@@ -76,6 +78,8 @@ class DoormanThread {
             return openat(doors, cstring(aliasName(job.node)), job.flags | O_CLOEXEC, 0);
           }),
         };
+      case "watch":
+        return this.#watch(job);
       case "look":
         return { result: this.#mounts.look(job.channel, job.node) };
     }
@@ -85,6 +89,14 @@ class DoormanThread {
   #inDoors(channel: number, use: (doors: number) => number): number {
     const mount = this.#mounts.of(channel);
     return typeof mount === "number" ? mount : use(mount.doors);
+  }
+
+  #watch({ channel, node, inotify, mask }: WatchJob): Omit<Outcome, "id"> {
+    const fd = this.#inDoors(channel, (doors) =>
+      openat(doors, cstring(aliasName(node)), O_PATH | O_CLOEXEC, 0),
+    );
+    if (fd < 0) return { result: fd };
+    return { result: fd, watch: inotifyAddWatch(inotify, cstring(`/proc/self/fd/${fd}`), mask) };
   }
 
   #bind(job: BindJob): Omit<Outcome, "id"> {

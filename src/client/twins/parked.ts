@@ -13,6 +13,9 @@ export const PARKED_MAX = 8192;
 export const PARK_MS = 5000;
 const NS_PER_MS = 1e6;
 
+/** Number of a request, in halves. */
+export type Unique = readonly [low: number, high: number];
+
 /** An answer that is kept. */
 export class Parked {
   readonly uniqueLow: number;
@@ -23,11 +26,9 @@ export class Parked {
   /** Called if nobody waits for it any more. */
   readonly dropped: () => void;
 
-  constructor(c: Client, slot: number, bytes: Uint8Array, dropped: () => void) {
-    const { pid, uniqueHigh, uniqueLow } = c.pending;
-    this.uniqueLow = uniqueLow[slot] as number;
-    this.uniqueHigh = uniqueHigh[slot] as number;
-    this.pid = pid[slot] as number;
+  constructor(unique: Unique, pid: number, bytes: Uint8Array, dropped: () => void) {
+    [this.uniqueLow, this.uniqueHigh] = unique;
+    this.pid = pid;
     this.bytes = bytes;
     this.dropped = dropped;
   }
@@ -50,10 +51,17 @@ export class ParkedAnswers {
    * undefined where there are too many. Who wants it given calls `answer`.
    */
   park(slot: number, length: number, dropped: () => void): Parked | undefined {
+    const { pid, uniqueHigh, uniqueLow } = this.#client.pending;
+    const unique = [uniqueLow[slot] as number, uniqueHigh[slot] as number] as const;
+    return this.parkFor(unique, pid[slot] as number, length, dropped);
+  }
+
+  /** The same for request `unique` of thread `pid`. */
+  parkFor(unique: Unique, pid: number, length: number, dropped: () => void): Parked | undefined {
     if (this.#all.size >= PARKED_MAX) return undefined;
     const { answerBody, fuse } = this.#client;
     const bytes = Uint8Array.from(fuse.answer.bytes.subarray(answerBody, answerBody + length));
-    const parked = new Parked(this.#client, slot, bytes, dropped);
+    const parked = new Parked(unique, pid, bytes, dropped);
     this.#all.add(parked);
     return parked;
   }

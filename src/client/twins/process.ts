@@ -8,6 +8,8 @@ import { BridgeLink } from "./bridgelink.ts";
 import { Channel, type FromTwins, type MountNews, type Node, type ToTwins } from "./channel.ts";
 import { TwinsControl } from "./control.ts";
 import { Doorman } from "./doorman.ts";
+import { ServedFifos } from "./fifo/fifos.ts";
+import { hostOf } from "./fifo/host.ts";
 import { Incoming } from "./incoming.ts";
 import { Listeners } from "./listeners.ts";
 import { pathText, REPORTED_MAX, type StreamReport, type TwinsReport } from "./report.ts";
@@ -35,6 +37,7 @@ class TwinProcess implements TwinSide {
   #link: BridgeLink | undefined;
   #listeners: Listeners | undefined;
   #incoming: Incoming | undefined;
+  #fifos: ServedFifos | undefined;
 
   constructor(loop: Loop, doorman: Doorman) {
     this.loop = loop;
@@ -111,6 +114,7 @@ class TwinProcess implements TwinSide {
   #leave(channel: number): void {
     this.#listeners?.leave(channel);
     this.#incoming?.leave(channel);
+    this.#fifos?.leave(channel);
   }
 
   #hear(): void {
@@ -147,6 +151,9 @@ class TwinProcess implements TwinSide {
       case "check":
         this.#incoming?.check(message.node);
         break;
+      case "fifoOpens":
+        this.#fifos?.opens(message);
+        break;
       case "reply": {
         const question = this.#questions.get(message.id);
         this.#questions.delete(message.id);
@@ -173,6 +180,7 @@ class TwinProcess implements TwinSide {
     if (mount.epoch !== before.epoch) {
       this.#listeners?.leave();
       this.#incoming?.leave();
+      this.#fifos?.leave();
     } else if (mount.lives !== before.lives) {
       this.#listeners?.keysLost();
       this.#incoming?.keysLost();
@@ -189,5 +197,6 @@ class TwinProcess implements TwinSide {
     });
     this.#listeners = new Listeners(this);
     this.#incoming = new Incoming(this);
+    this.#fifos = new ServedFifos(hostOf(this));
   }
 }

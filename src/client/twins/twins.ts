@@ -14,6 +14,7 @@ import { Head } from "../record.ts";
 import { Channel, type FromTwins, type MountNews, type Node, type ToTwins } from "./channel.ts";
 import { DoorKeeper, NOT_HERE } from "./door.ts";
 import { TWIN_HIGH } from "./doors.ts";
+import { TwinFifos } from "./fifo/hook.ts";
 import { ParkedAnswers } from "./parked.ts";
 import { TwinSockets } from "./sockets.ts";
 
@@ -64,6 +65,7 @@ export class Twins {
   readonly #asked = new Map<number, Question>();
   readonly parked: ParkedAnswers;
   readonly sockets: TwinSockets;
+  readonly fifos: TwinFifos;
   readonly door: DoorKeeper;
 
   constructor(client: Client, options: TwinsOptions) {
@@ -74,9 +76,10 @@ export class Twins {
     if (former !== 0) this.#tids = [former];
     this.parked = new ParkedAnswers(client);
     this.sockets = new TwinSockets(client, this);
+    this.fifos = new TwinFifos(this);
     this.door = new DoorKeeper(client, {
       isTwin: (pid) => this.isTwin(pid),
-      attributesOf: (node) => this.sockets.attributesOf(node),
+      attributesOf: (node) => this.sockets.attributesOf(node) ?? this.fifos.attributesOf(node),
       forget: (channel, low, name) => this.dropName(channel, [TWIN_HIGH, low], name),
     });
     if (former !== 0) this.#goOn();
@@ -184,6 +187,9 @@ export class Twins {
       case "log":
         this.#options.log(message.level, message.text);
         break;
+      case "fifoLet":
+        this.fifos.hear(message);
+        break;
       default:
         this.sockets.hear(message);
     }
@@ -204,6 +210,7 @@ export class Twins {
     if (this.#isWanted)
       this.#options.log("warn", "The twin process has ended, its connections with it");
     this.sockets.lost();
+    this.fifos.lost();
     this.#options.tell({ kind: "twinsEnded" });
   }
 
@@ -253,6 +260,7 @@ export class Twins {
       this.#questions = [];
       this.parked.failAll(E.ESTALE);
       this.sockets.forget();
+      this.fifos.forget();
     }
     if (this.#isWanted) this.#push(this.#options.mount());
   }
@@ -270,6 +278,11 @@ export class Twins {
 
   /** Channel of the request of `slot`. */
   channelOf(slot: number): number {
-    return channelOf(this.#client.pending.uniqueHigh[slot] as number);
+    return this.channelOfUnique(this.#client.pending.uniqueHigh[slot] as number);
+  }
+
+  /** Channel of a request by the upper half of its number. */
+  channelOfUnique(uniqueHigh: number): number {
+    return channelOf(uniqueHigh);
   }
 }

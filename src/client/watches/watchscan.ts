@@ -5,6 +5,8 @@
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
+import { TWINS_NAME } from "../twins/starter.ts";
+
 const INOTIFY = "anon_inode:inotify";
 /** fs/notify/fdinfo.c prints the kernel's own dev_t; fs/fuse/inode.c: FILEID_INO64_GEN, a handle of node (upper word first) and generation. */
 const LINE = / sdev:([0-9a-f]+) .*fhandle-bytes:c fhandle-type:81 f_handle:([0-9a-f]{16})/;
@@ -45,7 +47,7 @@ export class WatchScan {
     const directory = `/proc/${pid}`;
     try {
       for (const fd of readdirSync(`${directory}/fd`)) {
-        if (linkText(`${directory}/fd/${fd}`) === INOTIFY)
+        if (linkText(`${directory}/fd/${fd}`) === INOTIFY && !isTwin(pid))
           this.#read(`${directory}/fdinfo/${fd}`, found);
       }
     } catch {
@@ -70,6 +72,20 @@ function processes(): number[] {
   return readdirSync("/proc")
     .map(Number)
     .filter((pid) => pid > 0);
+}
+
+/** Whether it is a twin process: what that watches (FIFOs) is for itself. */
+function isTwin(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "latin1").trim() === TWINS_NAME && isOurs(pid);
+  } catch {
+    return false;
+  }
+}
+
+/** Whether it runs this very program. */
+function isOurs(pid: number): boolean {
+  return linkText(`/proc/${pid}/exe`) === linkText("/proc/self/exe");
 }
 
 function linkText(path: string): string {

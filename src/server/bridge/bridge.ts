@@ -20,6 +20,7 @@ import { NO_UID } from "../session.ts";
 import { identify } from "../strangers.ts";
 import { BoxKind, type BoxMessage, type BridgeBox, What } from "./box.ts";
 import { Connects } from "./connects.ts";
+import { HostFifos } from "./fifos.ts";
 import { Keys } from "./keys.ts";
 import { type ListenerTwin, listenerFor } from "./listeners.ts";
 import { BridgeSession, type SessionHost } from "./session.ts";
@@ -44,6 +45,7 @@ export class Bridge implements SessionHost, Watched {
   readonly leaseMs: number;
   readonly #options: BridgeOptions;
   readonly #connects: Connects;
+  readonly #fifos: HostFifos;
   readonly #sessions = new Map<string, BridgeSession>();
   readonly #listeners = new Map<number, ListenerTwin>();
   readonly #ofPeers = new LogBudget();
@@ -59,6 +61,10 @@ export class Bridge implements SessionHost, Watched {
     this.leaseMs = options.leaseMs;
     this.#options = options;
     this.#connects = new Connects(this.loop, this.keys);
+    this.#fifos = new HostFifos(this.loop, (text) => {
+      const line = this.#ofFaults.admit(text);
+      if (line !== undefined) options.log("warn", line);
+    });
     this.loop.add(options.mailbox.wakeFd, EPOLLIN, this);
     this.loop.beforeSleep(() => this.#lookAtGauges());
   }
@@ -189,6 +195,11 @@ export class Bridge implements SessionHost, Watched {
     session.handle(StreamKind.DATAGRAMS, (stream, items) => {
       this.#takeKeys();
       return this.#connects.takeDatagrams(session, stream, items);
+    });
+    const take = this.#fifos.taker((key) => session.find(key, What.NODE)?.fd);
+    session.handle(StreamKind.FIFO, (stream, items) => {
+      this.#takeKeys();
+      return take(stream, items);
     });
     this.#sessions.set(name, session);
     return session;

@@ -1,0 +1,163 @@
+/** All FIFOs that processes here have open, as the twin process serves them. */
+import type { FifoLine } from "../../../bridge/fifoline.ts";
+import type { Loop } from "../../../bridge/loop.ts";
+import { EPOLLIN } from "../../../sys/epoll.ts";
+import {
+  IN_CLOSE_NOWRITE,
+  IN_CLOSE_WRITE,
+  IN_MODIFY,
+  IN_OPEN,
+  INOTIFY_EVENT,
+  INOTIFY_EVENT_STRUCT_SIZE,
+  inotifyInit,
+  inotifyRemoveWatch,
+} from "../../../sys/inotify.ts";
+import { read } from "../../../sys/io.ts";
+import { allocate } from "../../../sys/memory.ts";
+import { keyOf, type Node } from "../channel.ts";
+import type { FifoToTwins } from "../fifomessages.ts";
+import { Fifo, type FifoWorld } from "./fifo.ts";
+import { processOf } from "./holders.ts";
+
+/** IN_MODIFY for what stays unread where both ends are open here. */
+export const FIFO_EVENTS = IN_OPEN | IN_CLOSE_WRITE | IN_CLOSE_NOWRITE | IN_MODIFY;
+const EVENTS_BYTES = 64 * 1024;
+const NONE = -1;
+
+/** Where a FIFO is on the mount. */
+export interface FifoPlace {
+  readonly channel: number;
+  readonly node: Node;
+}
+
+/** What serves the FIFOs: the twin process. */
+export interface FifoHost {
+  readonly loop: Loop;
+  /** Opens the FIFO with O_* `flags`: a descriptor or -errno. */
+  open(place: FifoPlace, flags: number, done: (fd: number) => void): void;
+  /** Has `inotifyFd` tell FIFO_EVENTS of it: the watch or -errno, and how holders.ts calls the inode. */
+  watch(place: FifoPlace, inotifyFd: number, done: (wd: number, inode?: string) => void): void;
+  /** Opens a stream to the HOST's FIFO, whose handler is `line`; `line.onReset` where it cannot be had. */
+  connect(place: FifoPlace, line: FifoLine): void;
+  let(id: number): void;
+  log(text: string): void;
+}
+
+interface Served {
+  readonly fifo: Fifo;
+  readonly place: FifoPlace;
+  wd: number;
+  inode: string | undefined;
+}
+
+const events = allocate(EVENTS_BYTES);
+
+export class ServedFifos {
+  readonly #host: FifoHost;
+  readonly #served = new Map<string, Served>();
+  readonly #watches = new Map<number, Served>();
+  #inotify = NONE;
+
+  constructor(host: FifoHost) {
+    this.#host = host;
+  }
+
+  get size(): number {
+    return this.#served.size;
+  }
+
+  get figures() {
+    return [...this.#served.values()].map(({ fifo, place }) => ({ ...place, ...fifo.figures }));
+  }
+
+  /** A thread is about to open one. */
+  opens(message: FifoToTwins): void {
+    const { id, channel, node, tid, text, reads, writes, waits, unknown } = message;
+    const pid = processOf(tid);
+    if (pid === 0) {
+      this.#host.let(id);
+      return;
+    }
+    const served = this.#served.get(keyOf(node)) ?? this.#begin({ channel, node });
+    served.fifo.opens({ id, tid, pid, text, reads, writes, waits, unknown });
+  }
+
+  /** Lets go of all, or of those of a channel. */
+  leave(channel?: number): void {
+    for (const served of [...this.#served.values()]) {
+      if (channel !== undefined && served.place.channel !== channel) continue;
+      served.fifo.close();
+      this.#over(served);
+    }
+  }
+
+  #begin(place: FifoPlace): Served {
+    const { loop } = this.#host;
+    const world: FifoWorld = {
+      loop,
+      open: (flags, done) => this.#host.open(place, flags, done),
+      connect: (line) => this.#host.connect(place, line),
+      let: (id) => this.#host.let(id),
+      hush: () => this.#hear(served.wd),
+      inode: () => served.inode,
+      log: (text) => this.#host.log(text),
+      over: () => this.#over(served),
+    };
+    const served: Served = { fifo: new Fifo(world), place, wd: NONE, inode: undefined };
+    this.#served.set(keyOf(place.node), served);
+    this.#watch(served);
+    return served;
+  }
+
+  #watch(served: Served): void {
+    if (this.#inotify === NONE) {
+      this.#inotify = inotifyInit();
+      if (this.#inotify >= 0) this.#host.loop.add(this.#inotify, EPOLLIN, this);
+    }
+    if (this.#inotify < 0) return;
+    this.#host.watch(served.place, this.#inotify, (wd, inode) => {
+      if (wd < 0) return;
+      if (this.#served.get(keyOf(served.place.node)) !== served) {
+        // It is over already, or another one of the same inode has come, whose watch this is.
+        if (!this.#watches.has(wd)) inotifyRemoveWatch(this.#inotify, wd);
+        return;
+      }
+      served.wd = wd;
+      served.inode = inode;
+      this.#watches.set(wd, served);
+    });
+  }
+
+  #over(served: Served): void {
+    this.#served.delete(keyOf(served.place.node));
+    if (served.wd < 0) return;
+    this.#watches.delete(served.wd);
+    inotifyRemoveWatch(this.#inotify, served.wd);
+  }
+
+  onEvents(): void {
+    this.#hear(NONE);
+  }
+
+  /** Takes what inotify has told; of watch `hushed` it is of our own making. */
+  #hear(hushed: number): void {
+    for (;;) {
+      const got = read(this.#inotify, events.address, events.size);
+      if (got <= 0) return;
+      for (let at = 0; at < got; ) {
+        const wd = events.view.getInt32(at + INOTIFY_EVENT.wd, true);
+        const mask = events.view.getUint32(at + INOTIFY_EVENT.mask, true);
+        at += INOTIFY_EVENT_STRUCT_SIZE + events.view.getUint32(at + INOTIFY_EVENT.len, true);
+        const served = this.#watches.get(wd);
+        if (served !== undefined && wd !== hushed) this.#tell(served.fifo, mask);
+      }
+    }
+  }
+
+  #tell(fifo: Fifo, mask: number): void {
+    if ((mask & IN_OPEN) !== 0) fifo.opened();
+    if ((mask & IN_CLOSE_WRITE) !== 0) fifo.closed(true);
+    if ((mask & IN_CLOSE_NOWRITE) !== 0) fifo.closed(false);
+    if ((mask & IN_MODIFY) !== 0) fifo.written();
+  }
+}

@@ -1,0 +1,68 @@
+/** Streams to FIFOs of the HOST, which clients open (StreamKind.FIFO). */
+import type { Taker } from "../../bridge/end.ts";
+import type { Loop } from "../../bridge/loop.ts";
+import { E } from "../../sys/errno.ts";
+import { close, dup } from "../../sys/open.ts";
+import { ProtocolError } from "../../wire/error.ts";
+import { FifoEnd } from "./fifoend.ts";
+import { Partners } from "./partners.ts";
+
+/** What is known of one, for info. */
+export interface FifoFigures {
+  readonly key: number;
+  readonly mode: string;
+  readonly received: number;
+  readonly sent: number;
+}
+
+export class HostFifos {
+  readonly #loop: Loop;
+  readonly #partners: Partners;
+  readonly #log: (text: string) => void;
+  readonly #ends = new Map<FifoEnd, number>();
+
+  /** `isAsync`: whether io_uring is to be used where it can be. */
+  constructor(loop: Loop, log: (text: string) => void, isAsync = true) {
+    this.#loop = loop;
+    this.#log = log;
+    this.#partners = new Partners(loop, isAsync);
+  }
+
+  /** Takes streams of a session whose keys `fdOf` knows: an O_PATH descriptor of a FIFO, or undefined. */
+  taker(fdOf: (key: number) => number | undefined): Taker {
+    return (stream, [key]) => {
+      if (typeof key !== "number") throw new ProtocolError("a FIFO's stream has no key");
+      const known = fdOf(key);
+      if (known === undefined) return E.ESTALE;
+      const fd = dup(known);
+      if (fd < 0) return -fd;
+      const end = new FifoEnd({
+        loop: this.#loop,
+        partners: this.#partners,
+        path: `/proc/self/fd/${fd}`,
+        log: this.#log,
+        ended: () => {
+          close(fd);
+          this.#ends.delete(end);
+        },
+      });
+      this.#ends.set(end, key);
+      end.line.start(stream);
+      return end.line;
+    };
+  }
+
+  get figures(): FifoFigures[] {
+    return [...this.#ends].map(([{ mode, line }, key]) => ({
+      key,
+      mode,
+      received: line.received,
+      sent: line.sent,
+    }));
+  }
+
+  close(): void {
+    for (const end of [...this.#ends.keys()]) end.close();
+    this.#partners.close();
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * Waiting for the other end of FIFOs of the HOST: hundreds at once, none in a thread of ours.
+ * The kernel waits (sys/iouring.ts); where it may not, and beyond a bound, it is looked every
+ * few milliseconds, for no event tells that somebody waits in open(2).
+ */
+import type { Loop } from "../../bridge/loop.ts";
+import { cstring } from "../../sys/cstring.ts";
+import { EPOLLIN } from "../../sys/epoll.ts";
+import { E } from "../../sys/errno.ts";
+import { ERESTARTSYS, OpenRing } from "../../sys/iouring.ts";
+import {
+  AT_FDCWD,
+  close,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_WRONLY,
+  openat,
+  setNonBlocking,
+} from "../../sys/open.ts";
+import { drainEventfd, eventfd } from "../../sys/poll.ts";
+
+/** Opens that the kernel waits in, each in a thread of its own. */
+const ASYNC_OPENS_MAX = 256;
+/** From one look to the next where the kernel does not wait: at first, and in the end. */
+const LOOK_FIRST_MS = 2;
+const LOOK_LAST_MS = 50;
+const INTERRUPTED: ReadonlySet<number> = new Set([E.EINTR, ERESTARTSYS, E.EAGAIN]);
+
+/** Something that is waited for. */
+export interface Wait {
+  /** Waits no more; `over` is called once nothing of it is open any more, or `done` was called. */
+  cancel(over: () => void): void;
+}
+
+interface AsyncOpen {
+  readonly path: string;
+  readonly flags: number;
+  readonly done: (result: number) => void;
+  cancelled: (() => void) | undefined;
+}
+
+export class Partners {
+  readonly #loop: Loop;
+  #ring: OpenRing | undefined;
+  #eventFd = -1;
+  #next = 1;
+  readonly #opens = new Map<number, AsyncOpen>();
+
+  /** `allowed`: whether io_uring is to be used if it can be. */
+  constructor(loop: Loop, allowed = true) {
+    this.#loop = loop;
+    if (allowed) this.#begin();
+  }
+
+  /** Whether the kernel waits for us. */
+  get isAsync(): boolean {
+    return this.#ring !== undefined;
+  }
+
+  /** Opens that the kernel waits in. */
+  get size(): number {
+    return this.#opens.size;
+  }
+
+  #begin(): void {
+    const event = eventfd();
+    if (event < 0) return;
+    const ring = OpenRing.make(ASYNC_OPENS_MAX * 2, event);
+    if (typeof ring === "number") {
+      close(event);
+      return;
+    }
+    this.#ring = ring;
+    this.#eventFd = event;
+    this.#loop.add(event, EPOLLIN, this);
+  }
+
+  close(): void {
+    this.#ring?.close();
+    if (this.#eventFd >= 0) {
+      this.#loop.remove(this.#eventFd);
+      close(this.#eventFd);
+    }
+    this.#ring = undefined;
+    this.#eventFd = -1;
+  }
+
+  onEvents(): void {
+    drainEventfd(this.#eventFd);
+    this.#ring?.reap((number, result) => this.#over(number, result));
+  }
+
+  /**
+   * Calls `done` once somebody has the FIFO at `path` open for writing, or has had since this
+   * began; `look` says whether somebody has now, or has been there.
+   */
+  forWriter(path: string, look: () => boolean, done: () => void): Wait {
+    const flags = O_RDONLY | O_CLOEXEC;
+    const ended = (result: number) => {
+      if (result >= 0) close(result);
+      done();
+    };
+    return (
+      this.#open(path, flags, ended) ??
+      this.#looking(() => {
+        const isThere = look();
+        if (isThere) done();
+        return isThere;
+      })
+    );
+  }
+
+  /** Calls `done` with a descriptor for writing, not blocking, or -errno, once somebody reads. */
+  forReader(path: string, done: (fd: number) => void): Wait {
+    const opened = (fd: number) => {
+      if (fd >= 0) setNonBlocking(fd, true);
+      done(fd);
+    };
+    return (
+      this.#open(path, O_WRONLY | O_CLOEXEC, opened) ?? this.#looking(() => tryOpen(path, done))
+    );
+  }
+
+  #open(path: string, flags: number, done: (result: number) => void): Wait | undefined {
+    const number = this.#submit({ path, flags, done, cancelled: undefined });
+    if (number === 0) return undefined;
+    return {
+      cancel: (over) => {
+        const open = this.#opens.get(number);
+        if (open === undefined) return over();
+        open.cancelled = over;
+        this.#ring?.cancel(number);
+      },
+    };
+  }
+
+  /** Number of the open, or 0. */
+  #submit(open: AsyncOpen, number = this.#next): number {
+    if (this.#ring === undefined || this.#opens.size >= ASYNC_OPENS_MAX) return 0;
+    if (this.#ring.open(cstring(open.path), open.flags, number) < 0) return 0;
+    this.#opens.set(number, open);
+    if (number === this.#next) this.#next = (this.#next % 0x7fff_ffff) + 1;
+    return number;
+  }
+
+  #over(number: number, result: number): void {
+    const open = this.#opens.get(number);
+    if (open === undefined) return;
+    this.#opens.delete(number);
+    if (open.cancelled !== undefined) {
+      if (result >= 0) close(result);
+      open.cancelled();
+    } else if (!INTERRUPTED.has(-result) || this.#submit(open, number) === 0) open.done(result);
+  }
+
+  /** Calls `look` now and then until it is true. */
+  #looking(look: () => boolean): Wait {
+    let stop = () => {};
+    let ms = LOOK_FIRST_MS;
+    const later = () => {
+      stop = this.#loop.after(ms, () => {
+        ms = Math.min(ms * 2, LOOK_LAST_MS);
+        if (!look()) later();
+      });
+    };
+    later();
+    return {
+      cancel: (over) => {
+        stop();
+        over();
+      },
+    };
+  }
+}
+
+/** Opens the FIFO for writing if somebody reads: whether `done` was called. */
+function tryOpen(path: string, done: (fd: number) => void): boolean {
+  const fd = openat(AT_FDCWD, cstring(path), O_WRONLY | O_NONBLOCK | O_CLOEXEC, 0);
+  if (fd === -E.ENXIO) return false;
+  done(fd);
+  return true;
+}
