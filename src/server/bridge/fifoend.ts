@@ -6,7 +6,8 @@
  * | --- | --- | --- |
  * | OFF | nothing | READ, WRITE, TRY |
  * | READING | the read end, which data is sent from | RELEASE → GIVING; TRY, if somebody reads → WRITING |
- * | GIVING | the same | GIVEN: what was not read is put back → OFF |
+ * | GIVING | the same | GIVEN → GIVEN |
+ * | GIVEN | the same, for what was not read until it is known who reads it next | READ; else it is put back → OFF |
  * | AWAITING | an open(2) that waits for a reader; the write end, if there was a reader | a reader → WRITING; READ → READING; RELEASE → OFF |
  * | WRITING | the write end | the last reader closes → AWAITING; READ → READING; RELEASE → DRAINING |
  * | DRAINING | the same, until all is written | → OFF; WRITE, TRY → WRITING |
@@ -41,6 +42,7 @@ export const Mode = {
   OFF: "off",
   READING: "reading",
   GIVING: "giving",
+  GIVEN: "given",
   AWAITING: "awaiting",
   WRITING: "writing",
   DRAINING: "draining",
@@ -49,6 +51,8 @@ export const Mode = {
 type Mode = (typeof Mode)[keyof typeof Mode];
 
 const NONE = -1;
+/** The word after GIVEN follows at once, if any does. */
+const GIVEN_MS = 1;
 
 export interface FifoEndOptions {
   readonly loop: Loop;
@@ -79,6 +83,7 @@ export class FifoEnd implements FifoListener {
   #residue: Uint8Array[] = [];
   /** Bytes that were read to see whether there is a writer. */
   #early: Uint8Array[] = [];
+  #cancelPutBack = () => {};
   #isOver = false;
 
   constructor(options: FifoEndOptions) {
@@ -92,15 +97,17 @@ export class FifoEnd implements FifoListener {
   onWord(word: number): void {
     switch (word) {
       case FifoWord.READ:
-        this.#expect(word, Mode.OFF, Mode.AWAITING, Mode.WRITING);
+        this.#expect(word, Mode.OFF, Mode.GIVEN, Mode.AWAITING, Mode.WRITING);
         this.#read();
         break;
       case FifoWord.WRITE:
-        this.#expect(word, Mode.OFF, Mode.DRAINING);
+        this.#expect(word, Mode.OFF, Mode.GIVEN, Mode.DRAINING);
+        if (this.#mode === Mode.GIVEN) this.#putBack(true);
         this.#write();
         break;
       case FifoWord.TRY:
-        this.#expect(word, Mode.OFF, Mode.READING, Mode.DRAINING);
+        this.#expect(word, Mode.OFF, Mode.GIVEN, Mode.READING, Mode.DRAINING);
+        if (this.#mode === Mode.GIVEN) this.#putBack(false);
         this.#try();
         break;
       case FifoWord.RELEASE:
@@ -108,7 +115,8 @@ export class FifoEnd implements FifoListener {
         break;
       case FifoWord.GIVEN:
         this.#expect(word, Mode.GIVING);
-        this.#putBack();
+        this.#mode = Mode.GIVEN;
+        this.#cancelPutBack = this.#options.loop.after(GIVEN_MS, () => this.#putBack(false));
         break;
       default:
         throw new ProtocolError(`word ${word} on the stream of a FIFO`);
@@ -144,7 +152,9 @@ export class FifoEnd implements FifoListener {
   /** Lets go of everything. */
   close(): void {
     if (this.#isOver) return;
+    if (this.#mode === Mode.GIVEN) this.#putBack(false);
     this.#isOver = true;
+    this.#cancelPutBack();
     this.#shut();
     this.#letGoOfBoth();
     this.#backlog.clear();
@@ -210,7 +220,11 @@ export class FifoEnd implements FifoListener {
     // What was on its way to readers is after what is in the pipe.
     const late = new Uint8Array(this.#backlog.first(this.#backlog.length));
     this.#dropBacklog();
-    if (this.#mode !== Mode.OFF) this.#early = [...takeAll(fd), late];
+    this.#cancelPutBack();
+    if (this.#mode !== Mode.OFF) {
+      this.#early = [...this.#residue, ...this.#early, ...takeAll(fd), late];
+      this.#residue = [];
+    }
     this.#early = this.#early.filter(({ length }) => length > 0);
     this.#shut();
     this.#fd = fd;
@@ -288,21 +302,34 @@ export class FifoEnd implements FifoListener {
   }
 
   /**
-   * What was not read there goes back to where it came from, before what has come since. It
-   * stays there until the next word: nobody else may have it open.
+   * What was not read there goes back to where it came from, before what has come since, if
+   * anybody has that open; with `stays`, for a writer there, who wants to have it open at once.
    */
-  #putBack(): void {
+  #putBack(stays: boolean): void {
+    this.#cancelPutBack();
     const given = [...this.#residue, ...this.#early];
     this.#residue = [];
     this.#early = [];
-    if (given.length > 0) {
+    const rest = given.length > 0 ? takeAll(this.#fd) : [];
+    if (given.length > 0 && (this.#hasWriter || stays)) {
       this.#both = this.#open(O_RDWR);
-      const rest = takeAll(this.#fd);
-      const lost = this.#both < 0 ? 1 : putAll(this.#both, [...given, ...rest]);
-      if (lost > 0) this.#options.log(`${lost} unread bytes found no room in a FIFO`);
+      this.#putAll(this.#both, [...given, ...rest]);
+      this.#shut();
+      if (!stays) this.#letGoOfBoth();
+    } else {
+      this.#shut();
+      const fd = given.length > 0 ? this.#open(O_WRONLY) : NONE;
+      if (fd >= 0) {
+        this.#putAll(fd, [...given, ...rest]);
+        close(fd);
+      }
     }
-    this.#shut();
     this.#mode = Mode.OFF;
+  }
+
+  #putAll(fd: number, parts: readonly Uint8Array[]): void {
+    const lost = fd < 0 ? 1 : putAll(fd, parts);
+    if (lost > 0) this.#options.log(`${lost} unread bytes found no room in a FIFO`);
   }
 
   #letGoOfBoth(): void {

@@ -6,6 +6,8 @@
  * - D1: with readers on both sides, which of them gets which bytes.
  * - D2: the HOST's readers that come while both ends are open on the DPU wait until something
  *   stays unread there.
+ * - D3: what the DPU's last reader leaves unread when no writer is left is lost, also for
+ *   readers of the HOST's.
  */
 import type { Random } from "../../support/random.ts";
 import { type ActorState, BOTH, FifoModel, NONBLOCK, READ, type Side, WRITE } from "./model.ts";
@@ -60,8 +62,13 @@ class Generator {
     return this.#leave(actor, kills ? "k" : "s", kills ? [] : [actor]);
   }
 
-  #leave(actor: number, command: string, answers: number[]): Step[] {
-    this.#model.leave(actor);
+  #leave(actor: number, command: string, answers: number[]): Step[] | undefined {
+    const m = this.#model;
+    const state = m.actors[actor] as ActorState;
+    // D3
+    const isReader = state.side === "dpu" && state.has === "read";
+    if (isReader && m.content > 0 && m.reads("host") && !m.writes()) return undefined;
+    m.leave(actor);
     return [{ actor, command, answers }];
   }
 

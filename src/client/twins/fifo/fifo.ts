@@ -238,10 +238,6 @@ export class Fifo implements FifoListener {
       case "give":
         this.#give();
         break;
-      case "drop":
-        this.#residue = [];
-        this.#isCollecting = false;
-        break;
       case "closeAll":
         this.#closeEnds();
         break;

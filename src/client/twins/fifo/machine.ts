@@ -79,8 +79,6 @@ export type FifoAction =
   | { kind: "collect" }
   /** Send the server what was collected. */
   | { kind: "give" }
-  /** Forget it: it would be lost in a pipe that nobody has open, too. */
-  | { kind: "drop" }
   /** Close our ends at once. */
   | { kind: "closeAll" }
   /** Look whether those that are believed to have it open still do. */
@@ -103,8 +101,6 @@ export class FifoMachine {
   #tried = false;
   /** While trying: whether the HOST has writers. */
   #hasPartner = false;
-  /** Whether anybody who writes is left, who keeps what is unread in the pipe. */
-  #isWanted = false;
   #actions: FifoAction[] = [];
 
   /** What is to be done, in this order, because of `event`. */
@@ -204,7 +200,6 @@ export class FifoMachine {
   #settleDown(): void {
     this.#admitAll();
     if (!this.readers) {
-      this.#isWanted = this.at === At.DOWN || this.writers;
       this.#do({ kind: "collect" });
       this.ask(FifoWord.RELEASE, At.GIVING);
     } else if (!this.writers) this.#tried = false;
@@ -301,7 +296,7 @@ export class FifoMachine {
   }
 
   give(): void {
-    this.#do({ kind: this.#isWanted ? "give" : "drop" });
+    this.#do({ kind: "give" });
     this.ask(FifoWord.GIVEN, At.IDLE);
   }
 }
