@@ -2,9 +2,11 @@
  * Who listens at a socket of the HOST's, found without being noticed where that can be:
  * a DGRAM socket that connects tells nobody, and what else listens refuses it by
  * its type (unix_find_other in net/unix/af_unix.c). STREAM and SEQPACKET are then told
- * apart by a connection that a SEQPACKET program would see, once for each inode.
+ * apart by the kernel, which knows those of the server's network namespace (sockdiag.ts), and
+ * otherwise by a connection that a SEQPACKET program would see, once for each inode.
  */
 import { E } from "../sys/errno.ts";
+import { listenerAt } from "../sys/sockdiag.ts";
 import { tryConnect } from "../sys/unixsocket.ts";
 import { SocketType } from "../wire/streams.ts";
 import { identify, keepingStatus } from "./status.ts";
@@ -33,23 +35,25 @@ function remember(inode: string, type: number): void {
  */
 export function whoListens(tree: Tree, row: number): number {
   const inode = nameOfInode();
+  const { device, inoLow } = identify();
   const before = known.get(inode);
   if (before === NOBODY) return NOBODY;
   const fd = keepingStatus(() => tree.reach.fd(row));
   if (fd < 0) return NOBODY;
-  const type = probe(fd, before);
+  const type = probe(fd, () => before ?? listenerAt(device, inoLow));
   if (type !== undefined && type !== before) remember(inode, type);
   return type ?? NOBODY;
 }
 
-/** The type, `known` as far as it is; undefined where it cannot be told now. */
-function probe(fd: number, before: number | undefined): number | undefined {
+/** The type, by `known` what is told apart without asking; undefined where it cannot be told now. */
+function probe(fd: number, known: () => number | undefined): number | undefined {
   const asDatagram = tryConnect(SocketType.DGRAM, fd);
   if (asDatagram === -E.ECONNREFUSED) return NOBODY;
   // EPERM: it is connected itself, and takes nothing from others.
   if (asDatagram === 0 || asDatagram === -E.EPERM) return SocketType.DGRAM;
   if (asDatagram !== -E.EPROTOTYPE) return undefined;
-  if (before !== undefined) return before;
+  const type = known();
+  if (type !== undefined) return type;
   const isStream = tryConnect(SocketType.SEQPACKET, fd) === -E.EPROTOTYPE;
   return isStream ? SocketType.STREAM : SocketType.SEQPACKET;
 }

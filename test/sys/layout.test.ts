@@ -21,6 +21,7 @@ import * as poll from "../../src/sys/poll.ts";
 import * as processFamily from "../../src/sys/process.ts";
 import * as scm from "../../src/sys/scm.ts";
 import * as sockaddr from "../../src/sys/sockaddr.ts";
+import * as sockdiag from "../../src/sys/sockdiag.ts";
 import * as socket from "../../src/sys/socket.ts";
 import * as sockopt from "../../src/sys/sockopt.ts";
 import * as stat from "../../src/sys/stat.ts";
@@ -208,6 +209,30 @@ const families: readonly Family[] = [
       SOCKADDR_IN6: {
         type: "struct sockaddr_in6",
         field: (name) => `sin6_${name === "address" ? "addr" : snake(name)}`,
+      },
+    },
+  },
+  {
+    name: "sockdiag",
+    exports: sockdiag,
+    includes: ["linux/netlink.h", "linux/unix_diag.h"],
+    structs: {
+      NLMSGHDR: {
+        type: "struct nlmsghdr",
+        field: (name) => `nlmsg_${name === "length" ? "len" : name}`,
+      },
+      NLATTR: {
+        type: "struct nlattr",
+        field: (name) => `nla_${name === "length" ? "len" : name}`,
+      },
+      UNIX_DIAG_REQ: {
+        type: "struct unix_diag_req",
+        field: (name) => (name === "family" ? "sdiag_family" : `udiag_${name}`),
+      },
+      UNIX_DIAG_MSG: { type: "struct unix_diag_msg", field: "udiag_" },
+      VFS_OF: {
+        type: "struct unix_diag_vfs",
+        field: (name) => `udiag_vfs_${name === "inode" ? "ino" : "dev"}`,
       },
     },
   },
