@@ -21,7 +21,7 @@ import { identify } from "../strangers.ts";
 import { BoxKind, type BoxMessage, type BridgeBox, What } from "./box.ts";
 import { Connects } from "./connects.ts";
 import { HostFifos } from "./fifos.ts";
-import { Keys } from "./keys.ts";
+import { Keys, type Twin } from "./keys.ts";
 import { type ListenerTwin, listenerFor } from "./listeners.ts";
 import { BridgeSession, type SessionHost } from "./session.ts";
 
@@ -101,6 +101,15 @@ export class Bridge implements SessionHost, Watched {
 
   fault(session: BridgeSession, error: unknown): void {
     this.#report(session.peer, error);
+  }
+
+  find(owner: number, key: unknown, what: number): Twin | undefined {
+    this.#takeKeys();
+    return this.keys.find(owner, key, what);
+  }
+
+  tell(text: string): void {
+    this.#tell(this.#ofPeers, text);
   }
 
   /** Takes in what reactors have said of keys: before a key is looked for in vain. */

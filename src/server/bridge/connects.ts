@@ -11,7 +11,7 @@ import { autobind, connectTo, unixSocket } from "../../sys/unixsocket.ts";
 import { SocketType } from "../../wire/streams.ts";
 import { What } from "./box.ts";
 import { asCaller, type Caller, callerOf } from "./callers.ts";
-import { Holding, pumpFor } from "./joining.ts";
+import { Holding, type Pump } from "./joining.ts";
 import type { Keys } from "./keys.ts";
 import type { BridgeSession } from "./session.ts";
 
@@ -24,6 +24,7 @@ const TYPES: ReadonlySet<unknown> = new Set(Object.values(SocketType));
 
 /** What is connected to, and as whom. */
 interface Target {
+  readonly session: BridgeSession;
   readonly owner: number;
   readonly key: number;
   readonly type: number;
@@ -64,7 +65,7 @@ export class Connects {
     if (typeof type !== "number" || !TYPES.has(type)) return E.EPROTONOSUPPORT;
     const twin = session.find(key, What.NODE);
     if (twin === undefined) return E.ESTALE;
-    return this.#begin(stream, { owner: twin.owner, key: twin.key, type, caller });
+    return this.#begin(stream, { session, owner: twin.owner, key: twin.key, type, caller });
   }
 
   /** Takes a stream of kind DATAGRAMS: `[key, uid, gid, groups, pid]`. */
@@ -76,7 +77,7 @@ export class Connects {
     // Who came first has the first place.
     const fd = this.#waiting.has(to.key) ? -E.EAGAIN : this.#connect(to);
     if (fd >= 0) {
-      const pump = pumpFor(this.#loop, fd, to.type);
+      const pump = joined(to, fd);
       pump.start(stream);
       return pump;
     }
@@ -136,7 +137,7 @@ export class Connects {
     for (const [i, waiting] of list.entries()) {
       if (waiting.ended) continue;
       const fd = this.#connect(waiting);
-      if (fd >= 0) waiting.holding.handOver(waiting.stream, pumpFor(this.#loop, fd, waiting.type));
+      if (fd >= 0) waiting.holding.handOver(waiting.stream, joined(waiting, fd));
       else if (fd !== -E.EAGAIN || this.#isLate(waiting)) waiting.stream.reset(-fd);
       else return list.slice(i).filter(({ ended }) => !ended);
     }
@@ -146,4 +147,9 @@ export class Connects {
   #isLate({ sinceMs }: Waiting): boolean {
     return this.#loop.nowMs - sinceMs > CONNECT_MS;
   }
+}
+
+/** What joins `fd` to the stream. */
+function joined({ session, type, caller }: Target, fd: number): Pump {
+  return session.pumpFor(fd, type, `a socket of the HOST's for uid ${caller.uid}`);
 }

@@ -1,18 +1,22 @@
 /** Joins a socket of the HOST's to a stream, once there is one, with what has come for it meanwhile. */
+import type { Ancillary } from "../../bridge/ancillary.ts";
 import type { Loop } from "../../bridge/loop.ts";
 import { BytePump, Shape } from "../../bridge/pumpbytes.ts";
+import { MessagePump } from "../../bridge/pumpmessages.ts";
 import type { Stream, StreamHandler } from "../../session/stream.ts";
 import { allocate } from "../../sys/memory.ts";
 import { STREAM_CHUNK_MAX } from "../../wire/limits.ts";
+import { SocketType } from "../../wire/streams.ts";
 
 /** Who serves a stream from now on, and is to be started with it. */
 export interface Pump extends StreamHandler {
   start(stream: Stream): void;
 }
 
-/** A pump for the socket `fd` of `type` (SOCK_*), which it owns. */
-export function pumpFor(loop: Loop, fd: number, _type: number): Pump {
-  return new BytePump({ loop, fd, shape: Shape.SOCKET });
+/** A pump for the socket `fd` of `type` (SOCK_*), which it owns; `ancillary` carries descriptors. */
+export function pumpFor(loop: Loop, fd: number, type: number, ancillary: Ancillary): Pump {
+  if (type !== SocketType.STREAM) return new MessagePump({ loop, fd, type, ancillary });
+  return new BytePump({ loop, fd, shape: Shape.SOCKET, ancillary });
 }
 
 /** What came on a stream: data, a message beside it, or its end. */

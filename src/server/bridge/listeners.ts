@@ -9,7 +9,6 @@ import { EPOLLIN } from "../../sys/epoll.ts";
 import { close } from "../../sys/open.ts";
 import { accept, peerCredentials } from "../../sys/socket.ts";
 import { SocketType, StreamKind } from "../../wire/streams.ts";
-import { type Pump, pumpFor } from "./joining.ts";
 import type { Twin } from "./keys.ts";
 import type { BridgeSession } from "./session.ts";
 
@@ -40,9 +39,11 @@ class DatagramListener implements ListenerTwin {
 
   constructor(loop: Loop, { fd, key, type }: Twin, log: (text: string) => void) {
     const join = ({ credentials: { uid, gid, pid } }: Sender, far: number): boolean => {
-      const pump = pumpFor(loop, far, SocketType.SEQPACKET);
+      const session = this.#session;
+      const pump = session?.pumpFor(far, SocketType.SEQPACKET, `pid ${pid}, uid ${uid}`);
+      if (session === undefined || pump === undefined) return false;
       const description = [key, type, uid, gid, pid];
-      const stream = this.#session?.end.open(StreamKind.INCOMING, description, pump);
+      const stream = session.end.open(StreamKind.INCOMING, description, pump);
       if (stream !== undefined) pump.start(stream);
       return stream !== undefined;
     };
@@ -66,7 +67,7 @@ class ConnectionListener implements ListenerTwin, Watched {
   #session: BridgeSession | undefined;
   #isWatched = false;
   /** A connection for which there is no stream yet. */
-  #held: { fd: number; pump: Pump; description: readonly unknown[] } | undefined;
+  #held: { fd: number; peer: string; description: readonly unknown[] } | undefined;
   #cancelRetry: (() => void) | undefined;
 
   constructor(loop: Loop, twin: Twin) {
@@ -101,14 +102,15 @@ class ConnectionListener implements ListenerTwin, Watched {
     const who = peerCredentials(fd);
     const { uid, gid, pid } = typeof who === "number" ? { uid: 0, gid: 0, pid: 0 } : who;
     const description = [key, type, uid, gid, pid];
-    this.#held = { fd, pump: pumpFor(this.#loop, fd, type), description };
+    this.#held = { fd, peer: `pid ${pid}, uid ${uid}`, description };
     this.#open();
   }
 
   /** Opens a stream for the connection that is held, now or later. */
   #open(): void {
     if (this.#held === undefined || this.#session === undefined) return;
-    const { pump, description } = this.#held;
+    const { fd, peer, description } = this.#held;
+    const pump = this.#session.pumpFor(fd, this.#twin.type, peer);
     const stream = this.#session.end.open(StreamKind.INCOMING, description, pump);
     if (stream === undefined) {
       this.#cancelRetry = this.#loop.after(RETRY_MS, () => {

@@ -1,15 +1,20 @@
 /** A bridge session on the server: one end of streams, for one session of a mount. */
 import { BridgeEnd, type BridgeOwner, type Taker } from "../../bridge/end.ts";
 import type { Loop } from "../../bridge/loop.ts";
+import { Rights } from "../../bridge/rights/rights.ts";
 import { E } from "../../sys/errno.ts";
 import { Goodbye } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
-import type { Keys, Twin } from "./keys.ts";
+import { StreamKind } from "../../wire/streams.ts";
+import { type Pump, pumpFor } from "./joining.ts";
+import type { Twin } from "./keys.ts";
+import { sharedFiles } from "./passing.ts";
 
 /** What a session asks of the bridge that has it. */
 export interface SessionHost {
   readonly loop: Loop;
-  readonly keys: Keys;
+  /** What `key` stands for in sessions of the mount's session `owner`, as `what` (box.ts). */
+  find(owner: number, key: unknown, what: number): Twin | undefined;
   readonly leaseMs: number;
   /** It has ended; no stream of its is left. */
   ended(session: BridgeSession): void;
@@ -17,6 +22,8 @@ export interface SessionHost {
   disconnected(session: BridgeSession): void;
   /** Says why a session cannot go on. */
   fault(session: BridgeSession, error: unknown): void;
+  /** Says what of a session's a program has lost. */
+  tell(text: string): void;
 }
 
 export class BridgeSession implements BridgeOwner {
@@ -27,6 +34,7 @@ export class BridgeSession implements BridgeOwner {
   readonly peer: string;
   readonly end: BridgeEnd;
   readonly #host: SessionHost;
+  readonly #rights: Rights;
   #cancelLease: (() => void) | undefined;
   isEnded = false;
 
@@ -36,6 +44,13 @@ export class BridgeSession implements BridgeOwner {
     this.owner = owner;
     this.peer = peer;
     this.end = new BridgeEnd(host.loop, "server", this);
+    this.#rights = new Rights({
+      loop: host.loop,
+      opener: this.end,
+      share: sharedFiles((key, what) => host.find(owner, key, what)),
+      log: (text) => host.tell(text),
+    });
+    this.handle(StreamKind.DESCRIPTOR, this.#rights.take);
   }
 
   /** Takes streams of `kind` that the client opens. */
@@ -45,7 +60,12 @@ export class BridgeSession implements BridgeOwner {
 
   /** What the client may use `key` for, as `what` (box.ts); undefined: it has no such key. */
   find(key: unknown, what: number): Twin | undefined {
-    return this.#host.keys.find(this.owner, key, what);
+    return this.#host.find(this.owner, key, what);
+  }
+
+  /** A pump for the socket `fd` of `type` (SOCK_*), which it owns; `peer`: who is at its other end. */
+  pumpFor(fd: number, type: number, peer: string): Pump {
+    return pumpFor(this.#host.loop, fd, type, this.#rights.carrier(peer));
   }
 
   /** It has a connection again. */
@@ -62,6 +82,7 @@ export class BridgeSession implements BridgeOwner {
     const wasConnected = this.end.connected;
     if (code !== undefined) this.end.sayGoodbye(code, reason);
     this.end.close(E.ECONNRESET);
+    this.#rights.close();
     if (wasConnected) this.#host.disconnected(this);
     this.#host.ended(this);
   }
