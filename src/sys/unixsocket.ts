@@ -55,6 +55,23 @@ export function bindIn(fd: number, dirfd: number, name: string): number {
   return result;
 }
 
+/** The longest name, its NUL left out. */
+export const SOCKET_PATH_MAX = PATH_BYTES - 1;
+/** linux/socket.h: the longest queue that the kernel grants unless told otherwise. */
+export const SOMAXCONN = 4096;
+
+/** Binds `fd` to `path` (a byte a character) in the calling thread's root or working directory: 0 or -errno. */
+export function bindAt(fd: number, path: string): number {
+  const length = put(path);
+  return length < 0 ? length : orErrno(c.bind(fd, address.address, length));
+}
+
+/** Connects `fd` to `path`, as `bindAt` has it: what `connectTo` says. */
+export function connectAt(fd: number, path: string): number {
+  const length = put(path);
+  return length < 0 ? length : orErrno(c.connect(fd, address.address, length));
+}
+
 /** Gives `fd` a name of the kernel's choice (unix(7), autobind), for answers to reach it: 0 or -errno. */
 export function autobind(fd: number): number {
   return orErrno(c.bind(fd, address.address, SOCKADDR_UN.path));

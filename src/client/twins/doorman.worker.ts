@@ -11,13 +11,13 @@ import { POLLIN, PollSet } from "../../sys/poll.ts";
 import { chroot, fchdir, gettid, unshareFs } from "../../sys/process.ts";
 import { SOCK_DGRAM } from "../../sys/socket.ts";
 import {
-  bindName,
-  connectName,
-  listen,
+  bindAt,
+  connectAt,
+  listenAt,
+  SOCKET_PATH_MAX,
   SOMAXCONN,
-  SUN_PATH_MAX,
   unixSocket,
-} from "../../sys/unix.ts";
+} from "../../sys/unixsocket.ts";
 import { Channel } from "./channel.ts";
 import type { Job, Outcome, Ready } from "./doorman.ts";
 import { DoormanMounts } from "./doormounts.ts";
@@ -34,9 +34,9 @@ type ConnectJob = Extract<Job, { kind: "connect" }>;
 
 /** `path` as far as it fits into a socket's name: all of it, or the most names at its end. */
 export function fitting(path: string): string {
-  if (path.length <= SUN_PATH_MAX && path.split("/").length - 1 <= DEPTH_MAX) return path;
+  if (path.length <= SOCKET_PATH_MAX && path.split("/").length - 1 <= DEPTH_MAX) return path;
   const names = path.split("/").slice(-DEPTH_MAX);
-  while (names.length > 1 && names.join("/").length > SUN_PATH_MAX) names.shift();
+  while (names.length > 1 && names.join("/").length > SOCKET_PATH_MAX) names.shift();
   return names.join("/");
 }
 
@@ -126,7 +126,7 @@ class DoormanThread {
     const here = cstring(".");
     let result = fchdir(door);
     if (result === 0) result = chroot(here);
-    if (result === 0) result = bindName(fd, name);
+    if (result === 0) result = bindAt(fd, name);
     const back = Math.min(fchdir(this.#root), chroot(here));
     close(door);
     if (back < 0) throw new Error(`Cannot leave the mount: errno ${-back}`);
@@ -135,7 +135,7 @@ class DoormanThread {
 
   /** What those who connect take for the user that listens (SO_PEERCRED). */
   #listenAs(fd: number, { uid, gid }: BindJob): number {
-    return as(uid, gid, () => listen(fd, SOMAXCONN));
+    return as(uid, gid, () => listenAt(fd, SOMAXCONN));
   }
 
   #connect({ channel, node, type, uid, gid }: ConnectJob): number {
@@ -144,7 +144,7 @@ class DoormanThread {
     const result = this.#inDoors(channel, (doors) => {
       const there = fchdir(doors);
       if (there < 0) return there;
-      const connected = as(uid, gid, () => connectName(fd, aliasName(node)));
+      const connected = as(uid, gid, () => connectAt(fd, aliasName(node)));
       fchdir(this.#root);
       return connected;
     });

@@ -9,7 +9,7 @@ import { Op } from "../../wire/ops.ts";
 import { StreamKind } from "../../wire/streams.ts";
 import { keyOf, type Node, type ToTwins } from "./channel.ts";
 import { HeldStream } from "./held.ts";
-import { makePump, type Pump } from "./pumps.ts";
+import type { Pump } from "./pumps.ts";
 import { type MeetingReport, typeName } from "./report.ts";
 import type { TwinSide } from "./side.ts";
 
@@ -207,7 +207,7 @@ export class Incoming {
 
   #connected(own: Own, caller: Caller, fd: number): void {
     const { held, pid, stream, uid } = caller;
-    const pump = makePump(this.#side, {
+    const pump = this.#side.pumps.make({
       ...{ fd, type: own.owned.type, peer: `pid ${pid} of the HOST, uid ${uid}` },
       ended: () => this.#pumps.delete(pump),
     });

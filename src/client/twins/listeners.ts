@@ -10,7 +10,7 @@ import { peerCredentials, peerGroups } from "../../sys/sockopt.ts";
 import { Op } from "../../wire/ops.ts";
 import { StreamKind } from "../../wire/streams.ts";
 import { keyOf, type Node, type ToTwins } from "./channel.ts";
-import { makePump, type Pump } from "./pumps.ts";
+import type { Pump } from "./pumps.ts";
 import { type MeetingReport, typeName } from "./report.ts";
 import type { TwinSide } from "./side.ts";
 
@@ -208,7 +208,7 @@ export class Listeners {
     }
     const { pid, uid, gid } = peer;
     const { type } = listener.wanted;
-    const pump = makePump(this.#side, {
+    const pump = this.#side.pumps.make({
       ...{ fd, type, peer: `pid ${pid}, uid ${uid}` },
       ended: () => this.#pumps.delete(pump),
     });

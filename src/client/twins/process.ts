@@ -1,5 +1,7 @@
 /** The twin process: serves the HOST's sockets and FIFOs here, until nobody holds the mount any more. */
+import type { BridgeEnd } from "../../bridge/end.ts";
 import { Loop } from "../../bridge/loop.ts";
+import { NO_SHARE } from "../../bridge/rights/share.ts";
 import { cstring } from "../../sys/cstring.ts";
 import { EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../sys/epoll.ts";
 import { O_CLOEXEC, O_RDONLY, openat } from "../../sys/open.ts";
@@ -12,6 +14,7 @@ import { ServedFifos } from "./fifo/fifos.ts";
 import { hostOf } from "./fifo/host.ts";
 import { Incoming } from "./incoming.ts";
 import { Listeners } from "./listeners.ts";
+import { Pumps } from "./pumps.ts";
 import { pathText, REPORTED_MAX, type StreamReport, type TwinsReport } from "./report.ts";
 import type { Answered, TwinSide } from "./side.ts";
 import { TWINS_FD, TWINS_NAME } from "./starter.ts";
@@ -35,6 +38,7 @@ class TwinProcess implements TwinSide {
   #nextQuestion = 1;
   #mount: MountNews | undefined;
   #link: BridgeLink | undefined;
+  #pumps: Pumps | undefined;
   #listeners: Listeners | undefined;
   #incoming: Incoming | undefined;
   #fifos: ServedFifos | undefined;
@@ -44,8 +48,12 @@ class TwinProcess implements TwinSide {
     this.doorman = doorman;
   }
 
-  get end() {
+  get end(): BridgeEnd {
     return (this.#link as BridgeLink).end;
+  }
+
+  get pumps(): Pumps {
+    return this.#pumps as Pumps;
   }
 
   run(): void {
@@ -195,6 +203,10 @@ class TwinProcess implements TwinSide {
       facts,
       log: (text) => this.log("warn", text),
     });
+    const log = (text: string) => this.log("warn", text);
+    const pumps = new Pumps(this.loop, this.#link.end, NO_SHARE, log);
+    this.#pumps = pumps;
+    this.#link.onLost(() => pumps.lost());
     this.#listeners = new Listeners(this);
     this.#incoming = new Incoming(this);
     this.#fifos = new ServedFifos(hostOf(this));

@@ -3,6 +3,7 @@ import type { BridgeEnd } from "../../bridge/end.ts";
 import type { Loop } from "../../bridge/loop.ts";
 import type { FromTwins, Node } from "./channel.ts";
 import type { Doorman } from "./doorman.ts";
+import type { Pumps } from "./pumps.ts";
 
 /** The server's answer to `ask`: an errno, or 0 and numbers. */
 export type Answered = (errno: number, results: readonly number[]) => void;
@@ -12,6 +13,7 @@ export interface TwinSide {
   readonly doorman: Doorman;
   /** The bridge session; there is one from the first message of the reactor on. */
   readonly end: BridgeEnd;
+  readonly pumps: Pumps;
   /** Says something to the mount's thread. */
   tell(message: FromTwins): void;
   /** Asks the server operation `op` (wire/ops.ts), as a request of the mount's session. */
