@@ -11,6 +11,7 @@ import { POLLIN, PollSet } from "../../sys/poll.ts";
 import { chroot, fchdir, gettid, unshareFs } from "../../sys/process.ts";
 import { SOCK_DGRAM } from "../../sys/socket.ts";
 import {
+  autobind,
   bindAt,
   connectAt,
   listenAt,
@@ -144,6 +145,9 @@ class DoormanThread {
     const result = this.#inDoors(channel, (doors) => {
       const there = fchdir(doors);
       if (there < 0) return there;
+      // Datagrams are answered by name.
+      const named = type === SOCK_DGRAM ? autobind(fd) : 0;
+      if (named < 0) return named;
       const connected = as(uid, gid, () => connectAt(fd, aliasName(node)));
       fchdir(this.#root);
       return connected;

@@ -2,11 +2,12 @@
  * Sockets that listen here in place of those that listen on the HOST. Each connection that
  * is accepted is a stream to the server, which connects there as the same caller.
  */
+import { DatagramFan } from "../../bridge/datagrams.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { E } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
-import { accept } from "../../sys/socket.ts";
-import { peerCredentials, peerGroups } from "../../sys/sockopt.ts";
+import { accept, SOCK_DGRAM, SOCK_SEQPACKET } from "../../sys/socket.ts";
+import { type PeerCredentials, peerCredentials, peerGroups } from "../../sys/sockopt.ts";
 import { Op } from "../../wire/ops.ts";
 import { StreamKind } from "../../wire/streams.ts";
 import { keyOf, type Node, type ToTwins } from "./channel.ts";
@@ -30,6 +31,8 @@ interface Listener {
   key: number;
   path: string;
   connections: number;
+  /** Of a socket for datagrams: its senders. */
+  fan: DatagramFan | undefined;
   /** A connection that was accepted, and not opened a stream for yet. */
   waiting: number;
   isClosed: boolean;
@@ -57,7 +60,7 @@ export class Listeners {
     if (known !== undefined) this.#close(known);
     const listener = {
       ...{ wanted, fd: NONE, key: 0, path: "", connections: 0 },
-      ...{ waiting: NONE, isClosed: false },
+      ...{ fan: undefined, waiting: NONE, isClosed: false },
     };
     this.#byNode.set(keyOf(node), listener);
     this.#open(listener);
@@ -87,6 +90,7 @@ export class Listeners {
   keysLost(): void {
     for (const listener of this.#byNode.values()) {
       listener.key = 0;
+      this.#accept(listener);
       this.#open(listener);
     }
   }
@@ -140,7 +144,9 @@ export class Listeners {
     }
     listener.fd = fd;
     listener.path = path;
-    this.#side.loop.add(fd, EPOLLIN, { onEvents: () => this.#accept(listener) });
+    if (listener.wanted.type === SOCK_DGRAM) listener.fan = this.#fanOf(listener);
+    else this.#side.loop.add(fd, EPOLLIN, { onEvents: () => this.#accept(listener) });
+    this.#accept(listener);
     this.#ready(listener);
   }
 
@@ -161,6 +167,7 @@ export class Listeners {
   #close(listener: Listener): void {
     listener.isClosed = true;
     this.#byNode.delete(keyOf(listener.wanted.node));
+    listener.fan?.close();
     if (listener.fd >= 0) {
       this.#side.loop.remove(listener.fd);
       close(listener.fd);
@@ -172,6 +179,10 @@ export class Listeners {
   /** Takes connections, and opens a stream for each. */
   #accept(listener: Listener): void {
     if (listener.isClosed || listener.fd < 0) return;
+    if (listener.fan !== undefined) {
+      listener.fan.serve(listener.key !== 0);
+      return;
+    }
     if (listener.key === 0) {
       this.#side.loop.modify(listener.fd, 0);
       return;
@@ -208,16 +219,40 @@ export class Listeners {
     }
     const { pid, uid, gid } = peer;
     const { type } = listener.wanted;
+    const description = [listener.key, type, uid, gid, peerGroups(fd), pid];
+    return this.#join(listener, StreamKind.CONNECT, description, { fd, type, peer });
+  }
+
+  #join(
+    listener: Listener,
+    kind: number,
+    description: readonly unknown[],
+    { fd, type, peer }: { fd: number; type: number; peer: PeerCredentials },
+  ): boolean {
     const pump = this.#side.pumps.make({
-      ...{ fd, type, peer: `pid ${pid}, uid ${uid}` },
+      ...{ fd, type, peer: `pid ${peer.pid}, uid ${peer.uid}` },
       ended: () => this.#pumps.delete(pump),
     });
-    const description = [listener.key, type, uid, gid, peerGroups(fd), pid];
-    const stream = this.#side.end.open(StreamKind.CONNECT, description, pump);
+    const stream = this.#side.end.open(kind, description, pump);
     if (stream === undefined) return false;
     listener.connections++;
     this.#pumps.set(pump, listener);
     pump.start(stream);
     return true;
+  }
+
+  /** The senders of datagrams to a socket: each has a stream of its own. */
+  #fanOf(listener: Listener): DatagramFan {
+    return new DatagramFan({
+      loop: this.#side.loop,
+      fd: listener.fd,
+      join: ({ credentials: peer }, fd) => {
+        if (listener.key === 0) return false;
+        const description = [listener.key, peer.uid, peer.gid, [], peer.pid];
+        const words = { fd, type: SOCK_SEQPACKET, peer };
+        return this.#join(listener, StreamKind.DATAGRAMS, description, words);
+      },
+      log: (text) => this.#side.log("warn", text),
+    });
   }
 }

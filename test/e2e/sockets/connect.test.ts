@@ -39,8 +39,7 @@ describe.each(["stream", "seqpacket"])("a %s socket", (type) => {
   test("is connected to, tells the HOST's name and ends in halves", async () => {
     const server = await serve(`whole-${type}`, type);
     expect(await call(`whole-${type}`, type)).toBe(answered(`${tree}/whole-${type}`));
-    expect(await server.line()).toBe("peer uid 0 gid 0");
-    expect(await server.line()).toBe("served 5 bytes");
+    expect(await server.served()).toEqual(["peer uid 0 gid 0", "served 5 bytes"]);
   });
 
   test("of another type is refused as such", async () => {
@@ -50,6 +49,18 @@ describe.each(["stream", "seqpacket"])("a %s socket", (type) => {
     expect(await call(`typed-${type}`, "dgram")).toBe("connect: EPROTOTYPE\n");
     expect(await call(`typed-${type}`, type)).toContain("heard bye");
   });
+});
+
+test("datagrams come as they are sent, and are answered", async () => {
+  const one = await Meeting.up([meet, "receive", `${tree}/datagrams`, "dgram"]);
+  serving.push(one);
+  expect(await said([meet, "send", `${mountpoint}/datagrams`, "dgram"])).toBe("answer named\n");
+  expect(await one.line()).toBe("uid 0: lone");
+  expect(await one.line()).toBe("uid 0: named");
+  expect(await call("datagrams")).toBe("connect: EPROTOTYPE\n");
+  await one.end();
+  const again = await said([meet, "send", `${mountpoint}/datagrams`, "dgram"]);
+  expect(again).toBe("sendto: ECONNREFUSED\n");
 });
 
 test("both sides see who is at the other end", async () => {

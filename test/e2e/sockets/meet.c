@@ -5,6 +5,8 @@
  *                               connection, then says "bye" to it and what it was
  *   meet bind PATH TYPE         binds, says "up", and listens when it is given a line
  *   meet call PATH TYPE [UID]   connects (as UID): says what becomes of it
+ *   meet receive PATH dgram     binds, says "up", says and answers what is sent to it
+ *   meet send PATH dgram        sends a datagram without a name to answer to, and one with
  *   meet hold PATH BYTES        connects, says "up", then sends so many bytes and compares what
  *                               is echoed, and says how many came
  *   meet many PATH COUNT        so many processes connect at the same time, one round trip each
@@ -182,6 +184,46 @@ static int many(const char *path, int count) {
   return 0;
 }
 
+/* Datagrams: says who has sent what, and answers where there is a name. */
+static int receive(int fd) {
+  int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+  puts("up");
+  for (;;) {
+    char data[64], control[CMSG_SPACE(sizeof(struct ucred))];
+    struct sockaddr_un from;
+    struct iovec part = {data, sizeof data};
+    struct msghdr message = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &part,
+                             .msg_iovlen = 1, .msg_control = control,
+                             .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(fd, &message, 0);
+    if (got < 0) return fail("recvmsg");
+    struct ucred who;
+    memcpy(&who, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof who);
+    printf("uid %d: %.*s\n", who.uid, (int)got, data);
+    if (message.msg_namelen > sizeof from.sun_family) {
+      sendto(fd, data, got, MSG_NOSIGNAL, (struct sockaddr *)&from, message.msg_namelen);
+    }
+  }
+}
+
+static int send_datagrams(const char *path) {
+  struct sockaddr_un own = {.sun_family = AF_UNIX};
+  struct sockaddr_un address = address_of(path);
+  char buffer[64];
+  int lone = socket(AF_UNIX, SOCK_DGRAM, 0), fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+  if (sendto(lone, "lone", 4, 0, (struct sockaddr *)&address, sizeof address) != 4) {
+    return fail("sendto");
+  }
+  if (bind(fd, (struct sockaddr *)&own, sizeof own.sun_family) != 0) return fail("autobind");
+  if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) return fail("connect");
+  if (send(fd, "named", 5, 0) != 5) return fail("send");
+  ssize_t got = recv(fd, buffer, sizeof buffer, 0);
+  if (got < 0) return fail("recv");
+  printf("answer %.*s\n", (int)got, buffer);
+  return 0;
+}
+
 static int list(const char *directory, const char *path, const char *type) {
   struct dirent *entry;
   DIR *all = opendir(directory);
@@ -205,6 +247,8 @@ int main(int argc, char **argv) {
     getchar();
     return serve(fd);
   }
+  if (!strcmp(what, "receive")) return receive(make_listener(path, argv[3]));
+  if (!strcmp(what, "send")) return send_datagrams(path);
   if (!strcmp(what, "call")) {
     if (argc > 4) {
       uid_t user = atoi(argv[4]);

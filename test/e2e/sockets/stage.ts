@@ -42,6 +42,15 @@ export class Meeting {
     return value ?? "ended";
   }
 
+  /** What it says of the next connection that said anything: who it was, and what was served. */
+  async served(): Promise<[peer: string, end: string]> {
+    while (true) {
+      const [peer, end] = [await this.line(), await this.line()];
+      // How a HOST finds out of which type a SEQPACKET socket is (src/server/sockets.ts).
+      if (end !== "served 0 bytes") return [peer, end];
+    }
+  }
+
   /** Gives it a line. */
   go(): void {
     this.#child.stdin.write("\n");
