@@ -53,6 +53,8 @@ type Mode = (typeof Mode)[keyof typeof Mode];
 const NONE = -1;
 /** The word after GIVEN follows at once, if any does. */
 const GIVEN_MS = 1;
+/** By then an open(2) that need not wait is over. */
+const DOUBT_MS = 10;
 
 export interface FifoEndOptions {
   readonly loop: Loop;
@@ -84,6 +86,7 @@ export class FifoEnd implements FifoListener {
   /** Bytes that were read to see whether there is a writer. */
   #early: Uint8Array[] = [];
   #cancelPutBack = () => {};
+  #cancelDoubt = () => {};
   #isOver = false;
 
   constructor(options: FifoEndOptions) {
@@ -154,6 +157,7 @@ export class FifoEnd implements FifoListener {
     if (this.#isOver) return;
     if (this.#mode === Mode.GIVEN) this.#putBack(false);
     this.#isOver = true;
+    this.#cancelDoubt();
     this.#cancelPutBack();
     this.#shut();
     this.#letGoOfBoth();
@@ -237,11 +241,21 @@ export class FifoEnd implements FifoListener {
   }
 
   #begunReading(): void {
-    if (this.#findsWriter() || this.#early.length > 0) this.#writerCame();
+    const isDoubtful = this.#early.length === 0 && (pollNow(this.#fd) & POLLIN) !== 0;
+    if (isDoubtful && this.#options.partners.isAsync) this.#doubt();
+    else if (this.#early.length > 0 || this.#findsWriter()) this.#writerCame();
     else {
       this.line.say(FifoWord.NO_WRITERS);
       this.#awaitWriter();
     }
+  }
+
+  /** There is data, which may be a former writer's that other readers keep: an open(2) that does not wait tells. */
+  #doubt(): void {
+    this.#cancelDoubt = this.#options.loop.after(DOUBT_MS, () =>
+      this.line.say(FifoWord.NO_WRITERS),
+    );
+    this.#awaitWriter();
   }
 
   /** Whether anybody has it open for writing, or has had since we opened it. */
@@ -265,6 +279,7 @@ export class FifoEnd implements FifoListener {
   }
 
   #writerCame(): void {
+    this.#cancelDoubt();
     this.#hasWriter = true;
     this.line.say(FifoWord.WRITERS);
     this.#pull();
@@ -494,6 +509,7 @@ export class FifoEnd implements FifoListener {
   #release(): void {
     switch (this.#mode) {
       case Mode.READING:
+        this.#cancelDoubt();
         this.#unwatch();
         this.#mode = Mode.GIVING;
         this.#wait?.cancel(() => {});
