@@ -40,9 +40,10 @@ self.onmessage = ({ data }) => {
     sleeps: () => heartbeat.beat(At.ASLEEP),
     wakes: () => heartbeat.beat(At.LOOKING),
   });
+  const mailbox = new Mailbox(data.wakeFd, data.mailbox);
   const bridge = new Bridge({
     loop,
-    mailbox: new Mailbox(data.wakeFd, data.mailbox),
+    mailbox,
     box: new BridgeBox(data.wakeFd, data.box),
     registry: new Registry(data.registry),
     counters,
@@ -50,9 +51,9 @@ self.onmessage = ({ data }) => {
     leaseMs: data.leaseMs,
     log: (level, text) => self.postMessage({ kind: "log", level, text }),
   });
-  // What came before the thread was there.
+  // What came before the thread was there, perhaps that it is to end.
   bridge.onEvents();
-  loop.run();
+  if (!mailbox.stopping) loop.run();
   bridge.close();
   self.postMessage({ kind: "done" });
 };

@@ -5,7 +5,16 @@
 import { fchmod, fchmodat, fchownat } from "../../sys/attr.ts";
 import { PathBuffer } from "../../sys/cstring.ts";
 import { E } from "../../sys/errno.ts";
-import { AT_SYMLINK_NOFOLLOW, close, dup, O_NONBLOCK, setNonBlocking } from "../../sys/open.ts";
+import {
+  AT_SYMLINK_NOFOLLOW,
+  close,
+  dup,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  O_PATH,
+  openat,
+  setNonBlocking,
+} from "../../sys/open.ts";
 import { SO_PASSCRED, SOL_SOCKET, setInt } from "../../sys/sockopt.ts";
 import { renameat2, unlinkat } from "../../sys/tree.ts";
 import { bindIn, listenAt, unixSocket } from "../../sys/unixsocket.ts";
@@ -16,6 +25,7 @@ import { What } from "../bridge/box.ts";
 import { asServer } from "../caller.ts";
 import { noteDone } from "../doubt.ts";
 import { hostFlags } from "../hostflags.ts";
+import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";
 import { group, identify, mode, owner, statFd, statName } from "../status.ts";
 import { replyEntry } from "./entries.ts";
@@ -61,7 +71,10 @@ export function twinClose(session: Session): number {
   return 0;
 }
 
-/** `[node, flags]` → key of a file or directory that is opened so, to be passed on */
+/**
+ * `[node, flags]` → key of a file or directory that is opened so, to be passed on; of
+ * whatever it is (O_PATH) where they say neither READ nor WRITE
+ */
 export function passOpen(session: Session): number {
   const row = session.node();
   const wanted = session.reader.uint32();
@@ -72,6 +85,11 @@ export function passOpen(session: Session): number {
   if (row < 0) return E.ESTALE;
   const { reach, readOnly } = session.attached;
   if (readOnly && (wanted & OpenFlag.WRITE) !== 0) return E.EROFS;
+  if ((wanted & (OpenFlag.READ | OpenFlag.WRITE)) === 0) {
+    const path = reach.fd(row);
+    const named = path < 0 ? path : openat(-1, procPath(path), O_PATH | O_CLOEXEC, 0);
+    return replyKey(session, session.twins.add(session, named, What.FILE, 0));
+  }
   if (reach.isSpecial(row)) return E.EINVAL;
   const fd = reach.open(row, flags | O_NONBLOCK);
   if (fd < 0) return -fd;
