@@ -38,6 +38,12 @@ function put(path: string): number {
   return SOCKADDR_UN.path + path.length + 1;
 }
 
+/** Binds `fd` to a new file at `path` (a byte a character, at most 107), as any program: 0 or -errno. */
+export function bindPath(fd: number, path: string): number {
+  const length = put(path);
+  return length < 0 ? length : orErrno(c.bind(fd, address.address, length));
+}
+
 /**
  * Binds `fd` to a new file `name` (a byte a character, at most 107) in the directory
  * `dirfd`, from within it: the calling thread must have a working directory of its own

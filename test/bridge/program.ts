@@ -2,8 +2,10 @@
 import type { Loop, Watched } from "../../src/bridge/loop.ts";
 import { cstring } from "../../src/sys/cstring.ts";
 import { EPOLLIN } from "../../src/sys/epoll.ts";
+import { addr, i32, libc } from "../../src/sys/libc.ts";
 import { allocate } from "../../src/sys/memory.ts";
 import { AT_FDCWD, close, O_CLOEXEC, O_PATH, openat } from "../../src/sys/open.ts";
+import { SOCKADDR_UN, SOCKADDR_UN_STRUCT_SIZE } from "../../src/sys/sockaddr.ts";
 import {
   accept,
   type PeerCredentials,
@@ -16,6 +18,7 @@ import {
 import { bindIn, connectTo, listenAt, unixSocket } from "../../src/sys/unixsocket.ts";
 import { SocketType } from "../../src/wire/streams.ts";
 
+const c = libc({ getpeername: { args: [i32, addr, addr], returns: i32 } });
 const ROOM = 256 * 1024;
 const room = allocate(ROOM);
 
@@ -50,6 +53,16 @@ export function connected(path: string, type: number = SocketType.STREAM): numbe
   if (result === 0) return fd;
   close(fd);
   return result;
+}
+
+/** What the socket `fd` is connected to calls itself. */
+export function peerName(fd: number): string {
+  const address = allocate(SOCKADDR_UN_STRUCT_SIZE + 8);
+  address.view.setUint32(SOCKADDR_UN_STRUCT_SIZE + 2, SOCKADDR_UN_STRUCT_SIZE, true);
+  const result = c.getpeername(fd, address.address, address.address + SOCKADDR_UN_STRUCT_SIZE + 2);
+  if (result !== 0) throw new Error("getpeername has failed");
+  const length = address.view.getUint32(SOCKADDR_UN_STRUCT_SIZE + 2, true);
+  return address.bytes.toString("utf8", SOCKADDR_UN.path, length).replace(/\0.*$/s, "");
 }
 
 /** One connection: all that was said to it, and what it says. */

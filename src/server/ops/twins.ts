@@ -16,8 +16,8 @@ import {
   setNonBlocking,
 } from "../../sys/open.ts";
 import { SO_PASSCRED, SOL_SOCKET, setInt } from "../../sys/sockopt.ts";
-import { renameat2, unlinkat } from "../../sys/tree.ts";
-import { bindIn, listenAt, unixSocket } from "../../sys/unixsocket.ts";
+import { RENAME_NOREPLACE, renameat2, unlinkat } from "../../sys/tree.ts";
+import { listenAt, unixSocket } from "../../sys/unixsocket.ts";
 import { FileType, OpenFlag } from "../../wire/constants.ts";
 import { SOCKET_NAME_MAX } from "../../wire/limits.ts";
 import { SocketType } from "../../wire/streams.ts";
@@ -27,6 +27,7 @@ import { noteDone } from "../doubt.ts";
 import { hostFlags } from "../hostflags.ts";
 import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";
+import { bindThere } from "../socketplace.ts";
 import { group, identify, mode, owner, statFd, statName } from "../status.ts";
 import { replyEntry } from "./entries.ts";
 import { findMade, makes, place, readCaller, readMaking, refuse } from "./making.ts";
@@ -152,14 +153,14 @@ function bindMaking(session: Session, fd: number, name: string, permissions: num
   // bind(2) gives the file the socket's own mode, less the umask.
   const chosen = fchmod(fd, permissions);
   if (chosen < 0) return chosen;
-  const result = bindIn(fd, dirfd, name);
+  const result = bindThere(fd, dirfd, name);
   if (result !== -E.EADDRINUSE) return result;
   // An earlier run of the request has bound it, in a process that is gone, and so is its socket.
   const made = findMade(session);
   if (made < 0) return result;
   close(made);
   const removed = unlinkat(dirfd, address, 0);
-  return removed < 0 ? removed : bindIn(fd, dirfd, name);
+  return removed < 0 ? removed : bindThere(fd, dirfd, name);
 }
 
 /**
@@ -191,23 +192,25 @@ export function socketRebind(session: Session): number {
 
 /** Has `fd` listen in the place of `row`, an entry of `dirfd` that was described last; 0 or -errno. */
 function replace(session: Session, row: number, fd: number, type: number, dirfd: number): number {
-  const { nodes, reach } = session.attached;
   const [uid, gid, permissions] = [owner(), group(), mode() & PERMISSIONS];
-  const name = `.qtfs-${crypto.randomUUID()}`;
-  const address = path.putLatin1(0, name);
-  let result = bindIn(fd, dirfd, name);
+  const { nodes, reach } = session.attached;
+  const there = nodes.nameAddress(row);
+  // For a moment it has another name: who connects by the old one is refused either way.
+  const aside = path.putLatin1(0, `.qtfs-${crypto.randomUUID()}`);
+  let result = renameat2(dirfd, there, dirfd, aside, RENAME_NOREPLACE);
   if (result < 0) return result;
-  result = beginListening(fd, type);
-  if (result === 0) result = fchmodat(dirfd, address, permissions);
-  if (result === 0) result = fchownat(dirfd, address, uid, gid, AT_SYMLINK_NOFOLLOW);
-  if (result === 0) result = statName(dirfd, address);
-  const id = { ...identify() };
-  if (result === 0) result = renameat2(dirfd, address, dirfd, nodes.nameAddress(row), 0);
+  result = bindThere(fd, dirfd, nodes.nameOf(row));
   if (result < 0) {
-    unlinkat(dirfd, address, 0);
+    renameat2(dirfd, aside, dirfd, there, RENAME_NOREPLACE);
     return result;
   }
+  unlinkat(dirfd, aside, 0);
+  result = fchmodat(dirfd, there, permissions);
+  if (result === 0) result = fchownat(dirfd, there, uid, gid, AT_SYMLINK_NOFOLLOW);
+  if (result === 0) result = beginListening(fd, type);
+  if (result === 0) result = statName(dirfd, there);
+  if (result < 0) return result;
   reach.release(row);
-  nodes.becomes(row, id);
+  nodes.becomes(row, identify());
   return 0;
 }
