@@ -1,15 +1,24 @@
 /** A server under test, a mount's session with it, and its client's end of streams, in one loop. */
 import { expect } from "bun:test";
+import { readlinkSync } from "node:fs";
+import { basename } from "node:path";
 import { Loop } from "../../src/bridge/loop.ts";
 import { BytePump, Shape } from "../../src/bridge/pumpbytes.ts";
+import { MessagePump } from "../../src/bridge/pumpmessages.ts";
+import { flagsOfPassed } from "../../src/bridge/rights/flags.ts";
+import { Rights } from "../../src/bridge/rights/rights.ts";
+import type { ShareFiles } from "../../src/bridge/rights/share.ts";
 import { BridgeLink } from "../../src/client/twins/bridgelink.ts";
 import type { Stream, StreamHandler } from "../../src/session/stream.ts";
-import { SOCK_STREAM, socketPair } from "../../src/sys/socket.ts";
+import { cstring } from "../../src/sys/cstring.ts";
+import { AT_FDCWD, close, O_CLOEXEC, openat } from "../../src/sys/open.ts";
+import { SOCK_SEQPACKET, SOCK_STREAM, socketPair } from "../../src/sys/socket.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { SocketType, StreamKind } from "../../src/wire/streams.ts";
 import { Talker, turnUntil } from "../bridge/program.ts";
 import { helloOf, type RawClient } from "../support/client.ts";
 import { type Options, TestServer } from "../support/server.ts";
+import { okPair } from "../sys/support.ts";
 
 /** Attributes of an entry, by their place in the answer to LOOKUP. */
 export const Entry = { NODE: 0, MODE: 10, UID: 12, GID: 13, RDEV: 14 } as const;
@@ -53,11 +62,32 @@ export class BridgeRig {
   link: BridgeLink;
   readonly log: string[] = [];
   readonly talkers: Talker[] = [];
+  readonly fds: number[] = [];
+  readonly rights: Rights;
 
   private constructor(server: TestServer, mount: RawClient) {
     this.server = server;
     this.mount = mount;
     this.link = this.anotherLink(mount.said.session);
+    this.rights = this.#passing();
+  }
+
+  /** The client's half of what is passed: files are named by keys, the HOST's are its paths. */
+  #passing(): Rights {
+    const share: ShareFiles = {
+      describe: (fd, flags, done) => {
+        const name = basename(readlinkSync(`/proc/self/fd/${fd}`));
+        const node = this.lookup(name)[Entry.NODE] as number;
+        done([this.mount.ok("PASS_OPEN", node, flags)[0] as number]);
+      },
+      open: ([path], flags, done) => {
+        done(openat(AT_FDCWD, cstring(String(path)), flagsOfPassed(flags) | O_CLOEXEC, 0));
+      },
+    };
+    const log = (text: string) => this.log.push(text);
+    const rights = new Rights({ loop: this.loop, opener: this.link.end, share, log });
+    this.link.end.handle(StreamKind.DESCRIPTOR, rights.take);
+    return rights;
   }
 
   static async start(options: Options = {}): Promise<BridgeRig> {
@@ -126,6 +156,22 @@ export class BridgeRig {
     return talker;
   }
 
+  /** The client's end of messages to `key`, a socket of `type`, and who carries what is passed. */
+  messages(key: number, type: number, kind: number = StreamKind.CONNECT): number {
+    const [near, far] = okPair(socketPair(SOCK_SEQPACKET));
+    const { loop } = this;
+    const pump = new MessagePump({
+      ...{ loop, fd: near, type: SOCK_SEQPACKET, ancillary: this.rights.carrier("a test") },
+    });
+    const who = [0, 0, [], 1];
+    const description = kind === StreamKind.CONNECT ? [key, type, ...who] : [key, ...who];
+    const stream = this.link.end.open(kind, description, pump);
+    if (stream === undefined) throw new Error("no stream");
+    pump.start(stream);
+    this.fds.push(far);
+    return far;
+  }
+
   /** Joins streams that the server opens to programs of the client's, which are given to `take`. */
   serve(take: (talker: Talker, description: readonly unknown[]) => void): void {
     this.link.end.handle(StreamKind.INCOMING, (stream, description) => {
@@ -153,6 +199,7 @@ export class BridgeRig {
 
   async stop(): Promise<void> {
     for (const talker of this.talkers) talker.close();
+    for (const fd of this.fds) close(fd);
     this.link.close();
     expect(await this.server.stop()).toBe(0);
     this.loop.close();
