@@ -7,7 +7,10 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { linkSync, mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE } from "../../src/sys/io.ts";
+import { close } from "../../src/sys/open.ts";
 import { FileType, Lock, OpenFlag, Rename, SetAttr, SetXattr } from "../../src/wire/constants.ts";
+import { SocketType } from "../../src/wire/streams.ts";
+import { connected } from "../bridge/program.ts";
 import { type Request, Rig } from "./doubtrig.ts";
 import { type More, READ_WRITE, Runs, type Where } from "./doubtruns.ts";
 
@@ -48,6 +51,16 @@ test("MKNOD makes one file, FIFO or device", async () => {
     await runs.everywhere(
       async ({ node }) => ["MKNOD", [node, "f", type | 0o644, rdev, ...OTHER]],
       MAKES,
+    );
+  }
+});
+
+test("SOCKET_BIND makes one socket, which listens", async () => {
+  for (const type of [SocketType.STREAM, SocketType.DGRAM]) {
+    await runs.everywhere(
+      async ({ node }) => ["SOCKET_BIND", [node, "s", FileType.SOCKET | 0o755, ...OTHER, type]],
+      MAKES,
+      async ({ path }) => close(connected(join(path, "s"), type)),
     );
   }
 });

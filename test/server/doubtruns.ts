@@ -67,7 +67,8 @@ function answered(op: OpName, { errno, results, payload }: Reply): unknown {
     return [mode, nlink, size, uid, gid, rdev];
   };
   if (errno !== 0) return [errno];
-  if (["MKDIR", "MKNOD", "SYMLINK", "LINK"].includes(op)) return [stable(1), stable(17)];
+  if (["MKDIR", "MKNOD", "SYMLINK", "LINK", "SOCKET_BIND"].includes(op))
+    return [stable(1), stable(17)];
   if (op === "CREATE") return [stable(1), results[18], stable(19)];
   if (op === "TMPFILE") return [stable(1), results[18]];
   if (op === "RENAME") return [stable(0), stable(16)];
