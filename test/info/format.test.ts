@@ -53,6 +53,27 @@ describe("one daemon", () => {
     expect(text).toContain("qtfs 1\\x1b[2J⏎forged line");
   });
 
+  test("a mount with its sockets, and who is connected", () => {
+    const both = { path: "/run/a.sock", peer: "pid 7, uid 0" };
+    const figures = { bytesOut: 2048, bytesIn: 3, waiting: 0, credit: 262_144, ageSeconds: 90 };
+    const twins = {
+      ...{ pid: 45, connected: true, resumes: 1, losses: 0 },
+      ...{ meetingCount: 3, streamCount: 1 },
+      meetings: [
+        { kind: "socket", path: "/run/a.sock", type: "stream", connections: 4 },
+        { kind: "bound", path: "b\nsock", type: "dgram", connections: 0 },
+      ] as const,
+      streams: [{ ...both, ...figures }],
+    };
+    const text = formatReport(mountReport({ twins: { ...twins, meetings: [...twins.meetings] } }));
+    expect(text).toContain("process 45, connected, 1 times resumed, 0 times lost\n");
+    expect(text).toMatch(/of the HOST +stream +4 {2}\/run\/a\.sock\n/);
+    expect(text).toMatch(/bound here +dgram +0 {2}b⏎sock\nand 1 more\n/);
+    expect(text).toMatch(
+      /2\.0 KiB +3 B +0 B +256 KiB {2}1 min 30 s {2}pid 7, uid 0 {2}\/run\/a\.sock\n/,
+    );
+  });
+
   test("one that does not answer", () => {
     expect(formatReport(silent)).toBe(
       "qtfs mount, process 9, does not answer: it has not answered for 2 s\n",

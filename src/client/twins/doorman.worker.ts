@@ -15,14 +15,13 @@ import {
   bindAt,
   connectAt,
   listenAt,
-  SOCKET_PATH_MAX,
   SOMAXCONN,
   unixSocket,
 } from "../../sys/unixsocket.ts";
 import { Channel } from "./channel.ts";
 import type { Job, Outcome, Ready } from "./doorman.ts";
 import { DoormanMounts } from "./doormounts.ts";
-import { aliasName, DEPTH_MAX, doorName, nextDoor } from "./doors.ts";
+import { aliasName, doorName, fitting, nextDoor } from "./doors.ts";
 
 declare const self: {
   onmessage: ((event: { data: { fd: number } }) => void) | null;
@@ -32,14 +31,6 @@ declare const self: {
 type BindJob = Extract<Job, { kind: "bind" }>;
 type WatchJob = Extract<Job, { kind: "watch" }>;
 type ConnectJob = Extract<Job, { kind: "connect" }>;
-
-/** `path` as far as it fits into a socket's name: all of it, or the most names at its end. */
-export function fitting(path: string): string {
-  if (path.length <= SOCKET_PATH_MAX && path.split("/").length - 1 <= DEPTH_MAX) return path;
-  const names = path.split("/").slice(-DEPTH_MAX);
-  while (names.length > 1 && names.join("/").length > SOCKET_PATH_MAX) names.shift();
-  return names.join("/");
-}
 
 class DoormanThread {
   readonly #channel: Channel<Job, Outcome>;

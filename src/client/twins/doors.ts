@@ -8,6 +8,7 @@
  * - `dNUMBER.HIGH.LOW.DEPTH`: a directory of as many levels of directories as the HOST's path
  *   of that node has names, whatever those are. What is bound at the last level gets that inode.
  */
+import { SOCKET_PATH_MAX } from "../../sys/unixsocket.ts";
 import type { Node } from "./channel.ts";
 
 /** Upper half of the numbers of all such directories: no server gives it (nodes.ts). */
@@ -48,6 +49,14 @@ export function levelLow(number: number, level: number): number {
 export function levelOf(low: number): { number: number; level: number } | undefined {
   const number = low >>> LEVEL_BITS;
   return number < NUMBER_MIN ? undefined : { number, level: low & ((1 << LEVEL_BITS) - 1) };
+}
+
+/** `path` as far as it fits into a socket's name: all of it, or the most names at its end. */
+export function fitting(path: string): string {
+  if (path.length <= SOCKET_PATH_MAX && path.split("/").length - 1 <= DEPTH_MAX) return path;
+  const names = path.split("/").slice(-DEPTH_MAX);
+  while (names.length > 1 && names.join("/").length > SOCKET_PATH_MAX) names.shift();
+  return names.join("/");
 }
 
 export function aliasName([high, low]: Node): string {
