@@ -153,14 +153,14 @@ function bindMaking(session: Session, fd: number, name: string, permissions: num
   // bind(2) gives the file the socket's own mode, less the umask.
   const chosen = fchmod(fd, permissions);
   if (chosen < 0) return chosen;
-  const result = bindThere(fd, dirfd, name);
+  const result = bindThere(fd, dirfd, name, session.attached.path);
   if (result !== -E.EADDRINUSE) return result;
   // An earlier run of the request has bound it, in a process that is gone, and so is its socket.
   const made = findMade(session);
   if (made < 0) return result;
   close(made);
   const removed = unlinkat(dirfd, address, 0);
-  return removed < 0 ? removed : bindThere(fd, dirfd, name);
+  return removed < 0 ? removed : bindThere(fd, dirfd, name, session.attached.path);
 }
 
 /**
@@ -199,7 +199,7 @@ function replace(session: Session, row: number, fd: number, type: number, dirfd:
   const aside = path.putLatin1(0, `.qtfs-${crypto.randomUUID()}`);
   let result = renameat2(dirfd, there, dirfd, aside, RENAME_NOREPLACE);
   if (result < 0) return result;
-  result = bindThere(fd, dirfd, nodes.nameOf(row));
+  result = bindThere(fd, dirfd, nodes.nameOf(row), session.attached.path);
   if (result < 0) {
     renameat2(dirfd, aside, dirfd, there, RENAME_NOREPLACE);
     return result;
