@@ -54,12 +54,14 @@ function offerFile(
   done: (offered: Offered | string) => void,
 ): void {
   const wire = passedFlags(flags);
-  rights.share.describe(fd, wire, (what) => {
-    if (what === undefined) refuse(fd, `${linkOf(fd)}, which is not on the share,`, done);
-    else if (typeof what === "number") refuse(fd, `${linkOf(fd)} (${errnoName(what)})`, done);
+  const { share } = rights;
+  share.describe(fd, wire, (what) => {
+    const name = linkOf(fd);
+    const offset = wire === 0 ? 0 : Math.max(0, lseek(fd, 0, SEEK_CUR));
+    share.close(fd);
+    if (what === undefined) done(`${name}, which is not on the share,`);
+    else if (typeof what === "number") done(`${name} (${errnoName(what)})`);
     else {
-      const offset = wire === 0 ? 0 : Math.max(0, lseek(fd, 0, SEEK_CUR));
-      close(fd);
       done({ item: [Item.SHARE, wire, offset, ...what], bridged: undefined, isBound: false });
     }
   });

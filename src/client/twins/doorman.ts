@@ -29,6 +29,12 @@ export type JobWords =
   | { kind: "open"; channel: number; node: Node; flags: number }
   /** Has `inotify` tell `mask` of the node: an O_PATH descriptor of it, and the watch. */
   | { kind: "watch"; channel: number; node: Node; inotify: number; mask: number }
+  /** The file at a path of the HOST's, opened with O_* `flags`, if it has that inode number. */
+  | { kind: "openPath"; path: string; inode: number; flags: number }
+  /** Whether a node of the superblock with that device's number is one of the server's: -EXDEV if not. */
+  | { kind: "has"; device: number; node: Node }
+  /** Closes a file of the mount. */
+  | { kind: "close"; fd: number }
   /** Whether the kernel has the node: -ESTALE if not. */
   | { kind: "look"; channel: number; node: Node };
 

@@ -72,6 +72,12 @@ class DoormanThread {
         };
       case "watch":
         return this.#watch(job);
+      case "openPath":
+        return { result: this.#mounts.openPath(job.path, job.inode, job.flags) };
+      case "has":
+        return { result: this.#mounts.has(job.device, job.node) };
+      case "close":
+        return { result: close(job.fd) };
       case "look":
         return { result: this.#mounts.look(job.channel, job.node) };
     }

@@ -1,5 +1,5 @@
 /** The twin process's ways into the superblocks of the mount: copies of it at no place. */
-import { cstring } from "../../sys/cstring.ts";
+import { cstring, PathBuffer } from "../../sys/cstring.ts";
 import { cloneMount } from "../../sys/detached.ts";
 import { E } from "../../sys/errno.ts";
 import { allocate } from "../../sys/memory.ts";
@@ -10,10 +10,16 @@ import {
   close,
   O_CLOEXEC,
   O_DIRECTORY,
+  O_NOCTTY,
   O_NOFOLLOW,
+  O_NONBLOCK,
   O_PATH,
   O_RDONLY,
   openat,
+  openat2,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  setNonBlocking,
 } from "../../sys/open.ts";
 import { STATX, STATX_INO, STATX_STRUCT_SIZE, statx } from "../../sys/stat.ts";
 import { readlinkat } from "../../sys/tree.ts";
@@ -23,6 +29,10 @@ import type { Node } from "./channel.ts";
 import { channelOfDoors, DOORS_NAME } from "./doors.ts";
 
 const PATH_BYTES = 4096;
+/** linux/fuse.h */
+const FUSE_ROOT_ID = 1;
+
+const names = new PathBuffer(1);
 
 const status = allocate(STATX_STRUCT_SIZE);
 const link = allocate(PATH_BYTES);
@@ -51,17 +61,54 @@ export class DoormanMounts {
 
   /** The way into the superblock of a channel, or -errno: -ENODEV where it is mounted nowhere. */
   of(channel: number): DoormanMount | number {
-    const known = this.#open.get(channel);
-    if (known !== undefined) return known;
+    return this.#find((mount) => mount.channel === channel) ?? -E.ENODEV;
+  }
+
+  /** The first that is `wanted`, among all that there are. */
+  #find(wanted: (mount: DoormanMount) => boolean): DoormanMount | undefined {
+    for (const mount of this.#open.values()) if (wanted(mount)) return mount;
     const devices = new Set([...this.#open.values()].map(({ device }) => device));
     for (const [device, place] of placesBelow(this.#target)) {
       if (devices.has(device)) continue;
       const opened = this.#enter(device, place);
       if (typeof opened === "number") continue;
       this.#open.set(opened.channel, opened);
-      if (opened.channel === channel) return opened;
+      if (wanted(opened)) return opened;
     }
-    return -E.ENODEV;
+    return undefined;
+  }
+
+  /** 0 if a node of the superblock with that device's number is one of the server's; else -EXDEV. */
+  has(device: number, [high, low]: Node): number {
+    const mount = this.#find((one) => one.device === device);
+    if (mount === undefined) return -E.EXDEV;
+    // The kernel calls each root the same; the server does that of the first alone.
+    const isOtherRoot = high === 0 && low === FUSE_ROOT_ID && mount.channel !== 0;
+    return isOtherRoot ? -E.EXDEV : 0;
+  }
+
+  /**
+   * Opens the file at a path of the HOST's (its characters are bytes) if it is in the mount and
+   * has that inode number: a descriptor, -EXDEV, -ESTALE, or another -errno.
+   */
+  openPath(path: string, inode: number, flags: number): number {
+    let best: DoormanMount | undefined;
+    this.#find((mount) => {
+      const isIn = path === mount.hostPath || path.startsWith(`${mount.hostPath}/`);
+      if (isIn && mount.hostPath.length >= (best?.hostPath.length ?? 0)) best = mount;
+      return false;
+    });
+    if (best === undefined) return -E.EXDEV;
+    const below = path.slice(best.hostPath.length + 1);
+    const how = flags | O_CLOEXEC | O_NOCTTY | ((flags & O_PATH) === 0 ? O_NONBLOCK : 0);
+    const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+    const fd = openat2(best.root, names.putLatin1(0, below || "."), how, 0, resolve);
+    if (fd < 0) return fd;
+    if (statx(fd, cstring(""), AT_EMPTY_PATH, STATX_INO, status.address) === 0) {
+      if (Number(status.view.getBigUint64(STATX.ino, true)) === inode) return settled(fd, flags);
+    }
+    close(fd);
+    return -E.ESTALE;
   }
 
   /** Leaves what is mounted nowhere any more, as far as this process sees: those channels. */
@@ -115,4 +162,10 @@ export class DoormanMounts {
     const source = Buffer.from(this.#source).toString("latin1");
     return { device, channel, root, doors, hostPath: `${source}${below}` };
   }
+}
+
+/** `fd`, waiting again if `flags` do not say otherwise. */
+function settled(fd: number, flags: number): number {
+  if ((flags & (O_PATH | O_NONBLOCK)) === 0) setNonBlocking(fd, false);
+  return fd;
 }

@@ -5,11 +5,23 @@
  * inode: the client opens it on its mount, and so within the export and its rules or not at all.
  */
 
+import { flagsOfPassed } from "../../bridge/rights/flags.ts";
 import type { Described, ShareFiles } from "../../bridge/rights/share.ts";
 import { cstring } from "../../sys/cstring.ts";
 import { E } from "../../sys/errno.ts";
 import { allocate } from "../../sys/memory.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, dup } from "../../sys/open.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  close,
+  dup,
+  F_SETFL,
+  fcntlInt,
+  O_CLOEXEC,
+  O_PATH,
+  openat,
+} from "../../sys/open.ts";
 import { STATX, STATX_INO, STATX_STRUCT_SIZE, statx } from "../../sys/stat.ts";
 import { readlinkat } from "../../sys/tree.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
@@ -42,13 +54,24 @@ function describe(fd: number): Described | undefined {
   return Number.isSafeInteger(inode) ? [path, inode] : undefined;
 }
 
+/** Another descriptor of what `fd` has open, with those of `flags` that PASS_OPEN leaves out. */
+function openAs(fd: number, flags: number): number {
+  if ((flags & O_PATH) !== 0) {
+    return openat(AT_FDCWD, cstring(`/proc/self/fd/${fd}`), O_PATH | O_CLOEXEC, 0);
+  }
+  const own = dup(fd);
+  if (own >= 0) fcntlInt(own, F_SETFL, flags);
+  return own;
+}
+
 /** The files of one session; `find` looks up keys of its mount's session. */
 export function sharedFiles(find: (key: unknown, what: number) => Twin | undefined): ShareFiles {
   return {
     describe: (fd, _, done) => done(describe(fd)),
-    open: ([key], _, done) => {
+    open: ([key], flags, done) => {
       const twin = find(key, What.FILE);
-      done(twin === undefined ? -E.ESTALE : dup(twin.fd));
+      done(twin === undefined ? -E.ESTALE : openAs(twin.fd, flagsOfPassed(flags)));
     },
+    close: (fd) => void close(fd),
   };
 }

@@ -62,6 +62,7 @@ const share: ShareFiles = {
     const fd = openat(AT_FDCWD, cstring(String(path)), flagsOfPassed(flags) | O_CLOEXEC, 0);
     pair.loop.after(3, () => done(fd));
   },
+  close: (fd) => close(fd),
 };
 
 function linkOf(fd: number): string {
