@@ -19,6 +19,8 @@ export const EPOLLOUT = 0x4;
 export const EPOLLERR = 0x8;
 export const EPOLLHUP = 0x10;
 export const EPOLLRDHUP = 0x2000;
+/** Told once for each change, not for as long as it lasts. */
+export const EPOLLET = 0x8000_0000;
 export const EPOLL_CLOEXEC = 0o2000000;
 
 /** struct epoll_event: events u32, data u64; packed on x86-64 (EPOLL_PACKED). */

@@ -46,7 +46,7 @@ export function arrive(
   const fd = eventfd(flags);
   if (fd < 0) return -fd;
   arriving.ready(dup(fd));
-  return new EventfdEnd(rights.loop, fd, "receiving", ended);
+  return new EventfdEnd(rights.loop, fd, ended);
 }
 
 function isNonBlocking(wire: number): boolean {

@@ -100,6 +100,16 @@ function special(fd: number, flags: number): Found {
     : { what: "refused", name: link };
 }
 
+/** Size of a regular file that is open for reading alone and has no name any more; -1 for others. */
+export function namelessSize(fd: number, flags: number): number {
+  if ((flags & (O_PATH | O_ACCMODE)) !== O_RDONLY) return -1;
+  const { view, address } = status;
+  if (statx(fd, cstring(""), AT_EMPTY_PATH, STATX_BASIC_STATS, address) < 0) return -1;
+  const isRegular = (view.getUint16(STATX.mode, true) & S_IFMT) === S_IFREG;
+  if (!isRegular || view.getUint32(STATX.nlink, true) > 0) return -1;
+  return Number(view.getBigUint64(STATX.size, true));
+}
+
 /** What /proc says of a descriptor of this process. */
 export function linkOf(fd: number): string {
   try {

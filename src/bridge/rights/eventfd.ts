@@ -1,16 +1,16 @@
 /**
- * Event counters (eventfd(2)). Two kernels have two counters: what a program adds to
- * the one is taken out there and added to the other. Which way they go is decided by
- * who adds first, for what is taken out of a counter cannot be told from what a program
- * was to read there. Where both did before they heard of each other, the one that was
- * passed goes on being read, and what came to it comes back.
+ * Event counters (eventfd(2)). Two kernels have two counters: what a program adds to one is
+ * taken out there and added to the other. What has been added so, and that nobody has read
+ * yet, must not go back: the counter says how much is in it (proc(5): fdinfo), and the
+ * kernel tells of each reading and adding (EPOLLET). So both sides may add; but where a
+ * program reads a number and adds the same one before this is looked at, that is not noticed.
  *
  * The kernel tells nobody when a counter is used no more, so both end with the
  * connection that they were passed over.
  */
 import { readFileSync } from "node:fs";
 import type { Stream } from "../../session/stream.ts";
-import { EPOLLIN, EPOLLOUT } from "../../sys/epoll.ts";
+import { EPOLLET, EPOLLIN, EPOLLOUT } from "../../sys/epoll.ts";
 import { E } from "../../sys/errno.ts";
 import { readNoWait, write } from "../../sys/io.ts";
 import { allocate } from "../../sys/memory.ts";
@@ -21,66 +21,64 @@ import type { Loop, Watched } from "../loop.ts";
 import type { Bridged } from "./bridged.ts";
 
 const COUNTER_BYTES = 8;
-/** Reads in a row: one that counts as a semaphore gives one at each. */
-const READS_MAX = 64;
+/** Reads in a row of one that counts as a semaphore, and gives one at each. */
+const ONES_MAX = 1024n;
 
 const room = allocate(COUNTER_BYTES);
 const poll = new PollSet(1);
 
+/** Linux: eventfd_show_fdinfo. */
+function fdinfo(fd: number): string {
+  return readFileSync(`/proc/self/fdinfo/${fd}`, "latin1");
+}
+
 /** Whether each read of it takes one (EFD_SEMAPHORE). */
 export function isSemaphore(fd: number): boolean {
-  return /^eventfd-semaphore:\s*1$/m.test(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"));
+  return /^eventfd-semaphore:\s*1$/m.test(fdinfo(fd));
+}
+
+/** What is in it. */
+function countOf(fd: number): bigint {
+  return BigInt(`0x${/^eventfd-count:\s*([0-9a-f]+)$/m.exec(fdinfo(fd))?.[1] ?? "0"}`);
 }
 
 export class EventfdEnd implements Bridged, Watched {
   readonly #loop: Loop;
   readonly #fd: number;
-  readonly #isOffering: boolean;
+  readonly #isSemaphore: boolean;
   readonly #ended: (errno: number) => void;
   #stream: Stream | undefined;
-  /** What is added to it here is taken out for the peer. */
-  #reads = true;
-  #hasSent = false;
+  /** How much of what is in it has come from the peer. */
+  #unread = 0n;
   /** Counts that the connection, or the counter, does not take yet. */
   readonly #out = new Backlog();
   readonly #in = new Backlog();
   #isClosed = false;
 
   /** Owns `fd`. */
-  constructor(
-    loop: Loop,
-    fd: number,
-    side: "offering" | "receiving",
-    ended: (errno: number) => void = () => {},
-  ) {
+  constructor(loop: Loop, fd: number, ended: (errno: number) => void = () => {}) {
     this.#loop = loop;
     this.#fd = fd;
-    this.#isOffering = side === "offering";
+    this.#isSemaphore = isSemaphore(fd);
     this.#ended = ended;
   }
 
   start(stream: Stream): void {
     this.#stream = stream;
-    this.#loop.add(this.#fd, EPOLLIN, this);
+    this.#loop.add(this.#fd, EPOLLIN | EPOLLOUT | EPOLLET, this);
   }
 
-  onEvents(events: number): void {
-    if ((events & EPOLLOUT) !== 0) this.#add();
-    if ((events & EPOLLIN) !== 0 && this.#reads && this.#stream !== undefined) {
-      for (let i = 0; i < READS_MAX && this.#out.length === 0; i++) {
-        if (readNoWait(this.#fd, room.address, COUNTER_BYTES) !== COUNTER_BYTES) break;
-        this.#out.put(room.bytes);
-        this.#hasSent = true;
-        this.onWritable(this.#stream);
-      }
-    }
-    this.#wait();
+  /** Somebody has read it, or added to it; perhaps this has. */
+  onEvents(): void {
+    if (this.#stream === undefined) return;
+    this.#add();
+    this.#look(this.#stream);
   }
 
   onWritable(stream: Stream): void {
     const sent = stream.send(this.#out.first(this.#out.length));
     if (sent > 0) this.#out.drop(sent);
-    this.#wait();
+    if (this.#out.length === 0) this.#look(stream);
   }
 
   onData(stream: Stream, bytes: Uint8Array): void {
@@ -88,29 +86,58 @@ export class EventfdEnd implements Bridged, Watched {
       stream.consumed(bytes.length);
       return;
     }
-    if (!this.#isOffering || !this.#hasSent) this.#reads = false;
+    this.#look(stream);
     this.#in.put(bytes);
     this.#add();
-    this.#wait();
+  }
+
+  /** Sends on what programs here have added. */
+  #look(stream: Stream): void {
+    if (this.#isClosed || this.#out.length > 0) return;
+    const count = countOf(this.#fd);
+    if (count === this.#unread) return;
+    const taken = this.#isSemaphore ? this.#takeOnes(count) : this.#takeAll();
+    if (taken <= 0n) return;
+    room.view.setBigUint64(0, taken, true);
+    this.#out.put(room.bytes);
+    this.onWritable(stream);
+  }
+
+  /** Of one whose reads take one each: what is there beyond what has come. */
+  #takeOnes(count: bigint): bigint {
+    if (count < this.#unread) this.#unread = count;
+    let taken = 0n;
+    while (taken < count - this.#unread && taken < ONES_MAX) {
+      if (readNoWait(this.#fd, room.address, COUNTER_BYTES) !== COUNTER_BYTES) break;
+      taken++;
+    }
+    return taken;
+  }
+
+  /**
+   * Each read takes all: whoever has added has mostly read before. If not, what had
+   * come goes back: to another who may read it, as of one counter.
+   */
+  #takeAll(): bigint {
+    this.#unread = 0n;
+    const got = readNoWait(this.#fd, room.address, COUNTER_BYTES);
+    return got === COUNTER_BYTES ? room.view.getBigUint64(0, true) : 0n;
   }
 
   /** Adds what has come, unless the counter is full. */
   #add(): void {
-    while (this.#in.length >= COUNTER_BYTES) {
+    while (this.#in.length >= COUNTER_BYTES && !this.#isClosed) {
       poll.clear();
       poll.add(this.#fd, POLLOUT);
       if (poll.wait(0) <= 0) return;
-      const wrote = write(this.#fd, this.#in.address, COUNTER_BYTES);
+      room.bytes.set(this.#in.first(COUNTER_BYTES));
+      const count = room.view.getBigUint64(0, true);
+      const wrote = write(this.#fd, room.address, COUNTER_BYTES);
       if (wrote === -E.EAGAIN) return;
+      if (wrote === COUNTER_BYTES) this.#unread += count;
       this.#in.drop(COUNTER_BYTES);
       this.#stream?.consumed(COUNTER_BYTES);
     }
-  }
-
-  #wait(): void {
-    if (this.#isClosed) return;
-    const wants = this.#reads && this.#out.length === 0 ? EPOLLIN : 0;
-    this.#loop.modify(this.#fd, wants | (this.#in.length >= COUNTER_BYTES ? EPOLLOUT : 0));
   }
 
   onOutOfBand(stream: Stream): void {

@@ -7,7 +7,7 @@ import { SocketType, StreamKind } from "../../wire/streams.ts";
 import { BytePump, Shape } from "../pumpbytes.ts";
 import { MessagePump } from "../pumpmessages.ts";
 import type { Bridged } from "./bridged.ts";
-import { classify, type Found, linkOf } from "./classify.ts";
+import { classify, type Found, linkOf, namelessSize } from "./classify.ts";
 import { EventfdEnd, isSemaphore } from "./eventfd.ts";
 import { passedFlags } from "./flags.ts";
 import { MEMFD_MAX, MemfdSource } from "./memfd.ts";
@@ -56,14 +56,17 @@ function offerFile(
   const wire = passedFlags(flags);
   const { share } = rights;
   share.describe(fd, wire, (what) => {
+    const nameless = what === undefined ? namelessSize(fd, flags) : -1;
+    if (nameless >= 0) {
+      offerStream(rights, fd, { what: "memfd", flags, size: nameless }, done);
+      return;
+    }
     const name = linkOf(fd);
     const offset = wire === 0 ? 0 : Math.max(0, lseek(fd, 0, SEEK_CUR));
     share.close(fd);
     if (what === undefined) done(`${name}, which is not on the share,`);
     else if (typeof what === "number") done(`${name} (${errnoName(what)})`);
-    else {
-      done({ item: [Item.SHARE, wire, offset, ...what], bridged: undefined, isBound: false });
-    }
+    else done({ item: [Item.SHARE, wire, offset, ...what], bridged: undefined, isBound: false });
   });
 }
 
@@ -155,7 +158,7 @@ function serve(rights: Rights, fd: number, found: Streamed): Served | string {
     const bridged = new MemfdSource(fd, found.size);
     return { what: Passed.MEMFD, more: [found.size, seals, offset], bridged };
   }
-  const bridged = new EventfdEnd(loop, fd, "offering");
+  const bridged = new EventfdEnd(loop, fd);
   return { what: Passed.EVENTFD, more: [isSemaphore(fd) ? 1 : 0], bridged };
 }
 

@@ -1,7 +1,6 @@
 /** The twin process: serves the HOST's sockets and FIFOs here, until nobody holds the mount any more. */
 import type { BridgeEnd } from "../../bridge/end.ts";
 import { Loop } from "../../bridge/loop.ts";
-import { NO_SHARE } from "../../bridge/rights/share.ts";
 import { cstring } from "../../sys/cstring.ts";
 import { EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../sys/epoll.ts";
 import { O_CLOEXEC, O_RDONLY, openat } from "../../sys/open.ts";
@@ -14,6 +13,7 @@ import { ServedFifos } from "./fifo/fifos.ts";
 import { hostOf } from "./fifo/host.ts";
 import { Incoming } from "./incoming.ts";
 import { Listeners } from "./listeners.ts";
+import { sharedFiles } from "./passing.ts";
 import { Pumps } from "./pumps.ts";
 import { pathText, REPORTED_MAX, type StreamReport, type TwinsReport } from "./report.ts";
 import type { Answered, TwinSide } from "./side.ts";
@@ -204,7 +204,7 @@ class TwinProcess implements TwinSide {
       log: (text) => this.log("warn", text),
     });
     const log = (text: string) => this.log("warn", text);
-    const pumps = new Pumps(this.loop, this.#link.end, NO_SHARE, log);
+    const pumps = new Pumps(this.loop, this.#link.end, sharedFiles(this), log);
     this.#pumps = pumps;
     this.#link.onLost(() => pumps.lost());
     this.#listeners = new Listeners(this);

@@ -272,6 +272,19 @@ for (const [from, direction] of ["to the server", "to the client"].entries()) {
       both.done();
     });
 
+    test("a file without a name that is only read, by its bytes", () => {
+      const both = joined();
+      const path = join(tmpdir(), `qtfs-nameless-${process.pid}`);
+      writeFileSync(path, "no name");
+      const fd = openSync(path, "r");
+      rmSync(path);
+      const there = passOne(...ends(both), fd);
+      expect(readFileSync(there, "latin1")).toBe("no name");
+      expect(fcntlInt(there, F_GETFL) & O_RDWR).toBe(0);
+      closeEach(fd, there);
+      both.done();
+    });
+
     test("event counters, to whoever waits for them", () => {
       const both = joined();
       const [send, receive] = ends(both);
@@ -291,6 +304,13 @@ for (const [from, direction] of ["to the server", "to the client"].entries()) {
       pair.settle();
       expect([get(other), get(other)].map(String)).toEqual([count(1), count(1)].map(String));
       expect(get(other)).toBe(-E.EAGAIN);
+      // And back, as often as they like.
+      for (let i = 2; i < 6; i++) {
+        put(mine, count(i));
+        expectCount(there, i);
+        put(there, count(i * i));
+        expectCount(mine, i * i);
+      }
       closeEach(mine, there, other, given);
       both.done();
     });
@@ -337,6 +357,17 @@ function openFolder(): number {
   const fd = openSync(directory, "r");
   folders.push(fd);
   return fd;
+}
+
+/** Waits for that number at an event counter. */
+function expectCount(fd: number, n: number): void {
+  let sum = 0;
+  pair.until(() => {
+    const got = get(fd);
+    if (typeof got !== "number") sum += Number(got.readBigUInt64LE());
+    return sum >= n;
+  });
+  expect(sum).toBe(n);
 }
 
 function count(n: number): Buffer {
