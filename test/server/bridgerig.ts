@@ -83,6 +83,7 @@ export class BridgeRig {
       open: ([path], flags, done) => {
         done(openat(AT_FDCWD, cstring(String(path)), flagsOfPassed(flags) | O_CLOEXEC, 0));
       },
+      close: (fd) => void close(fd),
     };
     const log = (text: string) => this.log.push(text);
     const rights = new Rights({ loop: this.loop, opener: this.link.end, share, log });
