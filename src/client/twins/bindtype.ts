@@ -4,16 +4,13 @@
  * is no socket. To read that takes the lock that execve(2) has at its end: see
  * proc/stack.ts for why it is free then.
  */
-import { readFileSync } from "node:fs";
 import { SYS } from "../../sys/arch.ts";
 import { E } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
 import { PIDFD_THREAD, pidfdGetfd, pidfdOpen } from "../../sys/process.ts";
 import { socketType } from "../../sys/sockopt.ts";
 import { processOf } from "../proc/threads.ts";
-
-/** A thread that has not gone to sleep yet shows nothing but "running". */
-const ATTEMPTS = 50;
+import { callText } from "./fifo/opencall.ts";
 
 /** SOCK_* of the socket that thread `tid` binds; 0 if it binds none, or nobody may know. */
 export function boundType(tid: number): number {
@@ -31,19 +28,9 @@ export function boundType(tid: number): number {
 
 /** The first argument of bind(2), or -1. */
 function boundDescriptor(tid: number): number {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    let text: string;
-    try {
-      text = readFileSync(`/proc/${tid}/syscall`, "latin1");
-    } catch {
-      return -1;
-    }
-    const [call, first] = text.split(" ");
-    if (call === "running\n" || call === "running") continue;
-    if (Number(call) !== SYS.bind || first === undefined) return -1;
-    return Number(BigInt(first) & 0x7fff_ffffn);
-  }
-  return -1;
+  const [call, first] = callText(tid).split(" ");
+  if (Number(call) !== SYS.bind || first === undefined) return -1;
+  return Number(BigInt(first) & 0x7fff_ffffn);
 }
 
 /** A descriptor of the thread or, before Linux 6.9, of its process. */

@@ -10,6 +10,7 @@ import { Op } from "../../wire/ops.ts";
 import type { Client } from "../client.ts";
 import { boundType } from "./bindtype.ts";
 import type { FromTwins, Node } from "./channel.ts";
+import { onlyLooks } from "./looking.ts";
 import { type Owned, OwnedSockets } from "./owned.ts";
 import { type Served, ServedSockets, Stage } from "./served.ts";
 import type { Twins } from "./twins.ts";
@@ -97,7 +98,14 @@ export class TwinSockets {
       served.attributes = Object.assign(served.attributes ?? emptyAttributes(), attributes);
       return false;
     }
+    if (served?.stage === Stage.OPEN) {
+      // It was taken for another before.
+      served.type = attributes.rdev;
+      served.stage = Stage.OPENING;
+      this.#serve(served);
+    }
     if (served === undefined) {
+      if (onlyLooks(this.#client.pending.pid[slot] as number)) return false;
       served = this.#begin(slot, node);
       if (served === undefined) return false;
     }

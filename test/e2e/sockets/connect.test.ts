@@ -9,8 +9,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import type { InfoReport } from "../../../src/info/report.ts";
 import { mountTree } from "../support/mount.ts";
 import { run, sh } from "../support/run.ts";
+import { QTFS } from "../support/server.ts";
 import { answered, compileMeet, Meeting, said, until } from "./stage.ts";
 
 const share = await mountTree();
@@ -113,7 +115,8 @@ test("a server that is started anew is found, with a new file or the old name", 
   rmSync(`${mountpoint}/again`);
   expect(await call("again")).toBe("connect: ENOENT\n");
   await serve("again");
-  expect(await call("again")).toContain("heard bye");
+  // That the name is there again is told within milliseconds.
+  await until(async () => (await call("again")).includes("heard bye"), "it is found");
 });
 
 test("its file is a socket's", async () => {
@@ -123,6 +126,22 @@ test("its file is a socket's", async () => {
   expect(status.isSocket()).toBe(true);
   expect(status.rdev).toBe(0);
   expect(status.ino).toBe(lstatSync(`${tree}/shown`).ino);
+});
+
+test("who only looks at one starts nothing", async () => {
+  await serve("looked-at");
+  if (share.server === undefined) return;
+  const meetings = async () => {
+    const { stdout } = await run([QTFS, "info", "--json", mountpoint]);
+    return JSON.stringify(
+      (JSON.parse(stdout) as InfoReport).daemons.map((one) => ("twins" in one ? one.twins : 0)),
+    );
+  };
+  const looks = `ls -l ${mountpoint}; stat ${mountpoint}/looked-at; [ -e ${mountpoint}/looked-at ]`;
+  await sh(`${looks}; test -w ${mountpoint}/looked-at; getfattr ${mountpoint}/looked-at`);
+  expect(await meetings()).not.toContain("looked-at");
+  expect(await call("looked-at")).toContain("heard bye");
+  expect(await meetings()).toContain("looked-at");
 });
 
 test("it is reached by links, by O_PATH, after a listing, by a long path", async () => {
