@@ -49,6 +49,8 @@ export class BridgeEnd implements Watched {
   #fd = -1;
   /** The connection takes nothing more until it says so. */
   #isFull = false;
+  /** Frames may have come with the peer's HELLO, of which epoll(7) knows nothing. */
+  #mayHold = false;
   #cancelAck: (() => void) | undefined;
   #cancelSilence: (() => void) | undefined;
   #waiting: (() => void)[] = [];
@@ -125,6 +127,7 @@ export class BridgeEnd implements Watched {
     this.#resumable.attach(connection, count);
     this.#fd = connection.fd;
     this.#isFull = false;
+    this.#mayHold = true;
     this.#loop.add(this.#fd, EPOLLIN, this);
   }
 
@@ -197,6 +200,16 @@ export class BridgeEnd implements Watched {
     return taker === undefined ? E.EPROTONOSUPPORT : taker(stream, items);
   }
 
+  #serveHeld(): void {
+    if (!this.#mayHold) return;
+    this.#mayHold = false;
+    try {
+      this.#serve(this.#resumable);
+    } catch (error) {
+      this.#owner.failed(error);
+    }
+  }
+
   /** Serves the frames that have arrived; one may put an end to the session, or its connection. */
   #serve(resumable: Resumable): void {
     while (resumable === this.#resumable && resumable.next()) {
@@ -234,6 +247,7 @@ export class BridgeEnd implements Watched {
 
   /** Sends what has gathered; whether there is more to do at once. */
   #flush(): boolean {
+    this.#serveHeld();
     this.#tellOfRoom();
     this.#streams.flush();
     if (this.#fd < 0) return false;

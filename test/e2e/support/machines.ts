@@ -5,7 +5,7 @@
  * A test gets two machines, one for each of the programs that meet at a socket or FIFO, and
  * a directory that both see. It must pass where both are the third machine: what then fails
  * on HOST and DPU is qtfs's. QTFS_E2E_WAYS=native runs it there alone, QTFS_E2E_WAYS=qtfs
- * everywhere else.
+ * everywhere else. QTFS_E2E_LOG is qtfs's --log-level.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { chmod } from "node:fs/promises";
@@ -20,6 +20,7 @@ const UMOUNT_MS = 15_000;
 const HOST_ADDRESS = "10.77.0.1";
 const DPU_ADDRESS = "10.77.0.2";
 const PORT = 7070;
+const LOG = ["--log-level", process.env.QTFS_E2E_LOG ?? "info"];
 
 /** Where the two programs of a test run. */
 export interface Way {
@@ -47,9 +48,7 @@ export class Machines {
   /** Natively; a server on the HOST and a client on the DPU; the reverse; both on the DPU. */
   readonly ways: Way[] = [];
   /** A directory that is the same everywhere, and that of no machine's share. */
-  readonly scratch = mkdtempSync(
-    `${process.env.TMPDIR === undefined ? "/var/tmp" : tmpdir()}/machines-`,
-  );
+  readonly scratch = mkdtempSync(`${process.env.TMPDIR === undefined ? "/var/tmp" : tmpdir()}/m-`);
   /** What the HOST exports, and where the DPU has mounted it. */
   readonly share = `${this.scratch}/share`;
   readonly #plain = `${this.scratch}/plain`;
@@ -91,12 +90,28 @@ export class Machines {
         ? [`tcp://${HOST_ADDRESS}:${PORT}`, "insecure"]
         : [`unix://${this.scratch}/server.sock`, "rw"];
     const insecure = wire === "tcp" ? ["--insecure"] : [];
-    const serve = ["server", "--listen", address, ...insecure, "--export", `${this.share}:rw`];
+    const serve = [
+      "server",
+      ...LOG,
+      "--listen",
+      address,
+      ...insecure,
+      "--export",
+      `${this.share}:rw`,
+    ];
     this.#startServer = () => {
       this.#server = host.spawn([QTFS, ...serve]);
     };
     this.#startServer();
-    const mount = [QTFS, "mount", "-o", `server=${address},${option}`, this.share, this.share];
+    const mount = [
+      QTFS,
+      "mount",
+      ...LOG,
+      "-o",
+      `server=${address},${option}`,
+      this.share,
+      this.share,
+    ];
     let said = "";
     const isMounted = async () => {
       const { code, stdout, stderr } = await dpu.run(mount);
