@@ -3,9 +3,8 @@
  * pair of SEQPACKET sockets, whose far end is joined to a stream like any other. What comes
  * back on it goes to the sender's name. Whoever receives slowly slows all, as on one machine.
  */
-import { EPOLLIN, EPOLLOUT } from "../sys/epoll.ts";
+import { EPOLLIN } from "../sys/epoll.ts";
 import { E } from "../sys/errno.ts";
-import { allocate } from "../sys/memory.ts";
 import {
   MSG_CTRUNC,
   MSG_TRUNC,
@@ -14,13 +13,15 @@ import {
   receivedFlags,
   receivedName,
   receiveMessage,
-  sendMessage,
 } from "../sys/message.ts";
 import { close } from "../sys/open.ts";
 import { SOCK_SEQPACKET, setBuffers, socketPair } from "../sys/socket.ts";
 import { type PeerCredentials, SO_PASSCRED, SOL_SOCKET, setInt } from "../sys/sockopt.ts";
 import { MESSAGE_MAX } from "../wire/limits.ts";
-import type { Loop, Watched } from "./loop.ts";
+import { DatagramLine, type DatagramLineOptions, room, type Sender } from "./datagramline.ts";
+import type { Watched } from "./loop.ts";
+
+export type { Sender } from "./datagramline.ts";
 
 /** Datagrams in a row, before others have their turn. */
 const DATAGRAMS_MAX = 16;
@@ -32,43 +33,24 @@ const IDLE_MS = 30_000;
 const RETRY_MS = 10;
 const NOBODY: PeerCredentials = { pid: 0, uid: 65_534, gid: 65_534 };
 
-/** Who sends. */
-export interface Sender {
-  /** sun_path; empty for a socket without a name, which nothing can be sent back to. */
-  readonly name: Uint8Array;
-  readonly credentials: PeerCredentials;
-}
-
-export interface DatagramFanOptions {
-  readonly loop: Loop;
-  /** The bound socket: the caller's, who closes it after `close`. */
-  readonly fd: number;
-  /** Joins `fd`, SEQPACKET, to a stream for `sender`; false: not now, and `fd` stays where it is. */
-  join(sender: Sender, fd: number): boolean;
-  /** Says what could not go on. */
-  log(text: string): void;
-}
-
-const room = allocate(MESSAGE_MAX);
-
 /** A datagram that waits for its line. */
 interface Held {
-  readonly line: Line;
+  readonly line: DatagramLine;
   readonly data: Buffer;
   readonly fds: readonly number[];
   readonly credentials: PeerCredentials;
 }
 
 export class DatagramFan implements Watched {
-  readonly #options: DatagramFanOptions;
-  readonly #lines = new Map<string, Line>();
+  readonly #options: DatagramLineOptions;
+  readonly #lines = new Map<string, DatagramLine>();
   #held: Held | undefined;
   #isWatched = false;
   #isPaused = false;
   #cancelIdle: (() => void) | undefined;
   #cancelRetry: (() => void) | undefined;
 
-  constructor(options: DatagramFanOptions) {
+  constructor(options: DatagramLineOptions) {
     this.#options = options;
     setInt(options.fd, SOL_SOCKET, SO_PASSCRED, 1);
   }
@@ -116,7 +98,7 @@ export class DatagramFan implements Watched {
     return true;
   }
 
-  #lineOf(sender: Sender): Line | undefined {
+  #lineOf(sender: Sender): DatagramLine | undefined {
     const { uid, gid, pid } = sender.credentials;
     const key = `${uid}:${gid}:${pid}:${Buffer.from(sender.name).toString("latin1")}`;
     const known = this.#lines.get(key);
@@ -132,7 +114,7 @@ export class DatagramFan implements Watched {
     for (const end of ends) setBuffers(end, MESSAGE_MAX);
     const [oldest] = this.#lines.values();
     if (this.#lines.size >= SENDERS_MAX && oldest !== undefined) this.#drop(oldest);
-    const line = new Line(this.#options, key, sender, ends, {
+    const line = new DatagramLine(this.#options, key, sender, ends, {
       ended: () => this.#drop(line),
       goOn: () => this.#goOn(),
     });
@@ -169,7 +151,7 @@ export class DatagramFan implements Watched {
     this.#settle();
   }
 
-  #drop(line: Line): void {
+  #drop(line: DatagramLine): void {
     if (this.#lines.get(line.key) !== line) return;
     this.#lines.delete(line.key);
     line.close();
@@ -195,85 +177,5 @@ export class DatagramFan implements Watched {
       for (const line of [...this.#lines.values()]) if (line.lastMs < since) this.#drop(line);
       if (this.#lines.size > 0) this.#watchIdle();
     });
-  }
-}
-
-/** One sender: what it sends goes into `fd`, what comes back from there goes to its name. */
-class Line implements Watched {
-  readonly key: string;
-  readonly fd: number;
-  lastMs: number;
-  readonly #options: DatagramFanOptions;
-  readonly #sender: Sender;
-  readonly #owner: { ended: () => void; goOn: () => void };
-  /** The end for the stream, until it has one. */
-  #far: number;
-  #events = EPOLLIN;
-
-  constructor(
-    options: DatagramFanOptions,
-    key: string,
-    sender: Sender,
-    [near, far]: readonly [number, number],
-    owner: { ended: () => void; goOn: () => void },
-  ) {
-    this.#options = options;
-    this.key = key;
-    this.#sender = sender;
-    this.fd = near;
-    this.#far = far;
-    this.#owner = owner;
-    this.lastMs = options.loop.nowMs;
-    options.loop.add(near, EPOLLIN, this);
-  }
-
-  /** Has a stream, if one can be had now. */
-  join(): boolean {
-    if (this.#far >= 0 && !this.#options.join(this.#sender, this.#far)) return false;
-    this.#far = -1;
-    return true;
-  }
-
-  /** Sends `length` bytes of the room as the sender, by whom the process is not told: it may be gone. */
-  send(length: number, fds: readonly number[], { uid, gid }: PeerCredentials): number {
-    const credentials = { pid: process.pid, uid, gid };
-    const sent = sendMessage(this.fd, room.address, length, { fds, credentials });
-    // Only root may speak for others.
-    return sent === -E.EPERM ? sendMessage(this.fd, room.address, length, { fds }) : sent;
-  }
-
-  awaitRoom(awaits: boolean): void {
-    const events = awaits ? EPOLLIN | EPOLLOUT : EPOLLIN;
-    if (events !== this.#events) this.#options.loop.modify(this.fd, events);
-    this.#events = events;
-  }
-
-  onEvents(events: number): void {
-    if ((events & EPOLLOUT) !== 0) this.#owner.goOn();
-    if ((events & ~EPOLLOUT) !== 0 && !this.#answer()) this.#owner.ended();
-  }
-
-  /** Passes on one answer; false where there are none any more. */
-  #answer(): boolean {
-    const length = receiveMessage(this.fd, room.address, MESSAGE_MAX);
-    if (length < 0) return length === -E.EAGAIN || length === -E.EINTR;
-    const fds = receivedFds();
-    if (length === 0 && fds.length === 0) return false;
-    const { name } = this.#sender;
-    const sent =
-      name.length === 0
-        ? -E.ENOTCONN
-        : sendMessage(this.#options.fd, room.address, length, { fds, name });
-    for (const fd of fds) close(fd);
-    this.lastMs = this.#options.loop.nowMs;
-    if (sent < 0) this.#options.log(`An answer to a datagram is lost: errno ${-sent}`);
-    return true;
-  }
-
-  close(): void {
-    this.#options.loop.remove(this.fd);
-    close(this.fd);
-    if (this.#far >= 0) close(this.#far);
-    this.#far = -1;
   }
 }

@@ -12,7 +12,6 @@ import { SocketType } from "../../wire/streams.ts";
 import { What } from "./box.ts";
 import { asCaller, type Caller, callerOf } from "./callers.ts";
 import { Holding, type Pump } from "./joining.ts";
-import type { Keys } from "./keys.ts";
 import type { BridgeSession } from "./session.ts";
 
 /** How soon a full queue is tried again, at first and at most: twice as late each time nothing came of it. */
@@ -25,7 +24,6 @@ const TYPES: ReadonlySet<unknown> = new Set(Object.values(SocketType));
 /** What is connected to, and as whom. */
 interface Target {
   readonly session: BridgeSession;
-  readonly owner: number;
   readonly key: number;
   readonly type: number;
   readonly caller: Caller;
@@ -40,15 +38,13 @@ interface Waiting extends Target {
 
 export class Connects {
   readonly #loop: Loop;
-  readonly #keys: Keys;
   /** By what they connect to, in order. */
   readonly #waiting = new Map<number, Waiting[]>();
   #delayMs = RETRY_MIN_MS;
   #cancelRetry: (() => void) | undefined;
 
-  constructor(loop: Loop, keys: Keys) {
+  constructor(loop: Loop) {
     this.#loop = loop;
-    this.#keys = keys;
   }
 
   /** Connections that wait for room in a queue. */
@@ -65,7 +61,7 @@ export class Connects {
     if (typeof type !== "number" || !TYPES.has(type)) return E.EPROTONOSUPPORT;
     const twin = session.find(key, What.NODE);
     if (twin === undefined) return E.ESTALE;
-    return this.#begin(stream, { session, owner: twin.owner, key: twin.key, type, caller });
+    return this.#begin(stream, { session, key: twin.key, type, caller });
   }
 
   /** Takes a stream of kind DATAGRAMS: `[key, uid, gid, groups, pid]`. */
@@ -101,8 +97,8 @@ export class Connects {
   }
 
   /** A socket that is connected, or -errno. */
-  #connect({ owner, key, type, caller }: Target): number {
-    const twin = this.#keys.find(owner, key, What.NODE);
+  #connect({ session, key, type, caller }: Target): number {
+    const twin = session.find(key, What.NODE);
     if (twin === undefined) return -E.ESTALE;
     const fd = unixSocket(type);
     if (fd < 0) return fd;

@@ -37,6 +37,11 @@ export class Keys {
     return twin?.owner === owner && twin.what === what ? twin : undefined;
   }
 
+  /** Whether `owner` has such a key. */
+  has(owner: number, key: number): boolean {
+    return this.#twins.get(key)?.owner === owner;
+  }
+
   /** Takes a key out and closes its descriptor; what it was. */
   remove(owner: number, key: number): Twin | undefined {
     const twin = this.#twins.get(key);
