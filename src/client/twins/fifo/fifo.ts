@@ -41,6 +41,8 @@ export interface FifoWorld {
   let(id: number): void;
   /** What inotify has told of it so far is of our own making. */
   hush(): void;
+  /** Has `written` called from now on: each write(2) costs time. */
+  watchWrites(): void;
   /** How inotify calls the inode; undefined until it is known. */
   inode(): string | undefined;
   log(text: string): void;
@@ -78,6 +80,7 @@ export class Fifo implements FifoListener {
   #isCollecting = false;
   #residue: Uint8Array[] = [];
   #cancelUnread: (() => void) | undefined;
+  #watchesWrites = false;
   #unreadMs = UNREAD_FIRST_MS;
   #cancelAgain: (() => void) | undefined;
   #againMs = AGAIN_FIRST_MS;
@@ -200,7 +203,10 @@ export class Fifo implements FifoListener {
     if (this.#isOver) return;
     this.#queue.push(...this.machine.step(event));
     this.#run();
-    if (this.#mayBeUnread && this.#cancelUnread === undefined) this.#awaitUnread();
+    if (!this.#mayBeUnread) return;
+    if (!this.#watchesWrites) this.#world.watchWrites();
+    this.#watchesWrites = true;
+    if (this.#cancelUnread === undefined) this.#awaitUnread();
   }
 
   #run(): void {

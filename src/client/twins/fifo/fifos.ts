@@ -19,8 +19,8 @@ import type { FifoToTwins } from "../fifomessages.ts";
 import { Fifo, type FifoWorld } from "./fifo.ts";
 import { processOf } from "./holders.ts";
 
-/** IN_MODIFY for what stays unread where both ends are open here. */
-export const FIFO_EVENTS = IN_OPEN | IN_CLOSE_WRITE | IN_CLOSE_NOWRITE | IN_MODIFY;
+/** Who opens a FIFO and closes it. */
+const OPENS_AND_CLOSES = IN_OPEN | IN_CLOSE_WRITE | IN_CLOSE_NOWRITE;
 const EVENTS_BYTES = 64 * 1024;
 const NONE = -1;
 
@@ -35,8 +35,13 @@ export interface FifoHost {
   readonly loop: Loop;
   /** Opens the FIFO with O_* `flags`: a descriptor or -errno. */
   open(place: FifoPlace, flags: number, done: (fd: number) => void): void;
-  /** Has `inotifyFd` tell FIFO_EVENTS of it: the watch or -errno, and how holders.ts calls the inode. */
-  watch(place: FifoPlace, inotifyFd: number, done: (wd: number, inode?: string) => void): void;
+  /** Has `inotifyFd` tell `mask` of it: the watch or -errno, and how holders.ts calls the inode. */
+  watch(
+    place: FifoPlace,
+    inotifyFd: number,
+    mask: number,
+    done: (wd: number, inode?: string) => void,
+  ): void;
   /** Opens a stream to the HOST's FIFO, whose handler is `line`; `line.onReset` where it cannot be had. */
   connect(place: FifoPlace, line: FifoLine): void;
   let(id: number): void;
@@ -100,22 +105,23 @@ export class ServedFifos {
       let: (id) => this.#host.let(id),
       hush: () => this.#hear(served.wd),
       inode: () => served.inode,
+      watchWrites: () => this.#watch(served, OPENS_AND_CLOSES | IN_MODIFY),
       log: (text) => this.#host.log(text),
       over: () => this.#over(served),
     };
     const served: Served = { fifo: new Fifo(world), place, wd: NONE, inode: undefined };
     this.#served.set(keyOf(place.node), served);
-    this.#watch(served);
+    this.#watch(served, OPENS_AND_CLOSES);
     return served;
   }
 
-  #watch(served: Served): void {
+  #watch(served: Served, mask: number): void {
     if (this.#inotify === NONE) {
       this.#inotify = inotifyInit();
       if (this.#inotify >= 0) this.#host.loop.add(this.#inotify, EPOLLIN, this);
     }
     if (this.#inotify < 0) return;
-    this.#host.watch(served.place, this.#inotify, (wd, inode) => {
+    this.#host.watch(served.place, this.#inotify, mask, (wd, inode) => {
       if (wd < 0) return;
       if (this.#served.get(keyOf(served.place.node)) !== served) {
         // It is over already, or another one of the same inode has come, whose watch this is.

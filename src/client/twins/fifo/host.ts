@@ -5,7 +5,7 @@ import { close } from "../../../sys/open.ts";
 import { Op } from "../../../wire/ops.ts";
 import { StreamKind } from "../../../wire/streams.ts";
 import type { TwinSide } from "../side.ts";
-import { FIFO_EVENTS, type FifoHost, type FifoPlace } from "./fifos.ts";
+import type { FifoHost, FifoPlace } from "./fifos.ts";
 import { identityOf } from "./holders.ts";
 
 /** FIFOs are served by `side`. */
@@ -14,15 +14,12 @@ export function hostOf(side: TwinSide): FifoHost {
     loop: side.loop,
     open: (place, flags, done) =>
       side.doorman.ask({ kind: "open", ...place, flags }, ({ result }) => done(result)),
-    watch: (place, inotify, done) =>
-      side.doorman.ask(
-        { kind: "watch", ...place, inotify, mask: FIFO_EVENTS },
-        ({ result, watch = result }) => {
-          if (result < 0) return done(result);
-          done(watch, identityOf(result));
-          close(result);
-        },
-      ),
+    watch: (place, inotify, mask, done) =>
+      side.doorman.ask({ kind: "watch", ...place, inotify, mask }, ({ result, watch = result }) => {
+        if (result < 0) return done(result);
+        done(watch, identityOf(result));
+        close(result);
+      }),
     connect: (place, line) => connect(side, place, line),
     let: (id) => side.tell({ kind: "fifoLet", id }),
     log: (text) => side.log("warn", text),
