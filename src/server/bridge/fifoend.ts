@@ -171,7 +171,12 @@ export class FifoEnd implements FifoListener {
 
   onEvents(events: number): void {
     if (this.#mode === Mode.READING) {
-      this.#pull();
+      // Who came and went before the open(2) that waits for writers was under way is seen here.
+      if (this.#hasWriter) this.#pull();
+      else {
+        this.#unwatch();
+        this.#unwait(() => this.#writerCame());
+      }
       return;
     }
     if ((events & EPOLLERR) !== 0) this.#left();
@@ -232,21 +237,22 @@ export class FifoEnd implements FifoListener {
     this.#early = this.#early.filter(({ length }) => length > 0);
     this.#shut();
     this.#fd = fd;
+    const wasOff = this.#mode === Mode.OFF;
     this.#mode = Mode.READING;
     this.#hasWriter = false;
     this.#unwait(() => {
       this.#letGoOfBoth();
-      if (this.#reopen()) this.#begunReading();
+      if (wasOff || this.#reopen()) this.#begunReading();
     });
   }
 
   #begunReading(): void {
-    const isDoubtful = this.#early.length === 0 && (pollNow(this.#fd) & POLLIN) !== 0;
+    const isDoubtful = this.#early.length === 0 && pollNow(this.#fd) === POLLIN;
     if (isDoubtful && this.#options.partners.isAsync) this.#doubt();
     else if (this.#early.length > 0 || this.#findsWriter()) this.#writerCame();
     else {
       this.line.say(FifoWord.NO_WRITERS);
-      this.#awaitWriter();
+      this.#awaitWriter(EPOLLIN);
     }
   }
 
@@ -255,7 +261,7 @@ export class FifoEnd implements FifoListener {
     this.#cancelDoubt = this.#options.loop.after(DOUBT_MS, () =>
       this.line.say(FifoWord.NO_WRITERS),
     );
-    this.#awaitWriter();
+    this.#awaitWriter(0);
   }
 
   /** Whether anybody has it open for writing, or has had since we opened it. */
@@ -266,19 +272,22 @@ export class FifoEnd implements FifoListener {
     return got !== 0;
   }
 
-  #awaitWriter(): void {
+  /** Waits for a writer, or for `events` of what is open already; a hang-up is one. */
+  #awaitWriter(events: number): void {
     const { partners, path } = this.#options;
+    this.#watch(events);
     this.#wait = partners.forWriter(
       path,
       () => this.#findsWriter(),
       () => {
         this.#wait = undefined;
-        if (!this.#isOver) this.#writerCame();
+        if (!this.#isOver && this.#mode === Mode.READING) this.#writerCame();
       },
     );
   }
 
   #writerCame(): void {
+    if (this.#hasWriter) return;
     this.#cancelDoubt();
     this.#hasWriter = true;
     this.line.say(FifoWord.WRITERS);
@@ -301,7 +310,7 @@ export class FifoEnd implements FifoListener {
     this.line.say(FifoWord.NO_WRITERS);
     if (!this.#reopen()) return;
     if (this.#findsWriter()) this.#writerCame();
-    else this.#awaitWriter();
+    else this.#awaitWriter(EPOLLIN);
   }
 
   /** A hang-up that was told is told for ever; a new descriptor tells of the next one. */
@@ -444,7 +453,7 @@ export class FifoEnd implements FifoListener {
     this.line.say(FifoWord.NOBODY);
     if (!this.#reopen()) return;
     if (this.#findsWriter()) this.#writerCame();
-    else this.#awaitWriter();
+    else this.#awaitWriter(EPOLLIN);
   }
 
   #put(bytes: Uint8Array, address: number): void {

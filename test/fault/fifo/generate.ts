@@ -8,6 +8,8 @@
  *   stays unread there.
  * - D3: what the DPU's last reader leaves unread when no writer is left is lost, also for
  *   readers of the HOST's.
+ * - D4: what the last writer has left in the HOST's pipe, for readers there, is not seen by a
+ *   reader of the DPU's that comes later, before a writer does.
  */
 import type { Random } from "../../support/random.ts";
 import { type ActorState, BOTH, FifoModel, NONBLOCK, READ, type Side, WRITE } from "./model.ts";
@@ -78,6 +80,8 @@ class Generator {
     const reads = (flags & 3) !== WRITE;
     // D2
     if (state.side === "host" && reads && m.reads("dpu") && m.writes("dpu")) return undefined;
+    // D4
+    if (state.side === "dpu" && reads && m.content > 0 && !m.writes()) return undefined;
     const letter = this.#random.below(4) === 0 ? "p" : "o";
     return [{ actor, command: `${letter}${flags}`, answers: m.open(actor, flags) }];
   }

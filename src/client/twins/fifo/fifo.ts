@@ -320,7 +320,7 @@ export class Fifo implements FifoListener {
 
   /** Lets go of the reading end of ours once those who read have come. */
   #settleStone(): void {
-    if (this.#stone < 0 || this.#waitsFor("reads")) return;
+    if (this.#stone < 0 || !this.#writeEnd.isOpen || this.#waitsFor("reads")) return;
     close(this.#stone);
     this.#stone = NONE;
     this.#watchWriteEnd();
