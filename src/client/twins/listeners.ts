@@ -17,6 +17,8 @@ import type { TwinSide } from "./side.ts";
 
 /** Connections accepted before others have their turn. */
 const ACCEPT_MAX = 64;
+/** Sockets that are served at once: of more the one that was used least lately makes room. */
+const LISTENERS_MAX = 8192;
 /** How long accepting pauses where there are no descriptors left. */
 const PAUSE_MS = 50;
 
@@ -58,6 +60,7 @@ export class Listeners {
       return;
     }
     if (known !== undefined) this.#close(known);
+    if (this.#byNode.size >= LISTENERS_MAX) this.#evict();
     const listener = {
       ...{ wanted, fd: NONE, key: 0, path: "", connections: 0 },
       ...{ fan: undefined, waiting: NONE, isClosed: false },
@@ -205,6 +208,24 @@ export class Listeners {
     this.#side.loop.modify(listener.fd, EPOLLIN);
   }
 
+  /** It is the last that was used. */
+  #used(listener: Listener): void {
+    const key = keyOf(listener.wanted.node);
+    this.#byNode.delete(key);
+    this.#byNode.set(key, listener);
+  }
+
+  /** Gives up the one that has had no connection for the longest time, if it has none now. */
+  #evict(): void {
+    const busy = new Set(this.#pumps.values());
+    for (const listener of this.#byNode.values()) {
+      if (busy.has(listener)) continue;
+      this.#close(listener);
+      this.#side.tell({ kind: "unserved", node: listener.wanted.node });
+      return;
+    }
+  }
+
   #pause(listener: Listener): void {
     this.#side.loop.modify(listener.fd, 0);
     this.#side.loop.after(PAUSE_MS, () => this.#accept(listener));
@@ -236,6 +257,7 @@ export class Listeners {
     const stream = this.#side.end.open(kind, description, pump);
     if (stream === undefined) return false;
     listener.connections++;
+    this.#used(listener);
     this.#pumps.set(pump, listener);
     pump.start(stream);
     return true;

@@ -83,14 +83,18 @@ export class ParkedAnswers {
     }
   }
 
-  /** Answers callers that are dying, and all who have waited long enough. */
-  check(): void {
+  /** Answers callers that are dying, and all who have waited long enough: how many of these. */
+  check(): number {
     const now = Bun.nanoseconds();
+    let late = 0;
     for (const parked of this.#all) {
       const age = now - parked.sinceNs;
-      if (age > PARK_MS * NS_PER_MS) this.answer(parked);
-      else if (age > PATIENCE_NS && isDying(parked.pid)) this.#drop(parked, E.EINTR);
+      if (age > PARK_MS * NS_PER_MS) {
+        this.answer(parked);
+        late++;
+      } else if (age > PATIENCE_NS && isDying(parked.pid)) this.#drop(parked, E.EINTR);
     }
+    return late;
   }
 
   /** Answers all callers with `errno`. */

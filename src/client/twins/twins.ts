@@ -15,7 +15,7 @@ import { Channel, type FromTwins, type MountNews, type Node, type ToTwins } from
 import { DoorKeeper, NOT_HERE } from "./door.ts";
 import { TWIN_HIGH } from "./doors.ts";
 import { TwinFifos } from "./fifo/hook.ts";
-import { ParkedAnswers } from "./parked.ts";
+import { PARK_MS, ParkedAnswers } from "./parked.ts";
 import { TwinSockets } from "./sockets.ts";
 
 /** What main is told. */
@@ -267,7 +267,10 @@ export class Twins {
 
   /** Answers callers that have waited long enough, or are dying. */
   check(): void {
-    this.parked.check();
+    const late = this.parked.check();
+    if (late === 0) return;
+    const text = `${late} callers go on though the twin process has not been ready for ${PARK_MS} ms`;
+    this.#options.log("warn", text);
   }
 
   /** Has the kernel drop a name, not just look it up again: it keeps the inode no longer. */

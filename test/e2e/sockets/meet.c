@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -74,6 +75,7 @@ static void echo(int fd) {
   static char buffer[65536];
   long total = 0;
   ssize_t got;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   say_peer(fd);
   while ((got = recv(fd, buffer, sizeof buffer, 0)) > 0) {
     total += got;
