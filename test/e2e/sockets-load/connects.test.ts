@@ -11,7 +11,9 @@ const PROCESSES = 4;
 const EACH = CONNECTIONS / PROCESSES;
 const ROUNDS = 5;
 const FIFOS = 500;
-const MINUTES = 60_000;
+/** Of each program, and of each test. */
+const PROGRAM_MS = 20_000;
+const TEST_MS = 30_000;
 const machines = await Machines.start();
 afterAll(() => machines.close());
 const peer = await buildPeer(machines.scratch);
@@ -26,13 +28,13 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
       const dial = [peer, "dial", here, "0", "1", `${EACH}`, `${ROUNDS}`];
       const dialers = Array.from({ length: PROCESSES }, () => client.spawn(dial));
       for (const dialer of dialers) {
-        expect(await dialer.output(MINUTES)).toBe(
+        expect(await dialer.output(PROGRAM_MS)).toBe(
           `${EACH} connections, ${EACH * ROUNDS} messages\n`,
         );
       }
       await listener.stop();
     },
-    2 * MINUTES,
+    TEST_MS,
   );
 
   test(
@@ -47,7 +49,7 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
           client.spawn([peer, "dial", here, from, `${EACH}`, "1", `${ROUNDS}`]),
         );
         for (const dialer of dialers) {
-          expect(await dialer.output(MINUTES)).toBe(
+          expect(await dialer.output(PROGRAM_MS)).toBe(
             `${EACH} connections, ${EACH * ROUNDS} messages\n`,
           );
         }
@@ -55,7 +57,7 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
       for (const listener of listeners) await listener.stop();
       await client.sh(`[ $(ls ${here} | wc -l) = ${CONNECTIONS} ]; rm -r ${here}`);
     },
-    3 * MINUTES,
+    TEST_MS,
   );
 
   test(
@@ -71,12 +73,12 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
         await opening.prints("ready");
         const answering = server.spawn([peer, "open", second, here, `${FIFOS}`]);
         const all = `ready\n${FIFOS} of ${FIFOS}\n`;
-        expect([await opening.output(MINUTES), await answering.output(MINUTES)]).toEqual([
+        expect([await opening.output(PROGRAM_MS), await answering.output(PROGRAM_MS)]).toEqual([
           all,
           all,
         ]);
       }
     },
-    2 * MINUTES,
+    TEST_MS,
   );
 });

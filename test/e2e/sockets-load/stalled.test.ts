@@ -5,7 +5,9 @@ import { buildPeer } from "../support/peer.ts";
 
 const STALLED = 100;
 const FLOOD_BYTES = 4 << 20;
-const MINUTES = 60_000;
+/** Of each program, and of each test. */
+const PROGRAM_MS = 20_000;
+const TEST_MS = 30_000;
 const machines = await Machines.start();
 afterAll(() => machines.close());
 const peer = await buildPeer(machines.scratch);
@@ -22,19 +24,19 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
       await hoard.prints("ready");
 
       const others = client.spawn([peer, "dial", here, "0", "1", "20", "200"]);
-      expect(await others.output(MINUTES)).toBe("20 connections, 4000 messages\n");
+      expect(await others.output(PROGRAM_MS)).toBe("20 connections, 4000 messages\n");
       // At the very socket that floods the others, too.
       const late = client.spawn([peer, "hoard", `${here}/flood`, "1"]);
       await late.prints("ready");
       late.say("\n");
-      const [, sum] = (await late.output(MINUTES)).split("\n");
+      const [, sum] = (await late.output(PROGRAM_MS)).split("\n");
       expect(sum).toStartWith(`1 times ${FLOOD_BYTES - 1} bytes `);
       expect(hoard.stdout).toBe("ready\n");
 
       hoard.say("\n");
-      expect(await hoard.output(MINUTES)).toBe(`ready\n${sum?.replace("1", `${STALLED}`)}\n`);
+      expect(await hoard.output(PROGRAM_MS)).toBe(`ready\n${sum?.replace("1", `${STALLED}`)}\n`);
     },
-    2 * MINUTES,
+    TEST_MS,
   );
 
   test(
@@ -51,13 +53,13 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
       await readers.prints("ready");
       const pour = server.spawn([peer, "pour", `${here}/f${STALLED}`, `${20 << 20}`]);
       const sum = await client.sh(`sha1sum <f${STALLED}`, { cwd: here });
-      expect(sum.split(" ")[0]).toBe((await pour.output(MINUTES)).trim());
+      expect(sum.split(" ")[0]).toBe((await pour.output(PROGRAM_MS)).trim());
       expect(writers.hasEnded).toBe(false);
       readers.say("\n");
-      expect((await readers.output(MINUTES)).trim()).toMatch(/^ready\n *100 1000000$/);
+      expect((await readers.output(PROGRAM_MS)).trim()).toMatch(/^ready\n *100 1000000$/);
       await writers.output();
     },
-    2 * MINUTES,
+    TEST_MS,
   );
 
   test(
@@ -71,14 +73,14 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
         client.spawn([peer, "say", "unix", `${here}/stall`, "z".repeat(100_000)]),
       );
       const others = client.spawn([peer, "dial", here, "0", "1", "20", "200"]);
-      expect(await others.output(MINUTES)).toBe("20 connections, 4000 messages\n");
+      expect(await others.output(PROGRAM_MS)).toBe("20 connections, 4000 messages\n");
       await stall.stop("SIGKILL");
       for (const writer of writers) {
         // It had sent some or all: then the connection is over in one way or another.
-        await writer.ended(MINUTES);
+        await writer.ended(PROGRAM_MS);
         expect(writer.stdout).toMatch(/reset by peer|broken pipe|^to .*\n\n$/);
       }
     },
-    2 * MINUTES,
+    TEST_MS,
   );
 });

@@ -35,10 +35,12 @@ beforeAll(async () => {
 async function start({ server }: Way, here: string): Promise<Program[]> {
   const data = `${machines.scratch}/docker${here.split("/").at(-1)}`;
   mkdirSync(data);
+  // Of the machine's own, and short: there are sockets in it.
+  const run = "/run/docker-of-test";
   const settings = [
     "version = 2",
     `root = "${data}/lib/containerd"`,
-    `state = "${data}/run/containerd"`,
+    `state = "${run}/containerd"`,
     // It would make a directory in /opt.
     'disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.grpc.v1.cri"]',
     "[grpc]",
@@ -50,8 +52,8 @@ async function start({ server }: Way, here: string): Promise<Program[]> {
   const network = ["--iptables=false", "--ip6tables=false", "--bridge=none"];
   const dockerd = server.spawn([
     ...["dockerd", "-H", `unix://${here}/docker.sock`, "--containerd", `${here}/containerd.sock`],
-    ...["--data-root", `${data}/lib/docker`, "--exec-root", `${data}/run/docker`],
-    ...["-p", `${data}/dockerd.pid`, "--storage-driver", "vfs", ...network],
+    ...["--data-root", `${data}/lib/docker`, "--exec-root", `${run}/docker`],
+    ...["-p", `${run}.pid`, "--storage-driver", "vfs", ...network],
   ]);
   await dockerd.prints("API listen on");
   return [dockerd, containerd];

@@ -129,7 +129,8 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
     for (const own of ["one", "two"]) {
       const asking = client.spawn([peer, "ask", `${here}/socket`, `${here}/${own}`, "a", "b"]);
       expect(await asking.output()).toBe("answer to a\nanswer to b\n");
-      await answering.prints(`from ${here}/${own}: b\n`);
+      // Who is on the other machine has another name there: an abstract one that leads back.
+      await answering.prints(/from \S+: b\n/);
     }
   });
 

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 
-const BOUND_MS = 30_000;
+const BOUND_MS = 20_000;
 
 /** Waits until `isSo`; throws what `what` says of it where it does not come true. */
 export async function until(
