@@ -15,14 +15,11 @@ import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { NAME_MAX } from "../wire/limits.ts";
 import { decodePlain } from "../wire/plain.ts";
+import { Liveness } from "./liveness.ts";
 import type { Loop, Watched } from "./loop.ts";
 
 /** Bytes taken in before others have their turn. */
 const RECEIVE_MAX = 256 * 1024;
-/** How long what was taken in may go without being acknowledged. */
-const ACK_MS = 40;
-/** How long a peer may say nothing while it owes an acknowledgement. */
-const SILENCE_MS = 5000;
 
 /** Takes a stream that the peer has opened: who handles it, or the errno that refuses it. */
 export type Taker = (stream: Stream, description: readonly unknown[]) => StreamHandler | number;
@@ -51,8 +48,7 @@ export class BridgeEnd implements Watched {
   #isFull = false;
   /** Frames may have come with the peer's HELLO, of which epoll(7) knows nothing. */
   #mayHold = false;
-  #cancelAck: (() => void) | undefined;
-  #cancelSilence: (() => void) | undefined;
+  readonly #liveness: Liveness;
   #waiting: (() => void)[] = [];
   /** Bytes of sessions that were lost. */
   #lostIn = 0;
@@ -62,6 +58,7 @@ export class BridgeEnd implements Watched {
     this.#loop = loop;
     this.#side = side;
     this.#owner = owner;
+    this.#liveness = new Liveness(loop, () => this.#ended());
     [this.#resumable, this.#streams] = this.#begin();
     this.#unhook = loop.beforeSleep(() => {
       try {
@@ -237,10 +234,7 @@ export class BridgeEnd implements Watched {
   }
 
   #unwatch(): void {
-    this.#cancelAck?.();
-    this.#cancelSilence?.();
-    this.#cancelAck = undefined;
-    this.#cancelSilence = undefined;
+    this.#liveness.stop();
     if (this.#fd >= 0) this.#loop.remove(this.#fd);
     this.#fd = -1;
   }
@@ -259,7 +253,7 @@ export class BridgeEnd implements Watched {
       return true;
     }
     this.#loop.modify(this.#fd, this.#isFull ? EPOLLIN | EPOLLOUT : EPOLLIN);
-    this.#setTimers();
+    this.#liveness.watch(resumable);
     return wasCongested && !resumable.congested;
   }
 
@@ -268,22 +262,5 @@ export class BridgeEnd implements Watched {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const fn of waiting) fn();
-  }
-
-  #setTimers(): void {
-    if (this.#cancelAck === undefined && this.#resumable.owesAck) {
-      this.#cancelAck = this.#loop.after(ACK_MS, () => {
-        this.#cancelAck = undefined;
-        this.#resumable.acknowledge();
-      });
-    }
-    if (this.#cancelSilence === undefined && this.#resumable.unacknowledged > 0) {
-      const { bytesReceived } = this.#resumable;
-      this.#cancelSilence = this.#loop.after(SILENCE_MS, () => {
-        this.#cancelSilence = undefined;
-        const isSilent = this.#resumable.bytesReceived === bytesReceived;
-        if (isSilent && this.#resumable.unacknowledged > 0) this.#ended();
-      });
-    }
   }
 }
