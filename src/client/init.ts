@@ -73,6 +73,7 @@ export function answerInit(c: Client): string | undefined {
   view.setUint16(at + INIT_OUT.max_pages, MAX_PAGES, true);
   const resends = (c.u32(INIT_IN.flags2) & mask([InitBit.HAS_RESEND], 32)) !== 0;
   c.record.set(Head.RESENDS, resends ? 1 : 0);
+  c.record.set(Head.MINOR, minor);
   c.answerBodyNow(INIT_OUT_SIZE);
   return undefined;
 }

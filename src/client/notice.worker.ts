@@ -10,7 +10,7 @@ import { PathBuffer } from "../sys/cstring.ts";
 import { keepOnlyFd } from "../sys/process.ts";
 import { withChannel } from "./borrow.ts";
 import { FIRST, type Notice, NoticeKind, NoticeQueue } from "./noticequeue.ts";
-import { dropEntry, dropInode, dropNames } from "./notices.ts";
+import { dropEntry, dropInode, dropNames, pruneNode } from "./notices.ts";
 
 /** What main gives the thread. */
 export interface NoticeThreadData {
@@ -38,6 +38,8 @@ function tell(fuse: FuseDevice, fd: number, { kind, high, low, name }: Notice): 
   if (kind === NoticeKind.ENTRY || kind === NoticeKind.GONE) {
     const isGone = kind === NoticeKind.GONE;
     dropEntry(fuse, fd, high, low, names.putLatin1(0, name), name.length, isGone);
+  } else if (kind === NoticeKind.UNUSED) {
+    pruneNode(fuse, fd, high, low);
   } else if (kind === NoticeKind.NAMES) {
     dropNames(fuse, fd);
   } else {

@@ -22,9 +22,16 @@ const DONE = 3;
 
 /**
  * NAMES: all names everywhere, and that others do not exist. GONE: a name is not just asked for
- * again, but dropped, with what it keeps.
+ * again, but dropped, with what it keeps. UNUSED: a node is forgotten if nobody uses it.
  */
-export const NoticeKind = { ATTRIBUTES: 1, DATA: 2, ENTRY: 3, NAMES: 4, GONE: 5 } as const;
+export const NoticeKind = {
+  ATTRIBUTES: 1,
+  DATA: 2,
+  ENTRY: 3,
+  NAMES: 4,
+  GONE: 5,
+  UNUSED: 6,
+} as const;
 
 /** Stands for the descriptor of the first superblock. */
 export const FIRST = -1;

@@ -9,6 +9,8 @@ import {
   INVAL_INODE_OUT_SIZE,
   Notify,
   POLL_WAKEUP_OUT_SIZE,
+  PRUNE_OUT,
+  PRUNE_OUT_SIZE,
   STORE_OUT,
   STORE_OUT_SIZE,
 } from "../fuse/protocol.ts";
@@ -86,6 +88,17 @@ export function dropEntry(
   view.setUint32(INVAL_ENTRY_OUT.flags, isGone ? 0 : EXPIRE_ONLY, true);
   // The name goes with its terminator.
   fuse.notify(Notify.INVAL_ENTRY, INVAL_ENTRY_OUT_SIZE, nameAddress, nameLength + 1, fd);
+}
+
+/** Has the kernel forget a node unless somebody uses it; it takes no lock that a request may hold. */
+export function pruneNode(fuse: FuseDevice, fd: number, nodeHigh: number, nodeLow: number): void {
+  const view = fuse.notice;
+  view.setBigUint64(0, 0n, true);
+  view.setBigUint64(8, 0n, true);
+  view.setUint32(PRUNE_OUT.count, 1, true);
+  view.setUint32(PRUNE_OUT_SIZE, nodeLow, true);
+  view.setUint32(PRUNE_OUT_SIZE + 4, nodeHigh, true);
+  fuse.notify(Notify.PRUNE, PRUNE_OUT_SIZE + 8, 0, 0, fd);
 }
 
 /**

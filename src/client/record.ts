@@ -65,6 +65,8 @@ export const Head = {
   GHOST: 24,
   /** The thread of the twin process that touches the mount (twins/door.ts), while there is that process. */
   TWIN: 25,
+  /** Minor version of the kernel's protocol. */
+  MINOR: 26,
 } as const;
 const HEAD_NUMBERS = 32;
 

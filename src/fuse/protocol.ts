@@ -336,6 +336,8 @@ export const Notify = {
   RESEND: 7,
   /** Since 7.44: no name is believed any more, neither that one does not exist. */
   INC_EPOCH: 8,
+  /** Since 7.45: what nobody uses of some nodes is forgotten. */
+  PRUNE: 9,
 } as const;
 /** struct fuse_notify_inval_inode_out, fuse_notify_inval_entry_out, fuse_notify_store_out */
 export const INVAL_INODE_OUT = { ino: 0, off: 8, len: 16 } as const;
@@ -346,5 +348,10 @@ export const INVAL_ENTRY_OUT_SIZE = 16;
 export const EXPIRE_ONLY = 1;
 export const STORE_OUT = { nodeid: 0, offset: 8, size: 16 } as const;
 export const STORE_OUT_SIZE = 24;
+/** struct fuse_notify_prune_out; the nodes' numbers follow, 64 bits each. */
+export const PRUNE_OUT = { count: 0 } as const;
+export const PRUNE_OUT_SIZE = 16;
+/** Minor version from which the kernel knows PRUNE. */
+export const PRUNE_MINOR = 45;
 /** struct fuse_notify_poll_wakeup_out */
 export const POLL_WAKEUP_OUT_SIZE = 8;

@@ -94,6 +94,11 @@ enum { FUSE_NOTIFY_RESEND = 7 };
 enum { FUSE_NOTIFY_INC_EPOCH = 8 };
 #endif
 #if FUSE_KERNEL_MINOR_VERSION < 45 /* Linux 6.18 */
-enum { FUSE_COPY_FILE_RANGE_64 = 53 };
+enum { FUSE_COPY_FILE_RANGE_64 = 53, FUSE_NOTIFY_PRUNE = 9 };
+struct fuse_notify_prune_out {
+  uint32_t count;
+  uint32_t padding;
+  uint64_t spare;
+};
 #endif
 `;

@@ -7,7 +7,7 @@ import { evaluate, machines } from "../sys/cprobe.ts";
 import { NEWER } from "./newer.ts";
 
 /** Constants of ours that are no number of the header. */
-const OWN = new Set(["KERNEL_MINOR_VERSION", "KERNEL_MINOR_OLDEST", "OPCODE_COUNT"]);
+const OWN = new Set(["KERNEL_MINOR_VERSION", "KERNEL_MINOR_OLDEST", "OPCODE_COUNT", "PRUNE_MINOR"]);
 
 /** Tables of constants: how an entry is called in the header. */
 const TABLES: Record<string, (name: string) => string> = {
@@ -29,6 +29,7 @@ const STRUCTS: Record<string, string> = {
   INVAL_INODE_OUT: "fuse_notify_inval_inode_out",
   INVAL_ENTRY_OUT: "fuse_notify_inval_entry_out",
   STORE_OUT: "fuse_notify_store_out",
+  PRUNE_OUT: "fuse_notify_prune_out",
   POLL_WAKEUP_OUT: "fuse_notify_poll_wakeup_out",
 };
 

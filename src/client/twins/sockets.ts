@@ -50,7 +50,7 @@ export class TwinSockets {
       c.answer(slot, length);
       const { parent, name } = this.#placeOf(slot, 0);
       this.#owned.found(owned, parent, name);
-      this.#dropName(owned);
+      this.#dropSoon(owned);
       return true;
     }
     if (this.#twins.isTwin(c.pending.pid[slot] as number)) return false;
@@ -234,13 +234,14 @@ export class TwinSockets {
   /** The kernel has been told of a name, by the answer to the request of `slot`. */
   told(slot: number): void {
     const { op } = this.#client.pending;
-    if (op[slot] === Op.SOCKET_BIND) this.#dropPlace(slot, MKNOD_IN_SIZE);
-    else if (op[slot] === Op.LINK && this.#owned.count > 0) this.#dropPlace(slot, LINK_IN_SIZE);
-  }
-
-  #dropPlace(slot: number, offset: number): void {
-    const { parent, name } = this.#placeOf(slot, offset);
-    this.#twins.dropName(this.#twins.channelOf(slot), parent, name);
+    if (op[slot] === Op.SOCKET_BIND) {
+      // At once: it is the name that the socket itself keeps.
+      const { parent, name } = this.#placeOf(slot, MKNOD_IN_SIZE);
+      this.#twins.dropName(this.#twins.channelOf(slot), parent, name);
+    } else if (op[slot] === Op.LINK && this.#owned.count > 0) {
+      const owned = this.#owned.of(this.#entryNode());
+      if (owned !== undefined) this.#dropSoon({ ...owned, ...this.#placeOf(slot, LINK_IN_SIZE) });
+    }
   }
 
   /** A name has moved. */
@@ -248,7 +249,7 @@ export class TwinSockets {
     const owned = this.#owned.at(from, name);
     if (owned === undefined) return;
     this.#owned.found(owned, to, toName);
-    this.#dropName(owned);
+    this.#dropSoon(owned);
   }
 
   /** Whether a rename may concern any. */
@@ -256,8 +257,8 @@ export class TwinSockets {
     return this.#owned.count > 0;
   }
 
-  #dropName({ channel, parent, name }: Owned): void {
-    this.#twins.dropName(channel, parent, name);
+  #dropSoon({ channel, node, parent, name }: Owned): void {
+    this.#twins.dropNameSoon(channel, node, parent, name);
   }
 
   /** The kernel has forgotten lookups of a node. */

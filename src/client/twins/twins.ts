@@ -4,6 +4,7 @@
  * (starter.ts); what waits for it is kept (parked.ts), never for long.
  */
 import { channelOf } from "../../fuse/channels.ts";
+import { PRUNE_MINOR } from "../../fuse/protocol.ts";
 import { E } from "../../sys/errno.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { Op } from "../../wire/ops.ts";
@@ -11,7 +12,14 @@ import { putNotice } from "../channelnotice.ts";
 import type { Client } from "../client.ts";
 import { NoticeKind, type NoticeQueue } from "../noticequeue.ts";
 import { Head } from "../record.ts";
-import { Channel, type FromTwins, type MountNews, type Node, type ToTwins } from "./channel.ts";
+import {
+  Channel,
+  type FromTwins,
+  keyOf,
+  type MountNews,
+  type Node,
+  type ToTwins,
+} from "./channel.ts";
 import { DoorKeeper, NOT_HERE } from "./door.ts";
 import { TWIN_HIGH } from "./doors.ts";
 import { TwinFifos } from "./fifo/hook.ts";
@@ -44,11 +52,21 @@ const RESULTS: ReadonlyMap<number, number> = new Map([
   [Op.PASS_OPEN, 1],
   [Op.SOCKET_REBIND, 1],
 ]);
+/** How long a name of a socket that is bound here is kept after it was looked up. */
+const STALE_NS = 300e6;
 /** Questions that may wait for a slot. */
 const QUESTIONS_MAX = 65_536;
 
 /** In place of the number of a question whose answer nobody waits for. */
 const NOBODY = -1;
+
+interface Stale {
+  readonly channel: number;
+  readonly node: Node;
+  readonly parent: Node;
+  readonly name: string;
+  readonly sinceNs: number;
+}
 
 type Question = Extract<FromTwins, { kind: "ask" }>;
 
@@ -62,6 +80,8 @@ export class Twins {
   #isWanted = false;
   #tids: readonly number[] = [];
   #questions: Question[] = [];
+  /** Names that the kernel is to forget, by what they name. */
+  readonly #stale = new Map<string, Stale>();
   readonly #asked = new Map<number, Question>();
   readonly parked: ParkedAnswers;
   readonly sockets: TwinSockets;
@@ -100,7 +120,8 @@ export class Twins {
   /** Whether there is anything to be looked at again soon. */
   get waits(): boolean {
     const isFull = this.#channel?.waits ?? false;
-    return isFull || this.#questions.length > 0 || this.parked.count > 0;
+    const isSoon = this.parked.count > 0 || this.#stale.size > 0;
+    return isFull || this.#questions.length > 0 || isSoon;
   }
 
   /** Whether sockets and FIFOs can be served at all. */
@@ -267,6 +288,7 @@ export class Twins {
 
   /** Answers callers that have waited long enough, or are dying. */
   check(): void {
+    this.#dropStale();
     const late = this.parked.check();
     if (late === 0) return;
     const text = `${late} callers go on though the twin process has not been ready for ${PARK_MS} ms`;
@@ -277,6 +299,26 @@ export class Twins {
   dropName(channel: number, parent: Node, name: string): void {
     const [high, low] = parent;
     putNotice(this.#client, this.#options.notices, channel, NoticeKind.GONE, high, low, name);
+  }
+
+  /**
+   * Has the kernel forget a name of a node soon, when the call that has looked it up is over:
+   * where it can, only if nobody uses it.
+   */
+  dropNameSoon(channel: number, node: Node, parent: Node, name: string): void {
+    const key = `${keyOf(node)} ${keyOf(parent)}/${name}`;
+    this.#stale.set(key, { channel, node, parent, name, sinceNs: Bun.nanoseconds() });
+  }
+
+  /** Tells the kernel of the names that are due. */
+  #dropStale(): void {
+    const before = Bun.nanoseconds() - STALE_NS;
+    for (const [key, { channel, node, parent, name, sinceNs }] of this.#stale) {
+      if (sinceNs > before) continue;
+      this.#stale.delete(key);
+      if (this.#client.record.get(Head.MINOR) < PRUNE_MINOR) this.dropName(channel, parent, name);
+      else putNotice(this.#client, this.#options.notices, channel, NoticeKind.UNUSED, ...node);
+    }
   }
 
   /** Channel of the request of `slot`. */

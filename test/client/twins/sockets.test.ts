@@ -23,6 +23,7 @@ import {
   ENTRY_OUT,
   MKNOD_IN_SIZE,
   Opcode,
+  PRUNE_MINOR,
   RENAME2_IN_SIZE,
 } from "../../../src/fuse/protocol.ts";
 import { E } from "../../../src/sys/errno.ts";
@@ -247,16 +248,13 @@ describe("questions of the twin process", () => {
 
 describe("a socket that a process here has bound", () => {
   const own = () => say({ kind: "owned", node, channel: 0, type: STREAM, key: KEY });
-  /** Names that the kernel is to drop. */
-  const dropped = () => {
-    const all: string[] = [];
-    while (notices.count > all.length) {
-      const notice = notices.take();
-      if (notice === undefined) break;
-      expect(notice.kind).toBe(NoticeKind.GONE);
-      all.push(`${notice.low}/${notice.name}`);
-    }
-    return all;
+  /** What the kernel is told next, a moment after something was looked up. */
+  const dropped = (): string => {
+    const { count } = notices;
+    while (notices.count === count) twins.check();
+    const { kind, low, name } = notices.take() ?? { kind: 0, low: 0, name: "" };
+    expect([NoticeKind.GONE, NoticeKind.UNUSED]).toContain(kind as 5 | 6);
+    return kind === NoticeKind.GONE ? `${low}/${name}` : `${low}`;
   };
 
   test("is left to the kernel, which is to keep no name of it", () => {
@@ -264,7 +262,16 @@ describe("a socket that a process here has bound", () => {
     lookup(STREAM);
     expect(rig.told()?.error).toBe(0);
     expect(heard()).toEqual([]);
-    expect(dropped()).toEqual([`${DIRECTORY}/sock`]);
+    expect(twins.waits).toBe(true);
+    expect(dropped()).toBe(`${DIRECTORY}/sock`);
+    expect(twins.waits).toBe(false);
+  });
+
+  test("is only forgotten where nobody uses it, by a kernel that can", () => {
+    rig.client.record.set(Head.MINOR, PRUNE_MINOR);
+    own();
+    lookup(STREAM);
+    expect(dropped()).toBe(`${SOCKET}`);
   });
 
   test("is looked for when the kernel forgets it", () => {
@@ -281,12 +288,13 @@ describe("a socket that a process here has bound", () => {
   test("is known by its new name", () => {
     own();
     lookup(STREAM);
-    dropped();
-    rig.told();
+    expect(dropped()).toBe(`${DIRECTORY}/sock`);
     twins.sockets.renamed([0, DIRECTORY], "sock", [0, 8], "other");
+    expect(dropped()).toBe("8/other");
     twins.sockets.renamed([0, DIRECTORY], "sock", [0, 8], "third");
     twins.sockets.renamed([0, 8], "other", [0, 8], "last");
-    expect(notices.count).toBe(3);
+    expect(dropped()).toBe("8/last");
+    expect(twins.waits).toBe(false);
   });
 
   test("of which a twin process knows is not served as the HOST's", () => {
