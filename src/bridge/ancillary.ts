@@ -14,6 +14,8 @@ export interface Ancillary {
   pack(fds: readonly number[], done: (packed: Uint8Array | Failure) => void): void;
   /** Makes descriptors of the peer's message; `done` owns them, and must close those it has no use for. */
   unpack(packed: Uint8Array, done: (fds: number[] | Failure) => void): void;
+  /** Closes a descriptor that was unpacked: it has gone on, or is not wanted any more. */
+  release(fd: number): void;
   /** Data is about to be read: tells what has changed of descriptors that were passed before it. */
   refresh(): void;
   /** What `pack` was called for last has not been told to the peer, and will not be. */
@@ -35,6 +37,7 @@ export const NO_ANCILLARY: Ancillary = {
     done(E.EOPNOTSUPP);
   },
   unpack: (_, done) => done(E.EOPNOTSUPP),
+  release: (fd) => void close(fd),
   refresh() {},
   drop() {},
   close() {},

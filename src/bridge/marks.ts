@@ -1,5 +1,4 @@
 /** What is to be done at a place in the bytes that go to a descriptor. */
-import { close } from "../sys/open.ts";
 import type { PeerCredentials } from "../sys/sockopt.ts";
 
 /** One place: so many bytes have gone before it. */
@@ -25,11 +24,11 @@ export interface Rights {
   fds: number[] | undefined;
 }
 
-/** Closes descriptors that have come and not gone on. */
-export function closeRights(marks: readonly Mark[]): void {
+/** Has descriptors closed that have come and not gone on. */
+export function closeRights(marks: readonly Mark[], release: (fd: number) => void): void {
   for (const { what } of marks) {
     if (!("fds" in what)) continue;
-    for (const fd of what.fds ?? []) close(fd);
+    for (const fd of what.fds ?? []) release(fd);
     what.fds = undefined;
   }
 }

@@ -2,7 +2,6 @@
 import type { Stream } from "../session/stream.ts";
 import { E } from "../sys/errno.ts";
 import { sendMessage } from "../sys/message.ts";
-import { close } from "../sys/open.ts";
 import type { PeerCredentials } from "../sys/sockopt.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { MESSAGE_MAX, STREAM_WINDOW } from "../wire/limits.ts";
@@ -12,6 +11,7 @@ import { LENGTH_BYTES } from "./messagesource.ts";
 
 export class MessageSink {
   readonly #fd: number;
+  readonly #release: (fd: number) => void;
   readonly #shutdown: () => void;
   readonly #backlog = new Backlog();
   #marks: Mark[] = [];
@@ -30,9 +30,10 @@ export class MessageSink {
   /** A message waits for room in the socket. */
   wantsRoom = false;
 
-  /** `shutdown` is called when all has been written that was to be. */
-  constructor(fd: number, shutdown: () => void) {
+  /** `release` closes descriptors that have come; `shutdown` is called when all has been written that was to be. */
+  constructor(fd: number, release: (fd: number) => void, shutdown: () => void) {
     this.#fd = fd;
+    this.#release = release;
     this.#shutdown = shutdown;
   }
 
@@ -57,7 +58,7 @@ export class MessageSink {
   mark(stream: Stream, what: Mark["what"]): number {
     if (this.isOver) {
       stream.consumed(0, 1);
-      closeRights([{ at: 0, what }]);
+      closeRights([{ at: 0, what }], this.#release);
       return 0;
     }
     this.#marks.push({ at: this.#passed + this.#backlog.length, what });
@@ -130,7 +131,7 @@ export class MessageSink {
     const beside = { fds: this.#fds, credentials: this.#credentials };
     const wrote = sendMessage(this.#fd, address, length, beside);
     if (wrote >= 0) {
-      for (const fd of this.#fds ?? []) close(fd);
+      for (const fd of this.#fds ?? []) this.#release(fd);
       this.#fds = undefined;
       return true;
     }
@@ -157,9 +158,9 @@ export class MessageSink {
     stream.consumed(this.#backlog.length - this.#early, this.#marks.length);
     this.#backlog.clear();
     this.#early = 0;
-    closeRights(this.#marks);
+    closeRights(this.#marks, this.#release);
     this.#marks = [];
-    for (const fd of this.#fds ?? []) close(fd);
+    for (const fd of this.#fds ?? []) this.#release(fd);
     this.#fds = undefined;
   }
 
@@ -168,7 +169,7 @@ export class MessageSink {
     // A message whose end never came goes nowhere.
     if (this.#backlog.length >= LENGTH_BYTES && !this.#isIncomplete()) return;
     this.isOver = true;
-    closeRights(this.#marks);
+    closeRights(this.#marks, this.#release);
     this.#shutdown();
   }
 }

@@ -108,7 +108,7 @@ export class BytePump implements StreamHandler, Watched {
       ? new BesideSource(this.#port.fd, this.#ancillary, () => this.#goOn())
       : undefined;
     this.#source = new Source(this.#port, beside);
-    this.#sink = new Sink(this.#port);
+    this.#sink = new Sink(this.#port, (fd) => this.#ancillary.release(fd));
   }
 
   /** Begins: reads at once what there is. */
@@ -208,7 +208,7 @@ export class BytePump implements StreamHandler, Watched {
     let isNow = true;
     this.#ancillary.unpack(bytes.slice(4), (fds) => {
       if (typeof fds === "number") this.close(fds);
-      else if (this.#sink.isOver) for (const fd of fds) close(fd);
+      else if (this.#sink.isOver) for (const fd of fds) this.#ancillary.release(fd);
       else {
         what.fds = fds;
         this.#write();

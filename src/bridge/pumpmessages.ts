@@ -64,7 +64,8 @@ export class MessagePump implements StreamHandler, Watched {
     this.#ended = options.ended ?? (() => {});
     this.#since = options.loop.nowMs;
     this.#source = new MessageSource(this.#fd, this.#type, this.#ancillary, () => this.#goOn());
-    this.#sink = new MessageSink(this.#fd, () => shutdown(this.#fd, SHUT_WR));
+    const release = (fd: number) => this.#ancillary.release(fd);
+    this.#sink = new MessageSink(this.#fd, release, () => shutdown(this.#fd, SHUT_WR));
     // So that the socket takes the largest message (socket(7): the kernel doubles it).
     setBuffers(this.#fd, MESSAGE_MAX);
   }
@@ -150,7 +151,7 @@ export class MessagePump implements StreamHandler, Watched {
     let isNow = true;
     this.#ancillary.unpack(bytes.slice(LENGTH_BYTES), (fds) => {
       if (typeof fds === "number") this.close(fds);
-      else if (this.#sink.isOver) for (const fd of fds) close(fd);
+      else if (this.#sink.isOver) for (const fd of fds) this.#ancillary.release(fd);
       else {
         what.fds = fds;
         this.#write();

@@ -2,7 +2,6 @@
 import type { Stream } from "../session/stream.ts";
 import { E } from "../sys/errno.ts";
 import { sendMessage } from "../sys/message.ts";
-import { close } from "../sys/open.ts";
 import type { PeerCredentials } from "../sys/sockopt.ts";
 import { Backlog } from "./backlog.ts";
 import { closeRights, type Mark } from "./marks.ts";
@@ -10,6 +9,7 @@ import type { Port } from "./port.ts";
 
 export class Sink {
   readonly #port: Port;
+  readonly #release: (fd: number) => void;
   readonly #backlog = new Backlog();
   /** What is to be done at places in what waits; at most a stream's credit of messages. */
   #marks: Mark[] = [];
@@ -24,8 +24,10 @@ export class Sink {
   /** Nothing more is written. */
   isOver = false;
 
-  constructor(port: Port) {
+  /** `release` closes descriptors that have come. */
+  constructor(port: Port, release: (fd: number) => void) {
     this.#port = port;
+    this.#release = release;
   }
 
   /** Bytes that the descriptor has not taken yet. */
@@ -68,7 +70,7 @@ export class Sink {
   mark(stream: Stream, what: Mark["what"]): number {
     if (this.isOver) {
       stream.consumed(0, 1);
-      closeRights([{ at: 0, what }]);
+      closeRights([{ at: 0, what }], this.#release);
       return 0;
     }
     this.#marks.push({ at: this.bytes + this.#backlog.length, what });
@@ -135,7 +137,7 @@ export class Sink {
 
   #closeFds(): void {
     if (this.#fds === undefined) return;
-    for (const fd of this.#fds) close(fd);
+    for (const fd of this.#fds) this.#release(fd);
     this.#fds = undefined;
   }
 
@@ -150,7 +152,7 @@ export class Sink {
     this.isOver = true;
     stream.consumed(this.#backlog.length, this.#marks.length);
     this.#backlog.clear();
-    closeRights(this.#marks);
+    closeRights(this.#marks, this.#release);
     this.#marks = [];
     this.#closeFds();
   }
@@ -166,7 +168,7 @@ export class Sink {
     // Descriptors whose bytes never came go nowhere.
     const last = this.#marks[0];
     if (last !== undefined && !("fds" in last.what)) return;
-    closeRights(this.#marks);
+    closeRights(this.#marks, this.#release);
     this.#closeFds();
     this.isOver = true;
     this.#port.endWriting();

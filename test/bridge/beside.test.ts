@@ -48,6 +48,7 @@ function sameProcess(): Ancillary {
     unpack: ([number], done) => {
       later(() => done((underWay[number as number] as number[]).splice(0)));
     },
+    release: (fd) => void close(fd),
     refresh() {},
     drop() {},
     close: () => {
@@ -175,6 +176,7 @@ test("where nothing can carry descriptors, who sends some is reset", () => {
       done(E.EOPNOTSUPP);
     },
     unpack: (_, done) => done(E.EOPNOTSUPP),
+    release: (fd) => void close(fd),
     refresh() {},
     drop() {},
     close() {},

@@ -94,6 +94,7 @@ function arriveSocket(
 function arriveMemfd(wire: number, more: readonly unknown[], arriving: Arriving): Bridged | number {
   const size = whole(more[0]);
   if (size > MEMFD_MAX) return E.EFBIG;
+  if (!arriving.reserve(size)) return E.ENOMEM;
   const fd = emptyMemfd(size);
   if (fd < 0) return -fd;
   const meant = {

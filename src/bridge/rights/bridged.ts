@@ -10,6 +10,8 @@ export interface Bridged extends StreamHandler {
 
 /** What becomes of a descriptor that arrives. */
 export interface Arriving {
+  /** Whether there is room for so many bytes of memory until somebody gets it. */
+  reserve(bytes: number): boolean;
   /** It is there, and the callee's. */
   ready(fd: number): void;
   /** Its stream has ended; nobody is to get it any more. */

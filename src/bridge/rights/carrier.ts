@@ -29,6 +29,8 @@ export class Carrier implements Ancillary {
   readonly #bound: Bridged[] = [];
   /** Whose windows may get another size. */
   readonly #terminals = new Set<TerminalSource>();
+  /** Descriptors of the share's that have come, which may not be closed in passing. */
+  readonly #ofShare = new Set<number>();
   #isOver = false;
 
   constructor(rights: Rights, peer: string) {
@@ -100,7 +102,7 @@ export class Carrier implements Ancillary {
       if (--left > 0) return;
       if (failure === 0 && !this.#isOver) done(fds);
       else {
-        for (const one of fds) if (one !== undefined) close(one);
+        for (const one of fds) if (one !== undefined) this.release(one);
         if (!this.#isOver) {
           this.#rights.refused("What the peer has passed", this.#peer);
           done(failure);
@@ -128,9 +130,15 @@ export class Carrier implements Ancillary {
     if (kind !== Item.SHARE) throw new ProtocolError("descriptor of an unknown kind");
     return (done) =>
       rights.share.open(item.slice(3), flags, (fd) => {
+        if (fd >= 0) this.#ofShare.add(fd);
         if (fd >= 0 && number > 0) lseek(fd, number, SEEK_SET);
         done(fd);
       });
+  }
+
+  release(fd: number): void {
+    if (this.#ofShare.delete(fd)) this.#rights.share.close(fd);
+    else close(fd);
   }
 
   refresh(): void {

@@ -4,6 +4,7 @@ import { cstring } from "../../sys/cstring.ts";
 import { allocate } from "../../sys/memory.ts";
 import {
   AT_EMPTY_PATH,
+  AT_STATX_DONT_SYNC,
   F_GETFL,
   fcntlInt,
   O_ACCMODE,
@@ -48,7 +49,9 @@ const TYPES: ReadonlySet<number> = new Set(Object.values(SocketType));
 
 export function classify(fd: number): Found {
   const flags = fcntlInt(fd, F_GETFL);
-  const found = statx(fd, cstring(""), AT_EMPTY_PATH, STATX_BASIC_STATS, status.address);
+  // What it is does not change: nobody is asked, which may take a round trip.
+  const how = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+  const found = statx(fd, cstring(""), how, STATX_BASIC_STATS, status.address);
   if (flags < 0 || found < 0) return { what: "refused", name: "a descriptor that is not open" };
   if ((flags & O_PATH) !== 0) return { what: "file", flags };
   const type = status.view.getUint16(STATX.mode, true) & S_IFMT;

@@ -18,6 +18,8 @@ import { TerminalMaster, type TerminalSource } from "./terminal.ts";
 
 /** Descriptors that have come and are not given to anybody yet. */
 const ARRIVED_MAX = 4096;
+/** Bytes of memory that they take. */
+const BYTES_MAX = 256 * 1024 * 1024;
 /** How long the message that tells of one may be away. */
 const UNCLAIMED_MS = 60_000;
 const ID_MAX = 2 ** 48;
@@ -43,6 +45,8 @@ interface Arrival {
   /** Who waits for it. */
   claimed: ((fd: number) => void) | undefined;
   cancelTimer: () => void;
+  /** Bytes of memory that it takes here. */
+  bytes: number;
 }
 
 export class Rights {
@@ -56,6 +60,8 @@ export class Rights {
   readonly #masters = new Map<number, TerminalMaster>();
   readonly #arrived = new Map<number, Arrival>();
   #nextId = 1;
+  /** Bytes of memory of those that have arrived. */
+  #bytes = 0;
 
   constructor({ loop, opener, share, log }: RightsOptions) {
     this.loop = loop;
@@ -73,15 +79,16 @@ export class Rights {
   readonly take = (stream: Stream, items: readonly unknown[]): StreamHandler | number => {
     const id = whole(items[0], ID_MAX);
     if (this.#arrived.has(id) || this.#arrived.size >= ARRIVED_MAX) return E.EMFILE;
-    const arrival: Arrival = { fd: -1, claimed: undefined, cancelTimer: () => {} };
+    const arrival: Arrival = { fd: -1, claimed: undefined, cancelTimer: () => {}, bytes: 0 };
     this.#arrived.set(id, arrival);
     const handler = arrive(this, items, {
+      reserve: (bytes) => this.#reserve(arrival, bytes),
       ready: (fd) => this.#ready(arrival, fd, id),
       gone: () => this.#gone(arrival, id),
       ended: () => this.#masters.delete(id),
     });
     if (typeof handler === "number") {
-      this.#arrived.delete(id);
+      this.#forget(arrival, id);
       this.refused(`What the peer has sent (${errnoName(handler)})`, "a stream");
       return handler;
     }
@@ -131,17 +138,28 @@ export class Rights {
     }
   }
 
-  #give(arrival: Arrival, id: number, done: (fd: number) => void): void {
+  #reserve(arrival: Arrival, bytes: number): boolean {
+    if (this.#bytes + bytes > BYTES_MAX) return false;
+    this.#bytes += bytes;
+    arrival.bytes = bytes;
+    return true;
+  }
+
+  #forget(arrival: Arrival, id: number): void {
     arrival.cancelTimer();
     this.#arrived.delete(id);
+    this.#bytes -= arrival.bytes;
+  }
+
+  #give(arrival: Arrival, id: number, done: (fd: number) => void): void {
+    this.#forget(arrival, id);
     done(arrival.fd);
   }
 
   /** It was given up before anybody had it. */
   #gone(arrival: Arrival, id: number): void {
     if (this.#arrived.get(id) !== arrival) return;
-    arrival.cancelTimer();
-    this.#arrived.delete(id);
+    this.#forget(arrival, id);
     if (arrival.fd >= 0) close(arrival.fd);
     arrival.claimed?.(-E.ECONNRESET);
   }
