@@ -144,6 +144,23 @@ describe("two sockets", () => {
     pair.settle();
   });
 
+  test("readers that stall hold up nobody else", () => {
+    const stalled = Array.from({ length: 5 }, () => joined());
+    for (const { a } of stalled) {
+      for (let still = 0; still < 3; pair.settle()) {
+        if (put(a, pattern(100_000)) <= 0) still++;
+      }
+    }
+    const fast = joined();
+    const data = pattern(10 * STREAM_WINDOW);
+    expect(carry(fast.a, fast.b, data).equals(data)).toBe(true);
+    for (const { a, b } of [...stalled, fast]) {
+      close(a);
+      close(b);
+    }
+    pair.settle();
+  });
+
   test("a lost connection ends both", () => {
     const { a, b, ends } = joined();
     pair.client.close(E.ECONNRESET);

@@ -92,16 +92,14 @@ function arriveSocket(
 }
 
 function arriveMemfd(wire: number, more: readonly unknown[], arriving: Arriving): Bridged | number {
-  const size = whole(more[0]);
-  if (size > MEMFD_MAX) return E.EFBIG;
-  if (!arriving.reserve(size)) return E.ENOMEM;
-  const fd = emptyMemfd(size);
-  if (fd < 0) return -fd;
   const meant = {
-    size,
+    size: whole(more[0]),
     seals: whole(more[1], U32_MAX),
     offset: whole(more[2]),
     flags: flagsOfPassed(wire),
   };
-  return new MemfdSink(fd, meant, arriving);
+  if (meant.size > MEMFD_MAX) return E.EFBIG;
+  if (!arriving.reserve(meant.size)) return E.ENOMEM;
+  const fd = emptyMemfd(meant.size);
+  return fd < 0 ? -fd : new MemfdSink(fd, meant, arriving);
 }

@@ -11,6 +11,7 @@ import { close } from "../../sys/open.ts";
 import type { Ancillary } from "../ancillary.ts";
 import type { Loop } from "../loop.ts";
 import { arrive } from "./arrive.ts";
+import type { Bridged } from "./bridged.ts";
 import { Carrier } from "./carrier.ts";
 import { whole } from "./passed.ts";
 import type { ShareFiles } from "./share.ts";
@@ -81,12 +82,7 @@ export class Rights {
     if (this.#arrived.has(id) || this.#arrived.size >= ARRIVED_MAX) return E.EMFILE;
     const arrival: Arrival = { fd: -1, claimed: undefined, cancelTimer: () => {}, bytes: 0 };
     this.#arrived.set(id, arrival);
-    const handler = arrive(this, items, {
-      reserve: (bytes) => this.#reserve(arrival, bytes),
-      ready: (fd) => this.#ready(arrival, fd, id),
-      gone: () => this.#gone(arrival, id),
-      ended: () => this.#masters.delete(id),
-    });
+    const handler = this.#arrive(arrival, id, items);
     if (typeof handler === "number") {
       this.#forget(arrival, id);
       this.refused(`What the peer has sent (${errnoName(handler)})`, "a stream");
@@ -100,6 +96,22 @@ export class Rights {
     handler.start(stream);
     return handler;
   };
+
+  #arrive(arrival: Arrival, id: number, items: readonly unknown[]): Bridged | number {
+    const arriving = {
+      reserve: (bytes: number) => this.#reserve(arrival, bytes),
+      ready: (fd: number) => this.#ready(arrival, fd, id),
+      gone: () => this.#gone(arrival, id),
+      ended: () => void this.#masters.delete(id),
+    };
+    try {
+      return arrive(this, items, arriving);
+    } catch (error) {
+      // What the peer has said of it is wrong.
+      this.#forget(arrival, id);
+      throw error;
+    }
+  }
 
   /** A number for a stream that this side opens. */
   nextId(): number {

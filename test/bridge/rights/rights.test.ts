@@ -15,6 +15,7 @@ import { encode } from "cbor-x/encode";
 import { BytePump, Shape } from "../../../src/bridge/pumpbytes.ts";
 import { MessagePump } from "../../../src/bridge/pumpmessages.ts";
 import { flagsOfPassed } from "../../../src/bridge/rights/flags.ts";
+import { Item } from "../../../src/bridge/rights/passed.ts";
 import { Rights } from "../../../src/bridge/rights/rights.ts";
 import type { ShareFiles } from "../../../src/bridge/rights/share.ts";
 import type { Accept, Streams } from "../../../src/session/streams.ts";
@@ -39,11 +40,16 @@ import { memfdCreateSealable } from "../../../src/sys/sharedmemory.ts";
 import { listenUnix, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from "../../../src/sys/socket.ts";
 import { S_IFIFO } from "../../../src/sys/stat.ts";
 import { mknodat } from "../../../src/sys/tree.ts";
+import { ProtocolError } from "../../../src/wire/error.ts";
 import { decodePlain } from "../../../src/wire/plain.ts";
 import { StreamKind } from "../../../src/wire/streams.ts";
+import { Recorder } from "../../session/pair.ts";
+import { random, seedFor } from "../../support/random.ts";
 import { ok } from "../../sys/support.ts";
 import { BridgePair, get, pattern, pipe, put, sockets } from "../pair.ts";
 import { getMessage, putMessage } from "../programs.ts";
+
+const SEED = seedFor("rights");
 
 let pair: BridgePair;
 let before: number;
@@ -421,6 +427,46 @@ test.each<[string, () => number[]]>([
   expect(log).toHaveLength(1);
   expect(log[0]).toContain("cannot be passed over a test: the connection is reset");
   done();
+});
+
+test(`a hostile peer's messages are refused, and open nothing (${SEED})`, () => {
+  const rng = random(SEED);
+  const rights = rightsOf(pair.client.streams);
+  const carrier = rights.carrier("a hostile peer");
+  const numbers = [-1, 0, 1, 2, 3, 5, 253, 2 ** 40, 2 ** 60, 0.5];
+  const values = () => rng.pick([...numbers, "text", Buffer.from("/etc/passwd"), [], null]);
+  const device = [Item.DEVICE, 1, 3];
+  for (let round = 0; round < 2000; round++) {
+    const item = Array.from({ length: rng.below(6) }, values);
+    const items = rng.chance(0.3) ? [device, item, device] : [item];
+    const packed = rng.chance(0.1) ? rng.bytes(rng.below(40)) : encode(items);
+    try {
+      carrier.unpack(packed, (fds) => {
+        if (typeof fds !== "number") closeEach(...fds);
+      });
+    } catch (error) {
+      expect(error).toBeInstanceOf(ProtocolError);
+    }
+  }
+  pair.accept = () => new Recorder();
+  for (let round = 0; round < 500; round++) {
+    const stream = pair.client.streams.open(1, Buffer.alloc(0), new Recorder());
+    if (stream === undefined) {
+      pair.settle();
+      continue;
+    }
+    const items = [round, 1 + rng.below(7), rng.below(600), ...Array.from({ length: 3 }, values)];
+    if (rng.chance(0.2)) items[rng.below(items.length)] = values() as number;
+    try {
+      const taken = rights.take(stream, items);
+      if (typeof taken !== "number") stream.handler = taken;
+    } catch (error) {
+      expect(error).toBeInstanceOf(ProtocolError);
+    }
+  }
+  carrier.close();
+  pair.settle();
+  rights.close();
 });
 
 test("what nobody has received ends with the connection", () => {
