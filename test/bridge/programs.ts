@@ -31,7 +31,7 @@ export function getMessage(fd: number, max = 1 << 20, flags = 0) {
   if (n < 0) return { n, text: "", fds: [], credentials: undefined, flags: 0, name: "" };
   return {
     n,
-    text: String(room.bytes.subarray(0, Math.min(n, max))),
+    text: room.bytes.latin1Slice(0, Math.min(n, max)),
     fds: receivedFds(),
     credentials: receivedCredentials(),
     flags: receivedFlags(),
