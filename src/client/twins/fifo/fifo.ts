@@ -6,12 +6,12 @@
 import { Backlog } from "../../../bridge/backlog.ts";
 import { FifoLine, type FifoListener, Pulled } from "../../../bridge/fifoline.ts";
 import type { Loop } from "../../../bridge/loop.ts";
-import { pollNow, putAll, takeAll, takeOne, unread } from "../../../bridge/pipeends.ts";
+import { pollNow, takeAll, takeOne, unread } from "../../../bridge/pipeends.ts";
 import { EPOLLERR, EPOLLIN, EPOLLOUT } from "../../../sys/epoll.ts";
 import { E } from "../../../sys/errno.ts";
 import { read, write } from "../../../sys/io.ts";
 import { close, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } from "../../../sys/open.ts";
-import { POLLIN } from "../../../sys/poll.ts";
+import { POLLHUP } from "../../../sys/poll.ts";
 import { holds } from "./holders.ts";
 import { At, type FifoAction, type FifoEvent, FifoMachine } from "./machine.ts";
 import { Openers, type PendingOpener } from "./openers.ts";
@@ -565,30 +565,27 @@ export class Fifo implements FifoListener {
     });
   }
 
-  /** Opens the FIFO for reading and sees whether there is anybody whose end has not come. */
+  /**
+   * Opens the FIFO for reading, and for writing for a moment: with that a hang-up of before is
+   * told (pipe_poll in fs/pipe.c), and nothing is taken from who reads. It would let go those
+   * who are still about to open it for reading.
+   */
   #lookForWriters(): void {
     if (!this.#isUntouched || !this.machine.writers || this.#waitsFor("writes")) return;
-    this.#open(O_RDONLY, (fd) => {
-      if (fd < 0) return;
-      const left = (pollNow(fd) & POLLIN) === 0 ? [] : takeAll(fd);
-      const [got] = takeOne(fd);
-      const isGone = got === 0;
-      if (left.length === 0) close(fd);
-      else this.#putBack(fd, left);
-      this.#world.hush();
-      if (!isGone) this.#lookAgain();
-      else if (!this.#waitsFor("writes")) this.#step({ kind: "writersGone" });
-    });
-  }
-
-  #putBack(reading: number, parts: Uint8Array[]): void {
-    this.#open(O_WRONLY, (fd) => {
-      if (fd >= 0) {
-        putAll(fd, parts);
-        close(fd);
-      }
-      close(reading);
-      this.#world.hush();
+    if (this.#waitsFor("reads")) {
+      this.#lookAgain();
+      return;
+    }
+    this.#open(O_RDONLY, (reading) => {
+      if (reading < 0) return;
+      this.#open(O_WRONLY, (writing) => {
+        if (writing >= 0) close(writing);
+        const isGone = (pollNow(reading) & POLLHUP) !== 0;
+        close(reading);
+        this.#world.hush();
+        if (!isGone) this.#lookAgain();
+        else if (!this.#waitsFor("writes")) this.#step({ kind: "writersGone" });
+      });
     });
   }
 
