@@ -55,12 +55,16 @@ export class Actor {
 
   /** A line that it has answered, if any. */
   answer(): string | undefined {
-    const got = read(this.#output, buffer.address, buffer.size);
-    if (got > 0) this.#text += buffer.bytes.latin1Slice(0, got);
+    this.#listen();
     const [line, ...rest] = this.#text.split("\n");
     if (rest.length === 0) return undefined;
     this.#text = rest.join("\n");
     return line;
+  }
+
+  #listen(): void {
+    const got = read(this.#output, buffer.address, buffer.size);
+    if (got > 0) this.#text += buffer.bytes.latin1Slice(0, got);
   }
 
   /** Waits until it says something, at most so long. */
@@ -70,10 +74,13 @@ export class Actor {
     this.#polls.wait(ms);
   }
 
-  /** Waits until it waits in open(2), at most so long. */
-  awaitOpening(ms: number): void {
+  /** Waits until it waits in open(2) with those flags, or has answered; at most so long. */
+  awaitOpening(flags: number, ms: number): void {
     for (const endMs = performance.now() + ms; performance.now() < endMs; ) {
-      if (callText(this.pid, 1).startsWith(`${SYS.openat} `)) return;
+      this.#listen();
+      if (this.#text !== "") return;
+      const [number, , , given] = callText(this.pid, 1).split(" ").map(Number);
+      if (number === SYS.openat && given === flags) return;
     }
   }
 

@@ -31,6 +31,8 @@ class Run {
   readonly #settleMs: number;
   readonly #name: string;
   readonly #actors: Actor[];
+  /** Whether all have answered what they were asked, and nothing else. */
+  #isClean = true;
 
   constructor(scenario: Scenario, ground: Ground, settleMs: number, name: string) {
     this.#scenario = scenario;
@@ -53,6 +55,7 @@ class Run {
       if (answer !== undefined) return answer;
       actor.await(ANSWER_MS);
     }
+    this.#isClean = false;
     return "no answer";
   }
 
@@ -64,7 +67,7 @@ class Run {
     } else if (command === "s") actor.signal();
     else {
       actor.tell(command);
-      if (!answers.includes(index)) actor.awaitOpening(ANSWER_MS);
+      if (!answers.includes(index)) actor.awaitOpening(Number(command.slice(1)), ANSWER_MS);
     }
     const heard = answers.map((i) => `${i}:${this.#answer(this.#actors[i] as Actor)}`);
     if (command === "s" && this.#settleMs > 0) wait(Math.max(SIGNAL_MS - this.#settleMs, 0));
@@ -73,15 +76,26 @@ class Run {
 
   /** What came of each step. */
   run(): string[] {
-    const told = this.#scenario.steps.map((step) => {
+    const told: string[] = [];
+    for (const step of this.#scenario.steps) {
       wait(this.#settleMs);
-      return this.#step(step);
-    });
+      told.push(...this.#unasked());
+      // What follows depends on all that was before: it would be waited for in vain.
+      if (!this.#isClean) return told;
+      told.push(this.#step(step));
+    }
     wait(this.#settleMs);
+    return [...told, ...this.#unasked()];
+  }
+
+  /** Answers of those who should wait. */
+  #unasked(): string[] {
+    const told: string[] = [];
     for (const [i, actor] of this.#actors.entries()) {
       const more = actor.answer();
       if (more !== undefined) told.push(`${i} unasked: ${more}`);
     }
+    if (told.length > 0) this.#isClean = false;
     return told;
   }
 
@@ -92,7 +106,7 @@ class Run {
       for (const i of answers) waiting.delete(i);
     }
     for (const [i, actor] of this.#actors.entries()) {
-      if (waiting.has(i)) actor.kill();
+      if (waiting.has(i) || !this.#isClean) actor.kill();
       else {
         actor.tell("c");
         this.#answer(actor);
