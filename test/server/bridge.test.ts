@@ -7,7 +7,7 @@ import { accept } from "../../src/sys/socket.ts";
 import { OpenFlag } from "../../src/wire/constants.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { Op } from "../../src/wire/ops.ts";
-import { SocketType } from "../../src/wire/streams.ts";
+import { SocketType, StreamKind } from "../../src/wire/streams.ts";
 import { connected, Echo, listening, peerName, Talker } from "../bridge/program.ts";
 import { until } from "../support/server.ts";
 import { BridgeRig, Entry, Outcome } from "./bridgerig.ts";
@@ -301,6 +301,35 @@ describe("keys", () => {
     rig.until(() => program.talkers[0]?.ended === true, "the other one, too");
     rig.until(() => connected(rig.server.path("mine")) === -E.ECONNREFUSED, "nobody listens");
   });
+});
+
+test("nothing stays open of a session that has ended, nor of a key that was closed", () => {
+  const { server } = rig;
+  echo("service");
+  writeFileSync(server.path("file"), "x");
+  rig.until(() => rig.link.end.connected, "the client's end is connected");
+  const before = server.descriptors();
+  const other = server.client();
+  const link = rig.anotherLink(other.said.session);
+  closers.push(() => link.close());
+  rig.until(() => link.end.connected, "the other one, too");
+  const connectedOnly = server.descriptors();
+  const node = (name: string) => other.ok("LOOKUP", other.root, name)[0] as number;
+  const [key] = other.ok("TWIN_OPEN", node("service"));
+  other.ok("PASS_OPEN", node("file"), OpenFlag.READ);
+  const args = [other.root, "bound", 0o755, 0, 0, 0, -1, SocketType.STREAM] as const;
+  const bound = other.ok("SOCKET_BIND", ...args).at(-1) as number;
+  const outcome = new Outcome();
+  link.end.open(StreamKind.CONNECT, [key, SocketType.STREAM, 0, 0, [], 1], outcome);
+  rig.until(() => server.descriptors() > connectedOnly + 3, "it has them all open");
+  const most = server.descriptors();
+  other.ok("TWIN_CLOSE", bound);
+  other.ok("TWIN_CLOSE", key as number);
+  rig.until(() => server.descriptors() <= most - 2, "two are closed");
+  expect(outcome.errno).toBeUndefined();
+  server.hangUp(other);
+  rig.until(() => outcome.closed, "the stream is reset");
+  rig.until(() => server.descriptors() <= before, "all are closed");
 });
 
 describe("a caller that lies", () => {
