@@ -12,11 +12,12 @@ import { connected, Echo, listening, peerName, Talker } from "../bridge/program.
 import { until } from "../support/server.ts";
 import { BridgeRig, Entry, Outcome } from "./bridgerig.ts";
 
+const LEASE_MS = 20_000;
 let rig: BridgeRig;
 let closers: (() => void)[] = [];
 
 beforeEach(async () => {
-  rig = await BridgeRig.start({ leaseMs: 20_000 });
+  rig = await BridgeRig.start({ leaseMs: LEASE_MS });
 });
 afterEach(async () => {
   for (const close of closers.splice(0)) close();
@@ -381,6 +382,17 @@ describe("connections end", () => {
     rig.until(() => rig.log.length > 0, "the refusal is told");
     expect(rig.log[0]).toContain("the mount's session is not known");
     expect(link.end.connected).toBe(false);
+  });
+
+  test("a client's end that is closed does not leave its streams to the lease", () => {
+    const program = echo("service");
+    const talker = rig.connect(rig.key("service"));
+    talker.say("x");
+    rig.until(() => talker.heard.length === 1, "an echo comes back");
+    const since = rig.loop.nowMs;
+    rig.link.close();
+    rig.until(() => program.talkers[0]?.ended === true, "the HOST's program sees the end");
+    expect(rig.loop.nowMs - since).toBeLessThan(LEASE_MS / 2);
   });
 
   test("another process of the client's has all to itself", () => {
