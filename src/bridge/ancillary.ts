@@ -43,6 +43,9 @@ export const NO_ANCILLARY: Ancillary = {
   close() {},
 };
 
+const OWN_UID = process.getuid?.();
+const OWN_GID = process.getgid?.();
+
 /** Message CREDENTIALS: pid, uid and gid, u32 each. */
 const CREDENTIALS_BYTES = 12;
 
@@ -57,10 +60,13 @@ export function encodeCredentials({ pid, uid, gid }: PeerCredentials): Uint8Arra
 /**
  * The credentials as they can be given on this machine: user and group are the sender's;
  * the process is qtfs itself, for a number of another machine's names somebody else here
- * or nobody, whom the kernel does not accept (scm_check_creds).
+ * or nobody, whom the kernel does not accept (scm_check_creds). undefined: those that
+ * the kernel gives without being told.
  */
-export function decodeCredentials(bytes: Uint8Array): PeerCredentials {
+export function decodeCredentials(bytes: Uint8Array): PeerCredentials | undefined {
   if (bytes.length !== CREDENTIALS_BYTES) throw new ProtocolError("credentials of a wrong length");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const isOwn = view.getUint32(4, true) === OWN_UID && view.getUint32(8, true) === OWN_GID;
+  if (isOwn) return undefined;
   return { pid: process.pid, uid: view.getUint32(4, true), gid: view.getUint32(8, true) };
 }

@@ -62,6 +62,8 @@ export class BesideSource {
   /** Its descriptors have been told. */
   #isTold = false;
   #failure = 0;
+  /** The next byte is known not to be out of band: what comes now comes behind it. */
+  nextIsPlain = false;
   /** Bytes that have gone to the stream with descriptors. */
   bytes = 0;
 
@@ -91,7 +93,9 @@ export class BesideSource {
     const hasFds = (receivedFlags() & MSG_CTRUNC) !== 0;
     if (!receivedSameCredentials(this.#credentials)) return CREDENTIALS_NEXT;
     // After the look, for that has shown that there is a next byte.
-    if (isAtMark(this.#fd)) return URGENT_NEXT;
+    const isPlain = this.nextIsPlain;
+    this.nextIsPlain = false;
+    if (!isPlain && isAtMark(this.#fd)) return URGENT_NEXT;
     if (!hasFds) return recv(this.#fd, address, there);
     const before = piecesBefore(this.#fd, address, there);
     return before > 0 ? recv(this.#fd, address, before) : RIGHTS_NEXT;

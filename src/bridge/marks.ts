@@ -9,7 +9,7 @@ export interface Mark {
 
 /** From here on the bytes are somebody else's. */
 export interface Credentials {
-  readonly credentials: PeerCredentials;
+  readonly credentials: PeerCredentials | undefined;
 }
 
 /** One byte out of band. */

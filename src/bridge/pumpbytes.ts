@@ -9,6 +9,7 @@
  * | ECONNRESET | RESET | RESET | what came before is written, then close |
  */
 import type { Stream } from "../session/stream.ts";
+import { EPOLLIN, EPOLLPRI } from "../sys/epoll.ts";
 import { STREAM_CHUNK_MAX } from "../wire/limits.ts";
 import { OutOfBand } from "../wire/streams.ts";
 import { BesideSource } from "./besidesource.ts";
@@ -62,6 +63,11 @@ export class BytePump extends Pump {
 
   protected get halfCloses(): boolean {
     return this.#port.halfCloses;
+  }
+
+  override onEvents(events: number): void {
+    if ((events & (EPOLLIN | EPOLLPRI)) === EPOLLIN) this.source.sawPlain();
+    super.onEvents(events);
   }
 
   protected shutReading(): void {

@@ -31,6 +31,11 @@ export class Source {
     return this.#bytes + (this.#beside?.bytes ?? 0);
   }
 
+  /** There is something to be read, and nothing out of band: until the next read that is so. */
+  sawPlain(): void {
+    if (this.#beside !== undefined) this.#beside.nextIsPlain = true;
+  }
+
   /**
    * Moves what is there, `all` of it or what is had in a few reads: 0, or the errno
    * for which the descriptor is of no use any more. Sets `isOver` at its end.
