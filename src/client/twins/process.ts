@@ -11,6 +11,7 @@ import { TwinsControl } from "./control.ts";
 import { Doorman } from "./doorman.ts";
 import { ServedFifos } from "./fifo/fifos.ts";
 import { hostOf } from "./fifo/host.ts";
+import { reportFifos } from "./fifo/report.ts";
 import { Incoming } from "./incoming.ts";
 import { Listeners } from "./listeners.ts";
 import { sharedFiles } from "./passing.ts";
@@ -98,20 +99,26 @@ class TwinProcess implements TwinSide {
 
   #report(): TwinsReport {
     const link = this.#link;
-    const meetings = [...(this.#listeners?.report() ?? []), ...(this.#incoming?.report() ?? [])];
+    const fifos = reportFifos(this.#fifos?.figures ?? [], this.#mount);
+    const meetings = [
+      ...(this.#listeners?.report() ?? []),
+      ...(this.#incoming?.report() ?? []),
+      ...fifos.meetings,
+    ];
     const pumps = [...(this.#listeners?.streams() ?? []), ...(this.#incoming?.streams() ?? [])];
     const streams = pumps.slice(0, REPORTED_MAX).map(([{ figures }, path]): StreamReport => {
       const { ageMs, credit, peer, read, waiting, written } = figures;
       const both = { path: pathText(path), peer, waiting, credit };
       return { ...both, bytesOut: read, bytesIn: written, ageSeconds: ageMs / 1000 };
     });
+    streams.push(...fifos.streams.slice(0, REPORTED_MAX - streams.length));
     return {
       pid: process.pid,
       connected: link?.end.connected ?? false,
       resumes: link?.resumes ?? 0,
       losses: link?.losses ?? 0,
       meetingCount: meetings.length,
-      streamCount: pumps.length,
+      streamCount: pumps.length + fifos.streams.length,
       meetings: meetings
         .slice(0, REPORTED_MAX)
         .map((one) => ({ ...one, path: pathText(one.path) })),

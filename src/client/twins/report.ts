@@ -6,9 +6,9 @@ export interface MeetingReport {
   kind: "socket" | "bound" | "fifo";
   /** Path on the HOST; of one that was bound here its name at that time. */
   path: string;
-  /** stream, seqpacket, dgram; of a FIFO what is open. */
+  /** stream, seqpacket, dgram; of a FIFO its state (fifo/machine.ts). */
   type: string;
-  /** Connections so far. */
+  /** Connections so far; of a FIFO threads that wait in open(2) here. */
   connections: number;
 }
 

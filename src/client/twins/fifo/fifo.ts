@@ -86,12 +86,16 @@ export class Fifo implements FifoListener {
   #againMs = AGAIN_FIRST_MS;
   #cancelRetry: (() => void) | undefined;
   #retryMs = RETRY_FIRST_MS;
+  /** As a process here sees it; for people. */
+  #path = "";
+  readonly #since: number;
   /** Bytes of streams that were lost. */
   #received = 0;
   #sent = 0;
 
   constructor(world: FifoWorld) {
     this.#world = world;
+    this.#since = world.loop.nowMs;
     this.#line = new FifoLine(this);
     this.#readEnd = new OwnEnd(world.loop, () => this.#pull());
     this.#writeEnd = new OwnEnd(world.loop, (events) => this.#writable(events));
@@ -104,7 +108,10 @@ export class Fifo implements FifoListener {
       at,
       readers,
       writers,
+      path: this.#path,
+      pids: [...new Set([...this.#reading, ...this.#writing])],
       openers: this.#openers.size,
+      ageMs: this.#world.loop.nowMs - this.#since,
       received: this.#received + this.#line.received,
       sent: this.#sent + this.#line.sent,
       waiting: this.#backlog.length,
@@ -490,8 +497,9 @@ export class Fifo implements FifoListener {
   #resolved(opener: PendingOpener): void {
     if (this.#isOver) return;
     const inode = this.#world.inode();
-    const found = inode === undefined ? opener : holds(opener.pid, inode);
-    const { reads, writes } = found;
+    const held = inode === undefined ? undefined : holds(opener.pid, inode);
+    const { reads, writes } = held ?? opener;
+    if (held?.path) this.#path = held.path;
     if (reads) this.#reading.add(opener.pid);
     if (writes) this.#writing.add(opener.pid);
     this.#step({ kind: "gaveUp", id: opener.id });

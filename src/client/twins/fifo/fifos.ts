@@ -30,6 +30,9 @@ export interface FifoPlace {
   readonly node: Node;
 }
 
+/** A FIFO that is open here, or about to be. */
+export type FifoFigures = FifoPlace & Fifo["figures"];
+
 /** What serves the FIFOs: the twin process. */
 export interface FifoHost {
   readonly loop: Loop;
@@ -71,7 +74,7 @@ export class ServedFifos {
     return this.#served.size;
   }
 
-  get figures() {
+  get figures(): FifoFigures[] {
     return [...this.#served.values()].map(({ fifo, place }) => ({ ...place, ...fifo.figures }));
   }
 

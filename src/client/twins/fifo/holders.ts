@@ -27,14 +27,23 @@ function identity(dirfd: number, path: number, flags: number): string | undefine
   return `${major}:${minor}:${view.getBigUint64(STATX.ino, true)}`;
 }
 
+/** What a process has a FIFO open for, and by which path. */
+export interface Held {
+  reads: boolean;
+  writes: boolean;
+  path: string;
+}
+
 /** What process `pid` has the inode open for; the last opened descriptors are looked at first. */
-export function holds(pid: number, inode: string): { reads: boolean; writes: boolean } {
-  const found = { reads: false, writes: false };
+export function holds(pid: number, inode: string): Held {
+  const found: Held = { reads: false, writes: false, path: "" };
   try {
     for (const fd of readdirSync(`/proc/${pid}/fd`).reverse()) {
       const path = `/proc/${pid}/fd/${fd}`;
-      if (NO_FILE.test(linkText(path))) continue;
+      const link = linkText(path);
+      if (NO_FILE.test(link)) continue;
       if (identity(AT_FDCWD, cstring(path), AT_STATX_DONT_SYNC) !== inode) continue;
+      found.path = link;
       addMode(`/proc/${pid}/fdinfo/${fd}`, found);
       if (found.reads && found.writes) break;
     }
@@ -52,7 +61,7 @@ function linkText(path: string): string {
   }
 }
 
-function addMode(path: string, found: { reads: boolean; writes: boolean }): void {
+function addMode(path: string, found: Held): void {
   const [, octal] = /^flags:\s*([0-7]+)$/m.exec(readFileSync(path, "latin1")) ?? [];
   const flags = Number.parseInt(octal ?? "0", 8);
   if ((flags & O_PATH) !== 0) return;
