@@ -21,6 +21,8 @@ const NONE = -1;
 /** What was written here and is not read here for so long may be for the HOST. */
 const UNREAD_FIRST_MS = 20;
 const UNREAD_LAST_MS = 1000;
+const SHY_LAST_MS = 1;
+const SHY_IDLE_MS = 100;
 /** After a look that has found somebody: what happened meanwhile may have been missed. */
 const AGAIN_FIRST_MS = 200;
 const AGAIN_LAST_MS = 5000;
@@ -82,6 +84,7 @@ export class Fifo implements FifoListener {
   #cancelUnread: (() => void) | undefined;
   #watchesWrites = false;
   #unreadMs = UNREAD_FIRST_MS;
+  #shyMs = UNREAD_FIRST_MS;
   #cancelAgain: (() => void) | undefined;
   #againMs = AGAIN_FIRST_MS;
   #cancelRetry: (() => void) | undefined;
@@ -137,6 +140,10 @@ export class Fifo implements FifoListener {
     const { readers, writers } = this.machine;
     if (mayWrite ? !writers : !readers) return;
     this.#openers.look();
+    if (mayWrite && this.#readEnd.isOpen && readers) {
+      this.#shyMs = SHY_LAST_MS;
+      this.#pull();
+    }
     this.#check();
   }
 
@@ -440,11 +447,15 @@ export class Fifo implements FifoListener {
     this.#readEnd.unwatch();
     this.#cancelUnread?.();
     const before = unread(fd);
-    this.#cancelUnread = this.#world.loop.after(UNREAD_FIRST_MS, () => {
+    this.#cancelUnread = this.#world.loop.after(this.#shyMs, () => {
       this.#cancelUnread = undefined;
       if (this.#readEnd.fd !== fd) return;
+      const isLeft = unread(fd) >= before;
+      // The longer nobody else reads, the less they are waited for.
+      if (before === 0) this.#shyMs = Math.min(this.#shyMs * 2, SHY_IDLE_MS);
+      else this.#shyMs = isLeft ? Math.max(this.#shyMs / 2, SHY_LAST_MS) : UNREAD_FIRST_MS;
       let found: number = Pulled.ALL;
-      if (before > 0 && unread(fd) >= before) {
+      if (before > 0 && isLeft) {
         found = this.#line.pull((address, max) => read(fd, address, Math.min(max, before)));
       } else if (before === 0 && unread(fd) === 0) {
         const [got, byte] = takeOne(fd);
