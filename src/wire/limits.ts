@@ -77,6 +77,8 @@ export const UNACKNOWLEDGED_MAX = 8 * 1024 * 1024;
 export const TWINS_MAX = 16_384;
 /** Bytes of a message of a socket that keeps messages apart. */
 export const MESSAGE_MAX = 256 * 1024;
+/** Bytes of a file in memory that is passed over a socket. */
+export const MEMFD_MAX = 64 * 1024 * 1024;
 /** Bytes of the name of a socket that is bound: what fits into sun_path (linux/un.h) with its NUL. */
 export const SOCKET_NAME_MAX = 107;
 

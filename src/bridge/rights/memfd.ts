@@ -19,9 +19,6 @@ import {
 import { memfdCreateSealable } from "../../sys/sharedmemory.ts";
 import type { Arriving, Bridged } from "./bridged.ts";
 
-/** Larger ones are refused. */
-export const MEMFD_MAX = 64 * 1024 * 1024;
-
 /** Sends the bytes of one. */
 export class MemfdSource implements Bridged {
   readonly #fd: number;
