@@ -244,3 +244,6 @@ export const ROOT_NODE = 1;
 
 /** Numbers of attributes in a reply: see attributes.ts. */
 export const ATTRIBUTE_FIELDS = 16;
+
+/** In TWIN_CLOSE: all keys of the session, and its session for streams. */
+export const ALL_KEYS = 0;

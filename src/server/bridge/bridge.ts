@@ -60,7 +60,7 @@ export class Bridge implements SessionHost, Watched {
       box: options.box,
       sessionOf: (owner) => this.#sessionOf(owner),
       ended: (owner) => {
-        this.#sessionOf(owner)?.close(Goodbye.REFUSED, "the mount's session has ended");
+        this.#sessionOf(owner)?.close(Goodbye.REFUSED, "who had the streams has ended");
       },
       tell: (text) => this.tell(text),
     });
