@@ -1,5 +1,6 @@
 /** What reactors have handed over to the bridge: keys, and the listeners among them. */
 import type { Loop } from "../../bridge/loop.ts";
+import type { DatagramPlaces } from "../../bridge/names.ts";
 import { BoxKind, type BoxMessage, type BridgeBox, What } from "./box.ts";
 import { Keys, type Twin } from "./keys.ts";
 import { type ListenerTwin, listenerFor } from "./listeners.ts";
@@ -8,6 +9,7 @@ import type { BridgeSession } from "./session.ts";
 export interface HoldingsOptions {
   readonly loop: Loop;
   readonly box: BridgeBox;
+  readonly places: DatagramPlaces;
   /** The session for streams of the mount's session `owner`. */
   sessionOf(owner: number): BridgeSession | undefined;
   /** The mount's session `owner` is no more. */
@@ -60,8 +62,8 @@ export class Holdings {
     const twin = { key, fd, what, type, owner };
     this.#keys.add(twin);
     if (what !== What.LISTENER) return;
-    const { loop, sessionOf, tell } = this.#options;
-    const listener = listenerFor(loop, twin, tell);
+    const { loop, places, sessionOf, tell } = this.#options;
+    const listener = listenerFor(loop, twin, places, tell);
     this.#listeners.set(key, listener);
     listener.serve(sessionOf(owner));
   }
