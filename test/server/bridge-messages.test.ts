@@ -116,7 +116,7 @@ test("each sender to a socket of the client's is a stream, answers find their wa
   const [from, to] = (lines[0]?.description.slice(5) ?? []) as Uint8Array[];
   // The sender has no path; what it sends to is where it was bound.
   expect(from).toHaveLength(0);
-  expect(Buffer.from(to ?? []).toString()).toEndWith("/inbox");
+  expect(Buffer.from(to ?? []).toString()).toEndWith("inbox");
   for (const { fd } of lines) say(fd, "answer");
   expect(senders.map(hear)).toEqual(["answer", "answer"]);
 });
