@@ -53,7 +53,12 @@ export interface FifoWorld {
 }
 
 /** Looks beside what the machine decides. */
-type Look = { kind: "lookForReaders" } | { kind: "lookForWriters" } | { kind: "lookForUnread" };
+type Look =
+  | { kind: "lookForReaders" }
+  | { kind: "lookForWriters" }
+  | { kind: "lookForUnread" }
+  /** Try once more to open our write end to who may read. */
+  | { kind: "openLate" };
 
 /** A thread that is about to open it, as the mount's thread tells. */
 export interface FifoOpener extends PendingOpener {
@@ -78,6 +83,8 @@ export class Fifo implements FifoListener {
   #stone = NONE;
   /** The write end is to be closed when it has taken all. */
   #isClosing = false;
+  /** It is to be opened yet: who may read has not come. */
+  #isLate = false;
   readonly #backlog = new Backlog();
   #isCollecting = false;
   #residue: Uint8Array[] = [];
@@ -127,7 +134,6 @@ export class Fifo implements FifoListener {
     this.#openers.add(opener);
     const { id, reads, writes, waits } = opener;
     this.#step({ kind: "open", opener: { id, reads, writes, waits } });
-    if (opener.unknown) this.#world.loop.after(UNKNOWN_MS, () => this.#lookAtEnds());
   }
 
   /** Some process has opened it (inotify). */
@@ -243,7 +249,7 @@ export class Fifo implements FifoListener {
         this.#openWrite();
         break;
       case "closeWrite":
-        this.#isClosing = this.#writeEnd.isOpen;
+        this.#isClosing = this.#writeEnd.isOpen || this.#isLate;
         this.#closeIfDone();
         break;
       case "openRead":
@@ -266,6 +272,9 @@ export class Fifo implements FifoListener {
         break;
       case "over":
         this.#overIfSo();
+        break;
+      case "openLate":
+        if (this.#isLate && DOWNWARD.has(this.machine.at)) this.#openToUnknown(true);
         break;
       case "lookForReaders":
         this.#lookForReaders();
@@ -312,7 +321,11 @@ export class Fifo implements FifoListener {
 
   #openWrite(): void {
     this.#isClosing = false;
-    if (this.#writeEnd.isOpen) return;
+    if (this.#writeEnd.isOpen || this.#isLate) return;
+    if (this.#hasUnknown) {
+      this.#openToUnknown(false);
+      return;
+    }
     // Whoever reads may not have come as far as to be seen; with both ends open here it is no matter.
     this.#open(O_RDWR, (stone) => {
       if (stone < 0) {
@@ -330,6 +343,29 @@ export class Fifo implements FifoListener {
         this.#settleStone();
       });
     });
+  }
+
+  /** Both ends of ours would let a writer in, too: who cannot be written to does not read. */
+  #openToUnknown(isLast: boolean): void {
+    this.#isLate = false;
+    this.#open(O_WRONLY, (fd) => {
+      if (fd >= 0) {
+        this.#writeEnd.fd = fd;
+        this.#flush();
+      } else if (fd === -E.ENXIO && !isLast) {
+        // It may not have been let yet.
+        this.#isLate = true;
+        this.#world.loop.after(UNKNOWN_MS, () => this.#enqueue({ kind: "openLate" }));
+      } else if (fd === -E.ENXIO) {
+        for (const opener of this.#openers) if (opener.unknown) opener.reads = false;
+        this.#step({ kind: "readersGone" });
+      } else this.#fail(fd);
+    });
+  }
+
+  get #hasUnknown(): boolean {
+    for (const opener of this.#openers) if (opener.unknown) return true;
+    return false;
   }
 
   /** Lets go of the reading end of ours once those who read have come. */
@@ -363,13 +399,14 @@ export class Fifo implements FifoListener {
   }
 
   #closeIfDone(): void {
-    if (!this.#isClosing || this.#backlog.length > 0 || this.#stone >= 0) return;
+    if (!this.#isClosing || this.#backlog.length > 0 || this.#stone >= 0 || this.#isLate) return;
     this.#closeWriteEnd();
     this.#check();
   }
 
   #closeWriteEnd(): void {
     this.#isClosing = false;
+    this.#isLate = false;
     this.#writeEnd.close();
     if (this.#stone >= 0) close(this.#stone);
     this.#stone = NONE;
@@ -425,6 +462,7 @@ export class Fifo implements FifoListener {
         return;
       }
       this.#readEnd.fd = fd;
+      if (this.#hasUnknown) this.#world.loop.after(UNKNOWN_MS, () => this.#lookAtEnds());
       this.#pull();
     });
   }
@@ -631,6 +669,12 @@ export class Fifo implements FifoListener {
 
   #lookForUnread(): void {
     if (!this.#isUntouched || !this.#mayBeUnread) return;
+    if (this.#hasUnknown) {
+      // What may only be a reader must not be let in by a look.
+      this.#unreadMs = Math.min(this.#unreadMs * 2, UNREAD_LAST_MS);
+      this.#step({ kind: "unread" });
+      return;
+    }
     this.#open(O_WRONLY, (fd) => {
       const bytes = fd < 0 ? 0 : unread(fd);
       if (fd >= 0) close(fd);
