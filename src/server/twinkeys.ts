@@ -5,7 +5,7 @@
  */
 import { E } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
-import { ALL_KEYS } from "../wire/constants.ts";
+import { NO_KEY } from "../wire/constants.ts";
 import { TWINS_MAX } from "../wire/limits.ts";
 import type { Session } from "./session.ts";
 
@@ -49,11 +49,9 @@ export class TwinKeys {
     return key;
   }
 
-  /** Takes a key back, if there is such a one, or ALL_KEYS. */
+  /** Takes a key back, if there is such a one; with NO_KEY the streams that were opened. */
   remove({ owner, services }: Session, key: number): void {
-    if (key === ALL_KEYS) {
-      this.#keys.clear();
-      services.bridge.ended(owner);
-    } else if (this.#keys.delete(key)) services.bridge.remove(owner, key);
+    if (key === NO_KEY) services.bridge.cut(owner);
+    else if (this.#keys.delete(key)) services.bridge.remove(owner, key);
   }
 }

@@ -19,8 +19,10 @@ export const BoxKind = {
   ADD: 1,
   /** The key is no more. */
   REMOVE: 2,
-  /** The mount's session `owner` has ended, or its client's process for streams: with all its keys. */
+  /** The mount's session `owner` has ended, with all its keys. */
   ENDED: 3,
+  /** Its client's process for streams has ended, and what it has open with it. */
+  CUT: 4,
 } as const;
 
 /** What a key stands for. */

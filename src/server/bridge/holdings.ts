@@ -12,7 +12,7 @@ export interface HoldingsOptions {
   readonly places: DatagramPlaces;
   /** The session for streams of the mount's session `owner`. */
   sessionOf(owner: number): BridgeSession | undefined;
-  /** The mount's session `owner` is no more. */
+  /** The mount's session `owner`, or who had its streams, is no more. */
   ended(owner: number): void;
   /** Says what of a program's is lost. */
   tell(text: string): void;
@@ -55,6 +55,7 @@ export class Holdings {
     const { kind, key, owner } = message;
     if (kind === BoxKind.ADD) this.#add(message);
     else if (kind === BoxKind.REMOVE) this.#remove(owner, key);
+    else if (kind === BoxKind.CUT) this.#options.ended(owner);
     else this.#ended(owner);
   }
 

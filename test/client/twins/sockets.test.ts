@@ -27,7 +27,7 @@ import {
   RENAME2_IN_SIZE,
 } from "../../../src/fuse/protocol.ts";
 import { E } from "../../../src/sys/errno.ts";
-import { ALL_KEYS, FileType } from "../../../src/wire/constants.ts";
+import { FileType, NO_KEY } from "../../../src/wire/constants.ts";
 import { Oneway, Op } from "../../../src/wire/ops.ts";
 import { Rig, type Told } from "../rig.ts";
 
@@ -215,7 +215,7 @@ describe("a twin process that ends", () => {
     twin.close();
     twins.step();
     const said = rig.received().map(({ items }) => items.slice(2));
-    expect(said).toEqual([[Op.TWIN_CLOSE, ALL_KEYS]]);
+    expect(said).toEqual([[Op.TWIN_CLOSE, NO_KEY]]);
     twins.renew(-1);
     expect(rig.told()?.error).toBe(0);
     lookup(STREAM);
