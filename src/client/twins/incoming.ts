@@ -77,7 +77,8 @@ export class Incoming {
     const sinceMs = this.#side.loop.nowMs;
     const own = { owned, key: owned.key, sinceMs, connections: 0, isGone: false };
     this.#byNode.set(keyOf(owned.node), own);
-    this.#setKey(own, owned.key);
+    if (owned.key === 0) this.#rebind(own);
+    else this.#setKey(own, owned.key);
   }
 
   has(node: Node): boolean {
@@ -106,17 +107,22 @@ export class Incoming {
     for (const own of this.#byNode.values()) {
       this.#byKey.delete(own.key);
       own.key = 0;
-      const { node, type } = own.owned;
-      this.#side.ask(Op.SOCKET_REBIND, [node, type], (errno, [key = 0]) => {
-        if (errno !== 0) {
-          this.#side.log("warn", `The HOST does not listen for a socket any more: errno ${errno}`);
-        } else if (own.isGone) this.#side.ask(Op.TWIN_CLOSE, [key], () => {});
-        else {
-          this.#setKey(own, key);
-          this.#tell(own);
-        }
-      });
+      this.#rebind(own);
     }
+  }
+
+  /** Has the server listen again where nobody does any more. */
+  #rebind(own: Own): void {
+    const { node, type } = own.owned;
+    this.#side.ask(Op.SOCKET_REBIND, [node, type], (errno, [key = 0]) => {
+      if (errno !== 0) {
+        this.#side.log("warn", `The HOST does not listen for a socket any more: errno ${errno}`);
+      } else if (own.isGone) this.#side.ask(Op.TWIN_CLOSE, [key], () => {});
+      else {
+        this.#setKey(own, key);
+        this.#tell(own);
+      }
+    });
   }
 
   /** Lets go of everything in a superblock, or in all of them. */

@@ -313,7 +313,7 @@ describe("a socket that a process here has bound", () => {
     twins.step();
     twins.renew(connect());
     expect(heard()).toEqual([
-      { kind: "own", channel: 0, node: [0, SOCKET], type: STREAM, key: KEY, name: "" },
+      { kind: "own", channel: 0, node: [0, SOCKET], type: STREAM, key: 0, name: "" },
     ]);
   });
 });
