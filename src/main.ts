@@ -24,6 +24,10 @@ async function main(words: string[]): Promise<number> {
     const { serveTwins } = await import("./client/twins/process.ts");
     return await serveTwins();
   }
+  if (words[0] === "rexec") {
+    const { runRexec } = await import("./cli/rexec.ts");
+    return await runRexec(words.length - 1);
+  }
   const { runSubcommand } = await import("./cli/qtfs.ts");
   return await runSubcommand(words);
 }
