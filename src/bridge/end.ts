@@ -128,26 +128,9 @@ export class BridgeEnd implements Watched {
     this.#loop.add(this.#fd, EPOLLIN, this);
   }
 
-  /** Tells the peer why the connection is to be closed (Goodbye), as far as it takes that now. */
-  sayGoodbye(code: number, reason: string): void {
-    const { connection } = this.#resumable;
-    if (connection === undefined || this.#resumable.isMidFrame) return;
-    const w = connection.begin(Kind.GOODBYE);
-    w.array(2);
-    w.uint(code);
-    w.latin1(reason.slice(0, NAME_MAX));
-    connection.end();
-    connection.flush();
-  }
-
   /** Sends at once what has gathered, as far as the connection takes it. */
   flush(): void {
     this.#flush();
-  }
-
-  /** Bytes made that the peer has not taken in for sure. */
-  get unacknowledged(): number {
-    return this.#resumable.unacknowledged;
   }
 
   /** Ends the connection and waits for another: the owner is not told. */

@@ -61,13 +61,13 @@ export function encodeOrder(head: OrderHead, argv: Uint8Array, env: Uint8Array):
   const bytes = encode([
     argv.length,
     env.length,
-    head.cwd,
+    Buffer.from(head.cwd),
     [head.uid, head.gid, ...head.groups],
     head.umask,
     [...head.blocked, ...head.ignored],
     head.limits.flat(),
     fds,
-    terminal === undefined ? [] : [terminal.modes, terminal.size],
+    terminal === undefined ? [] : [Buffer.from(terminal.modes), Buffer.from(terminal.size)],
     head.detach,
     head.timeoutMs,
   ]);

@@ -210,11 +210,6 @@ export class Resumable implements Frames {
     // What was begun lies where the next frame begins.
   }
 
-  /** Whether a frame has been sent in part. */
-  get isMidFrame(): boolean {
-    return this.#ring.isMidFrame;
-  }
-
   /** Whether anything is left to send. */
   get pending(): boolean {
     const connection = this.#connection;

@@ -101,7 +101,7 @@ test("a signal reaches the whole process group", async () => {
 });
 
 test("TSTP stops both, CONT lets both go on", async () => {
-  const client = new Client("sh", "-c", "echo $$; while :; do sleep 0.05; done");
+  const client = new Client("sh", "-c", "echo $$; exec sleep 60");
   await client.prints("\n");
   const pid = Number(client.output);
   const stateOf = (one: number) =>
