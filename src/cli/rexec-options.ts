@@ -26,7 +26,27 @@ export const REXEC_ARGS = {
     valueHint: "NAME=VALUE",
     description: "Sets a variable, beside all that are set here; repeatable.",
   },
+  detach: {
+    type: "boolean",
+    description:
+      "Starts the program, prints its process number there, and ends: the program goes on, with " +
+      "/dev/null as input, output and error.",
+  },
+  timeout: {
+    type: "string",
+    valueHint: "SECONDS",
+    description:
+      "Ends the program after so long, by TERM and 5 s later by KILL, also when the connection " +
+      "is lost; the exit code is 124.",
+  },
+  fd: {
+    type: "string",
+    valueHint: "NUMBER",
+    description:
+      "Gives the program this descriptor, too, as it does standard input and output: a pipe, a " +
+      "stream socket, a file that is open for reading or writing; repeatable.",
+  },
 } as const satisfies ArgsDef;
 
 /** Those that may be given several times. */
-export const REXEC_REPEATABLE = ["env"];
+export const REXEC_REPEATABLE = ["env", "fd"];

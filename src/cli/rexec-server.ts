@@ -2,7 +2,7 @@
 import type { RexecServerConfig } from "../config/rexec.ts";
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { type RexecServerOptions, startRexecServer } from "../rexec/server/daemon.ts";
-import { DEFAULT_REXEC, formatAddress } from "../transport/address.ts";
+import { type Address, DEFAULT_REXEC, formatAddress } from "../transport/address.ts";
 import { readAddress } from "./address.ts";
 import { onStopSignal, type StopSignal, tellServiceManager } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
@@ -41,7 +41,7 @@ export const rexecServer = program({
     listen: {
       type: "string",
       valueHint: "ADDR",
-      description: `unix:///PATH or tcp://HOST:PORT; repeatable. Default: ${formatAddress(DEFAULT_REXEC)}`,
+      description: `unix:///PATH or tcp://HOST:PORT; repeatable. Default: CMD_NET_ADDR of the environment, or ${formatAddress(DEFAULT_REXEC)}`,
     },
     allow: {
       type: "string",
@@ -97,7 +97,7 @@ function serverOptions(
 ): RexecServerOptions {
   const { leaseS } = config;
   return {
-    listen: orElse(lists.listen?.map(readAddress), config.listen ?? [DEFAULT_REXEC]),
+    listen: orElse(lists.listen?.map(readAddress), config.listen ?? defaultListen()),
     rules: orElse(
       lists.allow?.map((pattern) => ({ program: readPattern(pattern) })),
       config.rules ?? [],
@@ -110,6 +110,12 @@ function serverOptions(
     ...(leaseS !== undefined && { leaseMs: leaseS * MS_PER_S }),
     log: log.write,
   };
+}
+
+/** Where the seed's documents have it listen, too. */
+function defaultListen(): Address[] {
+  const given = process.env.CMD_NET_ADDR ?? "";
+  return [given === "" ? DEFAULT_REXEC : readAddress(given)];
 }
 
 function orElse<T>(given: T[] | undefined, otherwise: T[]): T[] {

@@ -6,14 +6,17 @@ import { resolve } from "node:path";
 import { readWords } from "../rexec/client/caller.ts";
 import { type RexecOptions, rexec } from "../rexec/client/main.ts";
 import { DEFAULT_REXEC } from "../transport/address.ts";
+import { PROGRAM_FD_MAX } from "../wire/limits.ts";
 import { readAddress } from "./address.ts";
 import { sentenceOf, UsageError } from "./errors.ts";
+import type { Lists } from "./program.ts";
 import { REXEC_ARGS } from "./rexec-options.ts";
 
 /** The address of the seed's documents. */
 const ADDRESS_VARIABLE = "CMD_NET_ADDR";
 const EXIT_USAGE = 2;
 const FAILED = 125;
+const SECONDS_MAX = 1e9;
 
 /** Runs `qtfs rexec` with the last `count` words of the command line. */
 export async function runRexec(count: number): Promise<number> {
@@ -35,12 +38,20 @@ export async function runRexec(count: number): Promise<number> {
       process.stdout.write(renderHelp(rexecProgram));
       return 0;
     }
-    return rexec(readOptions(normalised, lists.env ?? [], argv));
+    return rexec(readOptions(normalised, lists, argv));
   } catch (error) {
     const hint = error instanceof UsageError ? ' (try "qtfs rexec --help")' : "";
     process.stderr.write(`qtfs rexec: ${sentenceOf(error)}${hint}\n`);
     return error instanceof UsageError ? EXIT_USAGE : FAILED;
   }
+}
+
+/** Runs the program of the name that qtfs was called by, with all its words, over there. */
+export function runRouted(): never {
+  const none = { set: [], without: [ADDRESS_VARIABLE], fds: [], timeoutMs: 0 };
+  const given = process.env[ADDRESS_VARIABLE];
+  const address = given === undefined || given === "" ? DEFAULT_REXEC : readAddress(given);
+  return rexec({ ...none, address, argv: readWords(), terminal: false, detach: false });
 }
 
 /** How many words are options and their values: all before the program. */
@@ -69,7 +80,7 @@ function takesNextWord(word: string): boolean {
 
 function readOptions(
   normalised: readonly string[],
-  env: readonly string[],
+  { env = [], fd = [] }: Lists,
   argv: readonly Buffer[],
 ): RexecOptions {
   const value = (name: string) =>
@@ -86,8 +97,24 @@ function readOptions(
     without: [ADDRESS_VARIABLE],
     ...(cwd !== undefined && { cwd: Buffer.from(resolve(cwd)) }),
     terminal: normalised.includes("--terminal"),
-    detach: false,
-    timeoutMs: 0,
-    fds: [],
+    detach: normalised.includes("--detach"),
+    timeoutMs: readSeconds(value("timeout") ?? "0"),
+    fds: [...new Set(fd.map(readFd))].sort((a, b) => a - b),
   };
+}
+
+function readSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || seconds > SECONDS_MAX) {
+    throw new UsageError(`"${text}" is no number of seconds`);
+  }
+  return Math.ceil(seconds * 1000);
+}
+
+function readFd(text: string): number {
+  const fd = Number(text);
+  if (!/^\d+$/.test(text) || fd < 3 || fd > PROGRAM_FD_MAX) {
+    throw new UsageError(`--fd takes a number from 3 to ${PROGRAM_FD_MAX}, not "${text}"`);
+  }
+  return fd;
 }

@@ -28,8 +28,9 @@ export interface RexecOptions {
 
 /** Runs it and ends this process, as the program has ended. */
 export function rexec(options: RexecOptions): never {
-  const terminal = options.terminal ? new OwnTerminal(0) : undefined;
+  let terminal: OwnTerminal | undefined;
   try {
+    if (options.terminal) terminal = new OwnTerminal(0);
     const outcome = runProgram(options, terminal);
     terminal?.leave();
     return end(outcome);
