@@ -25,6 +25,15 @@ export interface DatagramLineOptions {
   log(text: string): void;
 }
 
+export interface LineOwner {
+  /** Nothing more comes back, or can. */
+  ended(): void;
+  /** There is room again. */
+  goOn(): void;
+  /** It is closed. */
+  gone?(): void;
+}
+
 /** Where datagrams are received and sent from, one at a time. */
 export const room = allocate(MESSAGE_MAX);
 
@@ -35,7 +44,7 @@ export class DatagramLine implements Watched {
   lastMs: number;
   readonly #options: DatagramLineOptions;
   readonly #sender: Sender;
-  readonly #owner: { ended: () => void; goOn: () => void };
+  readonly #owner: LineOwner;
   /** The end for the stream, until it has one. */
   #far: number;
   #events = EPOLLIN;
@@ -45,7 +54,7 @@ export class DatagramLine implements Watched {
     key: string,
     sender: Sender,
     [near, far]: readonly [number, number],
-    owner: { ended: () => void; goOn: () => void },
+    owner: LineOwner,
   ) {
     this.#options = options;
     this.key = key;
@@ -105,5 +114,6 @@ export class DatagramLine implements Watched {
     close(this.fd);
     if (this.#far >= 0) close(this.#far);
     this.#far = -1;
+    this.#owner.gone?.();
   }
 }

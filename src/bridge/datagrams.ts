@@ -45,6 +45,8 @@ export class DatagramFan implements Watched {
   readonly #options: DatagramLineOptions;
   readonly #lines = new Map<string, DatagramLine>();
   #held: Held | undefined;
+  /** Ends for answers so far. */
+  #answers = 0;
   #isWatched = false;
   #isPaused = false;
   #cancelIdle: (() => void) | undefined;
@@ -59,6 +61,28 @@ export class DatagramFan implements Watched {
   serve(serves: boolean): void {
     this.#isPaused = !serves;
     this.#settle();
+  }
+
+  /**
+   * An end (SEQPACKET) of which all that comes is sent to the path `to` (a byte a character),
+   * from the bound socket; or -errno. `gone` is called once it is no more.
+   */
+  answering(to: string, gone: () => void): number {
+    const ends = socketPair(SOCK_SEQPACKET);
+    if (typeof ends === "number") return ends;
+    for (const end of ends) setBuffers(end, MESSAGE_MAX);
+    const [near, far] = ends;
+    const sender = { name: Buffer.from(to, "latin1"), credentials: NOBODY };
+    const key = `answers ${this.#answers++}`;
+    const line = new DatagramLine(this.#options, key, sender, [near, -1], {
+      ended: () => this.#drop(line),
+      goOn: () => this.#goOn(),
+      gone,
+    });
+    this.#makeRoom();
+    this.#lines.set(line.key, line);
+    this.#watchIdle();
+    return far;
   }
 
   /** Ends all senders' connections. */
@@ -112,8 +136,7 @@ export class DatagramFan implements Watched {
     const ends = socketPair(SOCK_SEQPACKET);
     if (typeof ends === "number") return undefined;
     for (const end of ends) setBuffers(end, MESSAGE_MAX);
-    const [oldest] = this.#lines.values();
-    if (this.#lines.size >= SENDERS_MAX && oldest !== undefined) this.#drop(oldest);
+    this.#makeRoom();
     const line = new DatagramLine(this.#options, key, sender, ends, {
       ended: () => this.#drop(line),
       goOn: () => this.#goOn(),
@@ -121,6 +144,11 @@ export class DatagramFan implements Watched {
     this.#lines.set(key, line);
     this.#watchIdle();
     return line;
+  }
+
+  #makeRoom(): void {
+    const [oldest] = this.#lines.values();
+    if (this.#lines.size >= SENDERS_MAX && oldest !== undefined) this.#drop(oldest);
   }
 
   /** Passes a datagram on to its stream, now or when there is room. */

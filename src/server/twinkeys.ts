@@ -5,6 +5,7 @@
  */
 import { E } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
+import { NO_KEY } from "../wire/constants.ts";
 import { TWINS_MAX } from "../wire/limits.ts";
 import type { Session } from "./session.ts";
 
@@ -13,7 +14,7 @@ const HALF = 2 ** 24;
 /** 48 bits that nobody can guess. */
 function newKey(): number {
   const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
-  return (high % HALF) * HALF + (low % HALF);
+  return (high % HALF) * HALF + (low % HALF) || newKey();
 }
 
 export class TwinKeys {
@@ -48,8 +49,9 @@ export class TwinKeys {
     return key;
   }
 
-  /** Takes a key back, if there is such a one. */
+  /** Takes a key back, if there is such a one; with NO_KEY the streams that were opened. */
   remove({ owner, services }: Session, key: number): void {
-    if (this.#keys.delete(key)) services.bridge.remove(owner, key);
+    if (key === NO_KEY) services.bridge.cut(owner);
+    else if (this.#keys.delete(key)) services.bridge.remove(owner, key);
   }
 }

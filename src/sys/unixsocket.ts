@@ -14,6 +14,7 @@ const c = libc({
   bind: { args: [i32, addr, i32], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },
   connect: { args: [i32, addr, i32], returns: i32 },
+  getsockname: { args: [i32, addr, addr], returns: i32 },
   fchdir: { args: [i32], returns: i32 },
 });
 
@@ -22,6 +23,7 @@ const PATH_BYTES = SOCKADDR_UN_STRUCT_SIZE - SOCKADDR_UN.path;
 
 const address = allocate(SOCKADDR_UN_STRUCT_SIZE);
 address.view.setUint16(SOCKADDR_UN.family, AF_UNIX, true);
+const nameLength = allocate(4);
 const here = allocate(2);
 here.bytes.latin1Write(".", 0);
 
@@ -81,6 +83,15 @@ export function connectAt(fd: number, path: string): number {
 /** Gives `fd` a name of the kernel's choice (unix(7), autobind), for answers to reach it: 0 or -errno. */
 export function autobind(fd: number): number {
   return orErrno(c.bind(fd, address.address, SOCKADDR_UN.path));
+}
+
+/** The path that `fd` is bound to (a byte a character), "" for none. */
+export function boundPath(fd: number): string {
+  nameLength.view.setUint32(0, SOCKADDR_UN_STRUCT_SIZE, true);
+  if (orErrno(c.getsockname(fd, address.address, nameLength.address)) < 0) return "";
+  const end = Math.min(nameLength.view.getUint32(0, true), SOCKADDR_UN_STRUCT_SIZE);
+  const [text = ""] = address.bytes.latin1Slice(SOCKADDR_UN.path, end).split("\0");
+  return text;
 }
 
 /** listen(2): 0 or -errno. */

@@ -244,3 +244,6 @@ export const ROOT_NODE = 1;
 
 /** Numbers of attributes in a reply: see attributes.ts. */
 export const ATTRIBUTE_FIELDS = 16;
+
+/** In TWIN_CLOSE: the session's streams, as when the process that had them is gone; keys stay. */
+export const NO_KEY = 0;

@@ -30,13 +30,13 @@ export const STREAM_STEP = 2;
 export const StreamKind = {
   /** Client: a socket of the HOST's. `[key, type, uid, gid, groups, pid]` */
   CONNECT: 1,
-  /** Server: somebody who has connected to a socket that the DPU listens at. `[key, type, uid, gid, pid]` */
+  /** Server: somebody who has connected to a socket that the DPU listens at. `[key, type, uid, gid, pid]`, of datagrams also a name */
   INCOMING: 2,
   /** Client: a FIFO, used as `FifoWord` says. `[key]` */
   FIFO: 3,
   /** Either: what was passed along with other data. `[id, what, …]` */
   DESCRIPTOR: 4,
-  /** Client: datagrams of one sender. `[key, uid, gid, groups, pid]` */
+  /** Client: datagrams of one sender. `[key, uid, gid, groups, pid, name]` */
   DATAGRAMS: 5,
   /** Client of role rexec: a program. `[length of the order]`; data: the order (rexec/order.ts) */
   PROGRAM: 6,

@@ -99,7 +99,9 @@ test("each sender to a socket of the client's is a stream, answers find their wa
     const [mine, theirs] = okPair(socketPair(SOCK_SEQPACKET));
     const pump = new MessagePump({ loop: rig.loop, fd: theirs, type: SOCK_SEQPACKET });
     pump.start(stream);
-    lines.push({ fd: own(mine), description });
+    // They lie where frames are received.
+    const kept = description.map((one) => (one instanceof Uint8Array ? Buffer.from(one) : one));
+    lines.push({ fd: own(mine), description: kept });
     return pump;
   });
   const senders = [1, 2].map(() => {
@@ -112,7 +114,11 @@ test("each sender to a socket of the client's is a stream, answers find their wa
   rig.until(() => lines.length === 2, "both have a stream");
   const texts = lines.map(({ fd }) => hear(fd));
   expect(texts.sort()).toEqual(["from the first", "from the second"]);
-  expect(lines[0]?.description.slice(1)).toEqual([SocketType.DGRAM, 0, 0, process.pid]);
+  expect(lines[0]?.description.slice(1, 5)).toEqual([SocketType.DGRAM, 0, 0, process.pid]);
+  const [from, to] = (lines[0]?.description.slice(5) ?? []) as Uint8Array[];
+  // The sender has no path; what it sends to is where it was bound.
+  expect(from).toHaveLength(0);
+  expect(Buffer.from(to ?? []).toString()).toEndWith("inbox");
   for (const { fd } of lines) say(fd, "answer");
   expect(senders.map(hear)).toEqual(["answer", "answer"]);
 });

@@ -4,7 +4,7 @@ import { chownSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { E } from "../../src/sys/errno.ts";
 import { close } from "../../src/sys/open.ts";
 import { accept } from "../../src/sys/socket.ts";
-import { OpenFlag } from "../../src/wire/constants.ts";
+import { NO_KEY, OpenFlag } from "../../src/wire/constants.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { Op } from "../../src/wire/ops.ts";
 import { SocketType, StreamKind } from "../../src/wire/streams.ts";
@@ -306,7 +306,7 @@ describe("keys", () => {
 
 test("nothing stays open of a session that has ended, nor of a key that was closed", () => {
   const { server } = rig;
-  echo("service");
+  const program = echo("service");
   writeFileSync(server.path("file"), "x");
   rig.until(() => rig.link.end.connected, "the client's end is connected");
   const before = server.descriptors();
@@ -322,7 +322,9 @@ test("nothing stays open of a session that has ended, nor of a key that was clos
   const bound = other.ok("SOCKET_BIND", ...args).at(-1) as number;
   const outcome = new Outcome();
   link.end.open(StreamKind.CONNECT, [key, SocketType.STREAM, 0, 0, [], 1], outcome);
-  rig.until(() => server.descriptors() > connectedOnly + 3, "it has them all open");
+  rig.until(() => program.talkers.length === 1, "it is connected");
+  // Two keys, a socket that is bound, and one that is connected.
+  rig.until(() => server.descriptors() >= connectedOnly + 4, "it has them all open");
   const most = server.descriptors();
   other.ok("TWIN_CLOSE", bound);
   other.ok("TWIN_CLOSE", key as number);
@@ -393,6 +395,29 @@ describe("connections end", () => {
     rig.link.close();
     rig.until(() => program.talkers[0]?.ended === true, "the HOST's program sees the end");
     expect(rig.loop.nowMs - since).toBeLessThan(LEASE_MS / 2);
+  });
+
+  test("a client whose process for streams has died says so; keys are good for the next one", () => {
+    const program = echo("service");
+    const key = rig.key("service");
+    const talker = rig.connect(key);
+    talker.say("x");
+    rig.until(() => talker.heard.length === 1, "an echo comes back");
+    rig.bind("mine");
+    rig.mount.ok("TWIN_CLOSE", NO_KEY);
+    rig.until(() => program.talkers[0]?.ended === true, "the HOST's program sees the end");
+    rig.relink();
+    let heard: Talker | undefined;
+    rig.serve((one) => {
+      heard = one;
+    });
+    const client = new Talker(rig.loop, connected(rig.server.path("mine")));
+    client.say("still there");
+    rig.until(() => String(heard?.heard) === "still there", "it is heard");
+    client.close();
+    const after = rig.connect(key);
+    after.say("x");
+    rig.until(() => after.heard.length === 1, "an echo comes back");
   });
 
   test("another process of the client's has all to itself", () => {

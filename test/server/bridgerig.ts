@@ -165,7 +165,8 @@ export class BridgeRig {
       ...{ loop, fd: near, type: SOCK_SEQPACKET, ancillary: this.rights.carrier("a test") },
     });
     const who = [0, 0, [], 1];
-    const description = kind === StreamKind.CONNECT ? [key, type, ...who] : [key, ...who];
+    const isConnect = kind === StreamKind.CONNECT;
+    const description = isConnect ? [key, type, ...who] : [key, ...who, Buffer.alloc(0)];
     const stream = this.link.end.open(kind, description, pump);
     if (stream === undefined) throw new Error("no stream");
     pump.start(stream);

@@ -58,7 +58,7 @@ export type ToTwins =
     }
   /** Nobody listens there any more: answered by "unserved". */
   | { kind: "unserve"; node: Node }
-  /** A process here has bound a socket, by that name; `key`: of the HOST's listener. */
+  /** A process here has bound a socket, by that name; `key`: of the HOST's listener, 0: there is none any more. */
   | { kind: "own"; channel: number; node: Node; type: number; key: number; name: string }
   /** The kernel has forgotten lookups of such a node: answered by "disowned" if it is gone altogether. */
   | { kind: "check"; node: Node }

@@ -24,7 +24,16 @@ export type JobWords =
       gid: number;
     }
   /** A socket of that type, connected as `uid` and `gid` to whoever listens here at the node. */
-  | { kind: "connect"; channel: number; node: Node; type: number; uid: number; gid: number }
+  | {
+      kind: "connect";
+      channel: number;
+      node: Node;
+      type: number;
+      uid: number;
+      gid: number;
+      /** A path that it is to be called by, for answers, or "". */
+      name: string;
+    }
   /** The node, opened with O_* `flags`: a FIFO's must have O_NONBLOCK. */
   | { kind: "open"; channel: number; node: Node; flags: number }
   /** Has `inotify` tell `mask` of the node: an O_PATH descriptor of it, and the watch. */

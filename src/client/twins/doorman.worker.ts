@@ -3,6 +3,7 @@
  * the mount's process, which the streams must not. Its root and working directory are its
  * own, so that it can bind a socket at the very name that the HOST's has (doors.ts).
  */
+import { SocketNames } from "../../bridge/names.ts";
 import { cstring } from "../../sys/cstring.ts";
 import { keepFileAccess, setEffectiveGid, setEffectiveUid } from "../../sys/identity.ts";
 import { inotifyAddWatch } from "../../sys/inotify.ts";
@@ -36,6 +37,7 @@ class DoormanThread {
   readonly #channel: Channel<Job, Outcome>;
   readonly #mounts = new DoormanMounts();
   readonly #root: number;
+  readonly #names = new SocketNames();
   #door = nextDoor();
 
   constructor(fd: number) {
@@ -136,14 +138,15 @@ class DoormanThread {
     return as(uid, gid, () => listenAt(fd, SOMAXCONN));
   }
 
-  #connect({ channel, node, type, uid, gid }: ConnectJob): number {
+  #connect({ channel, node, type, uid, gid, name }: ConnectJob): number {
     const fd = unixSocket(type);
     if (fd < 0) return fd;
+    const isNamed = name !== "" && this.#names.bind(fd, name) === 0;
     const result = this.#inDoors(channel, (doors) => {
       const there = fchdir(doors);
       if (there < 0) return there;
       // Datagrams are answered by name.
-      const named = type === SOCK_DGRAM ? autobind(fd) : 0;
+      const named = type === SOCK_DGRAM && !isNamed ? autobind(fd) : 0;
       if (named < 0) return named;
       const connected = as(uid, gid, () => connectAt(fd, aliasName(node)));
       fchdir(this.#root);

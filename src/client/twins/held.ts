@@ -11,6 +11,8 @@ export class HeldStream implements StreamHandler {
   readonly #stream: Stream;
   #kept: Kept[] = [];
   #regions: Region[] = [];
+  /** Who has the stream now. */
+  #taker: StreamHandler | undefined;
   /** Whether the stream is over: nobody is to take it any more. */
   isOver = false;
 
@@ -21,9 +23,15 @@ export class HeldStream implements StreamHandler {
   /** `handler` has the stream from now on, and gets what has come. */
   giveTo(handler: StreamHandler): void {
     const stream = this.#stream;
+    this.#taker = handler;
     if (!stream.closed && !stream.isReset) stream.handler = handler;
     for (const kept of this.#kept) kept(handler);
     this.#drop();
+  }
+
+  /** Who handles the stream: whoever has taken it over, or this. */
+  get handler(): StreamHandler {
+    return this.#taker ?? this;
   }
 
   /** Nobody takes it: the peer is told `errno`. */

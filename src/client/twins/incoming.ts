@@ -2,9 +2,11 @@
  * Sockets that processes here have bound, at which the server listens on the HOST: who
  * connects there is a stream from the server, and is connected here as the same caller.
  */
+import { isSocketPath, pathOfName } from "../../bridge/names.ts";
 import type { Stream, StreamHandler } from "../../session/stream.ts";
 import { E } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
+import { SOCK_SEQPACKET } from "../../sys/socket.ts";
 import { Op } from "../../wire/ops.ts";
 import { StreamKind } from "../../wire/streams.ts";
 import { keyOf, type Node, type ToTwins } from "./channel.ts";
@@ -15,6 +17,8 @@ import type { TwinSide } from "./side.ts";
 
 /** How long a connection waits for a socket to be told of that was bound a moment ago. */
 const UNKNOWN_MS = 5000;
+/** Keys of sockets that are gone which are remembered. */
+const ENDED_MAX = 1024;
 /** Such connections at once. */
 const UNKNOWN_MAX = 1024;
 /** Within this time of its bind(2) a socket that does not listen yet is tried again. */
@@ -24,6 +28,9 @@ const FULL_MS = 30_000;
 /** Between two tries: doubled each time. */
 const RETRY_MIN_MS = 1;
 const RETRY_MAX_MS = 64;
+
+/** The mount is the only one that has places here (names.ts). */
+export const OWNER = 0;
 
 type Owned = Extract<ToTwins, { kind: "own" }>;
 
@@ -40,6 +47,9 @@ interface Caller {
   readonly uid: number;
   readonly gid: number;
   readonly pid: number;
+  /** Of a sender of datagrams: its path on the HOST, or "", and that of whom it sends to. */
+  readonly name: string;
+  readonly to: string;
   readonly held: HeldStream;
   readonly stream: Stream;
   readonly sinceMs: number;
@@ -51,6 +61,8 @@ export class Incoming {
   readonly #byKey = new Map<number, Own>();
   readonly #unknown = new Map<number, Caller[]>();
   #unknownCount = 0;
+  /** Keys of sockets that are gone: the server has not heard of it yet. */
+  readonly #ended = new Set<number>();
   readonly #pumps = new Map<Pump, Own>();
 
   constructor(side: TwinSide) {
@@ -65,7 +77,8 @@ export class Incoming {
     const sinceMs = this.#side.loop.nowMs;
     const own = { owned, key: owned.key, sinceMs, connections: 0, isGone: false };
     this.#byNode.set(keyOf(owned.node), own);
-    this.#setKey(own, owned.key);
+    if (owned.key === 0) this.#rebind(own);
+    else this.#setKey(own, owned.key);
   }
 
   has(node: Node): boolean {
@@ -94,17 +107,22 @@ export class Incoming {
     for (const own of this.#byNode.values()) {
       this.#byKey.delete(own.key);
       own.key = 0;
-      const { node, type } = own.owned;
-      this.#side.ask(Op.SOCKET_REBIND, [node, type], (errno, [key = 0]) => {
-        if (errno !== 0) {
-          this.#side.log("warn", `The HOST does not listen for a socket any more: errno ${errno}`);
-        } else if (own.isGone) this.#side.ask(Op.TWIN_CLOSE, [key], () => {});
-        else {
-          this.#setKey(own, key);
-          this.#tell(own);
-        }
-      });
+      this.#rebind(own);
     }
+  }
+
+  /** Has the server listen again where nobody does any more. */
+  #rebind(own: Own): void {
+    const { node, type } = own.owned;
+    this.#side.ask(Op.SOCKET_REBIND, [node, type], (errno, [key = 0]) => {
+      if (errno !== 0) {
+        this.#side.log("warn", `The HOST does not listen for a socket any more: errno ${errno}`);
+      } else if (own.isGone) this.#side.ask(Op.TWIN_CLOSE, [key], () => {});
+      else {
+        this.#setKey(own, key);
+        this.#tell(own);
+      }
+    });
   }
 
   /** Lets go of everything in a superblock, or in all of them. */
@@ -142,23 +160,29 @@ export class Incoming {
 
   #remove(own: Own): void {
     own.isGone = true;
+    if (this.#ended.size >= ENDED_MAX) this.#ended.delete(this.#ended.keys().next().value ?? 0);
+    this.#ended.add(own.key);
     this.#byNode.delete(keyOf(own.owned.node));
     this.#byKey.delete(own.key);
   }
 
   #take(stream: Stream, items: readonly unknown[]): StreamHandler | number {
-    const [key, type, uid, gid, pid] = items;
+    const [key, type, uid, gid, pid, from, target] = items;
     const numbers = [key, type, uid, gid, pid];
     if (!numbers.every((one) => Number.isSafeInteger(one))) return E.EPROTO;
     const held = new HeldStream(stream);
     const sinceMs = this.#side.loop.nowMs;
-    const words = { uid: uid as number, gid: gid as number, pid: pid as number };
+    const [name = "", to = ""] = [from, target].map((path) => {
+      return path instanceof Uint8Array ? pathOfName(path) : "";
+    });
+    const words = { uid: uid as number, gid: gid as number, pid: pid as number, name, to };
     const caller = { ...words, held, stream, sinceMs };
     const own = this.#byKey.get(key as number);
     if (own !== undefined) this.#connect(own, caller);
+    else if (this.#ended.has(key as number)) return E.ECONNREFUSED;
     else if (this.#unknownCount >= UNKNOWN_MAX) return E.ECONNREFUSED;
     else this.#await(key as number, caller);
-    return held;
+    return held.handler;
   }
 
   /** The socket was bound a moment ago, and its key is on its way to us. */
@@ -183,7 +207,13 @@ export class Incoming {
   #connect(own: Own, caller: Caller, retryMs = RETRY_MIN_MS): void {
     const { channel, node, type } = own.owned;
     const { uid, gid } = caller;
-    const words = { channel, node, type, uid, gid };
+    const answering = this.#answering(caller);
+    if (answering >= 0) {
+      this.#connected(own, caller, answering, SOCK_SEQPACKET);
+      return;
+    }
+    const name = this.#side.pathHere(caller.name);
+    const words = { channel, node, type, uid, gid, name };
     this.#side.doorman.ask({ kind: "connect", ...words }, ({ result }) => {
       if (caller.held.isOver) {
         if (result >= 0) close(result);
@@ -205,10 +235,17 @@ export class Incoming {
     return result === -E.ECONNREFUSED && nowMs - own.sinceMs < YOUNG_MS;
   }
 
-  #connected(own: Own, caller: Caller, fd: number): void {
+  /** An end to what is sent from the twin of the sender, where that is served here; or -errno. */
+  #answering({ name, to }: Caller): number {
+    const path = this.#side.pathHere(to);
+    if (name === "" || !isSocketPath(path)) return -E.ENOENT;
+    return this.#side.places.answering(OWNER, name, path);
+  }
+
+  #connected(own: Own, caller: Caller, fd: number, type = own.owned.type): void {
     const { held, pid, stream, uid } = caller;
     const pump = this.#side.pumps.make({
-      ...{ fd, type: own.owned.type, peer: `pid ${pid} of the HOST, uid ${uid}` },
+      ...{ fd, type, peer: `pid ${pid} of the HOST, uid ${uid}` },
       ended: () => this.#pumps.delete(pump),
     });
     own.connections++;

@@ -3,6 +3,7 @@
  * is accepted is a stream to the server, which connects there as the same caller.
  */
 import { DatagramFan } from "../../bridge/datagrams.ts";
+import { pathOfName } from "../../bridge/names.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { E } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
@@ -11,6 +12,7 @@ import { type PeerCredentials, peerCredentials, peerGroups } from "../../sys/soc
 import { Op } from "../../wire/ops.ts";
 import { StreamKind } from "../../wire/streams.ts";
 import { keyOf, type Node, type ToTwins } from "./channel.ts";
+import { OWNER } from "./incoming.ts";
 import type { Pump } from "./pumps.ts";
 import { type MeetingReport, typeName } from "./report.ts";
 import type { TwinSide } from "./side.ts";
@@ -170,7 +172,10 @@ export class Listeners {
   #close(listener: Listener): void {
     listener.isClosed = true;
     this.#byNode.delete(keyOf(listener.wanted.node));
-    listener.fan?.close();
+    if (listener.fan !== undefined) {
+      this.#side.places.remove(OWNER, listener.path, listener.fan);
+      listener.fan.close();
+    }
     if (listener.fd >= 0) {
       this.#side.loop.remove(listener.fd);
       close(listener.fd);
@@ -265,16 +270,19 @@ export class Listeners {
 
   /** The senders of datagrams to a socket: each has a stream of its own. */
   #fanOf(listener: Listener): DatagramFan {
-    return new DatagramFan({
+    const fan = new DatagramFan({
       loop: this.#side.loop,
       fd: listener.fd,
-      join: ({ credentials: peer }, fd) => {
+      join: ({ credentials: peer, name }, fd) => {
         if (listener.key === 0) return false;
-        const description = [listener.key, peer.uid, peer.gid, [], peer.pid];
+        const path = Buffer.from(this.#side.pathThere(pathOfName(name)), "latin1");
+        const description = [listener.key, peer.uid, peer.gid, [], peer.pid, path];
         const words = { fd, type: SOCK_SEQPACKET, peer };
         return this.#join(listener, StreamKind.DATAGRAMS, description, words);
       },
       log: (text) => this.#side.log("warn", text),
     });
+    this.#side.places.add(OWNER, listener.path, fan);
+    return fan;
   }
 }

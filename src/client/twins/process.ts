@@ -1,6 +1,7 @@
 /** The twin process: serves the HOST's sockets and FIFOs here, until nobody holds the mount any more. */
 import type { BridgeEnd } from "../../bridge/end.ts";
 import { Loop } from "../../bridge/loop.ts";
+import { DatagramPlaces } from "../../bridge/names.ts";
 import { cstring } from "../../sys/cstring.ts";
 import { EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../sys/epoll.ts";
 import { O_CLOEXEC, O_RDONLY, openat } from "../../sys/open.ts";
@@ -35,6 +36,7 @@ class TwinProcess implements TwinSide {
   readonly loop: Loop;
   readonly doorman: Doorman;
   readonly #channel: Channel<ToTwins, FromTwins> = new Channel(TWINS_FD);
+  readonly places = new DatagramPlaces();
   readonly #questions = new Map<number, { asked: FromTwins; answered: Answered }>();
   #nextQuestion = 1;
   #mount: MountNews | undefined;
@@ -77,6 +79,14 @@ class TwinProcess implements TwinSide {
     const asked: FromTwins = { kind: "ask", id, op, args };
     this.#questions.set(id, { asked, answered });
     this.tell(asked);
+  }
+
+  pathHere(path: string): string {
+    return this.#mount === undefined ? "" : moved(path, this.#mount.source, this.#mount.target);
+  }
+
+  pathThere(path: string): string {
+    return this.#mount === undefined ? "" : moved(path, this.#mount.target, this.#mount.source);
   }
 
   log(level: "info" | "warn" | "error", text: string): void {
@@ -218,4 +228,12 @@ class TwinProcess implements TwinSide {
     this.#incoming = new Incoming(this);
     this.#fifos = new ServedFifos(hostOf(this));
   }
+}
+
+/** What `path`, whose characters are bytes, is below `to` if it is below `from`; "" if it is not. */
+function moved(path: string, from: string, to: string): string {
+  const [before = "", after = ""] = [from, to].map((one) => {
+    return one === "/" ? "" : Buffer.from(one).toString("latin1");
+  });
+  return path.startsWith(`${before}/`) ? `${after}${path.slice(before.length)}` : "";
 }

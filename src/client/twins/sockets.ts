@@ -271,6 +271,8 @@ export class TwinSockets {
 
   /** The twin process has ended, and everything that it served: see `begunAnew`. */
   lost(): void {
+    // The server lets go of all keys.
+    for (const owned of this.#owned.all()) owned.key = 0;
     for (const served of this.#served.all()) {
       if (served.stage === Stage.CLOSING) this.#release(served);
       if (served.waiting.length === 0) this.#served.remove(served.node);

@@ -6,6 +6,7 @@
 import { channelOf } from "../../fuse/channels.ts";
 import { PRUNE_MINOR } from "../../fuse/protocol.ts";
 import { E } from "../../sys/errno.ts";
+import { NO_KEY } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { Op } from "../../wire/ops.ts";
 import { putNotice } from "../channelnotice.ts";
@@ -230,6 +231,8 @@ export class Twins {
     // One that was never asked for has only lost who would have started it.
     if (this.#isWanted)
       this.#options.log("warn", "The twin process has ended, its connections with it");
+    // Who is connected on the HOST would wait for the lease to learn of it.
+    if (this.#isWanted) this.closeKey(NO_KEY);
     this.sockets.lost();
     this.fifos.lost();
     this.#options.tell({ kind: "twinsEnded" });

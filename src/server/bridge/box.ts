@@ -21,6 +21,8 @@ export const BoxKind = {
   REMOVE: 2,
   /** The mount's session `owner` has ended, with all its keys. */
   ENDED: 3,
+  /** Its client's process for streams has ended, and what it has open with it. */
+  CUT: 4,
 } as const;
 
 /** What a key stands for. */

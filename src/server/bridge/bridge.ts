@@ -2,7 +2,9 @@
  * The bridge: all sessions for streams, and what they may be joined to. Connections come
  * from the reactors with their HELLO, keys by the box; all else is served in one Loop.
  */
+
 import type { Loop, Watched } from "../../bridge/loop.ts";
+import { DatagramPlaces } from "../../bridge/names.ts";
 import type { Counters } from "../../info/counters.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { drainEventfd } from "../../sys/poll.ts";
@@ -53,14 +55,16 @@ export class Bridge implements SessionHost, Watched {
     this.loop = options.loop;
     this.leaseMs = options.leaseMs;
     this.#options = options;
-    this.#connects = new Connects(this.loop);
+    const places = new DatagramPlaces();
+    this.#connects = new Connects(this.loop, places);
     this.#fifos = new HostFifos(this.loop, (text) => this.#tell(this.#ofFaults, text));
     this.#holdings = new Holdings({
       loop: this.loop,
       box: options.box,
+      places,
       sessionOf: (owner) => this.#sessionOf(owner),
       ended: (owner) => {
-        this.#sessionOf(owner)?.close(Goodbye.REFUSED, "the mount's session has ended");
+        this.#sessionOf(owner)?.close(Goodbye.REFUSED, "who had the streams has ended");
       },
       tell: (text) => this.tell(text),
     });

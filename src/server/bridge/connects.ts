@@ -4,9 +4,10 @@
  * nobody when there is room, and whoever connects elsewhere does not wait for that.
  */
 import type { Loop } from "../../bridge/loop.ts";
+import { type DatagramPlaces, pathOfName, SocketNames } from "../../bridge/names.ts";
 import type { Stream, StreamHandler } from "../../session/stream.ts";
 import { E } from "../../sys/errno.ts";
-import { close } from "../../sys/open.ts";
+import { close, dup } from "../../sys/open.ts";
 import { autobind, connectTo, unixSocket } from "../../sys/unixsocket.ts";
 import { SocketType } from "../../wire/streams.ts";
 import { What } from "./box.ts";
@@ -27,6 +28,8 @@ interface Target {
   readonly key: number;
   readonly type: number;
   readonly caller: Caller;
+  /** What it is called there, for answers; "" for a name of the kernel's choice. */
+  readonly name: string;
 }
 
 interface Waiting extends Target {
@@ -38,13 +41,16 @@ interface Waiting extends Target {
 
 export class Connects {
   readonly #loop: Loop;
+  readonly #names = new SocketNames();
+  readonly #places: DatagramPlaces;
   /** By what they connect to, in order. */
   readonly #waiting = new Map<number, Waiting[]>();
   #delayMs = RETRY_MIN_MS;
   #cancelRetry: (() => void) | undefined;
 
-  constructor(loop: Loop) {
+  constructor(loop: Loop, places: DatagramPlaces) {
     this.#loop = loop;
+    this.#places = places;
   }
 
   /** Connections that wait for room in a queue. */
@@ -56,17 +62,48 @@ export class Connects {
 
   /** Takes a stream of kind CONNECT: `[key, type, uid, gid, groups, pid]`. */
   take(session: BridgeSession, stream: Stream, items: readonly unknown[]): StreamHandler | number {
-    const [key, type, uid, gid, groups] = items;
+    return this.#take(session, stream, items, "");
+  }
+
+  #take(
+    session: BridgeSession,
+    stream: Stream,
+    [key, type, uid, gid, groups]: readonly unknown[],
+    name: string,
+  ): StreamHandler | number {
     const caller = callerOf(uid, gid, groups);
     if (typeof type !== "number" || !TYPES.has(type)) return E.EPROTONOSUPPORT;
     const twin = session.find(key, What.NODE);
     if (twin === undefined) return E.ESTALE;
-    return this.#begin(stream, { session, key: twin.key, type, caller });
+    return this.#begin(stream, { session, key: twin.key, type, caller, name });
   }
 
-  /** Takes a stream of kind DATAGRAMS: `[key, uid, gid, groups, pid]`. */
-  takeDatagrams(session: BridgeSession, stream: Stream, [key, ...who]: readonly unknown[]) {
-    return this.take(session, stream, [key, SocketType.DGRAM, ...who]);
+  /** Takes a stream of kind DATAGRAMS: `[key, uid, gid, groups, pid, name]`. */
+  takeDatagrams(
+    session: BridgeSession,
+    stream: Stream,
+    [key, uid, gid, groups, pid, name]: readonly unknown[],
+  ): StreamHandler | number {
+    if (!(name instanceof Uint8Array)) return E.EPROTO;
+    const answering = this.#answering(session, key, pathOfName(name));
+    if (answering >= 0) {
+      const pump = session.pumpFor(answering, SocketType.SEQPACKET, `uid ${uid}`);
+      pump.start(stream);
+      return pump;
+    }
+    const items = [key, SocketType.DGRAM, uid, gid, groups, pid];
+    return this.#take(session, stream, items, pathOfName(name));
+  }
+
+  /** An end to what is sent from the socket at `from`, if that is one of the session's; or -errno. */
+  #answering(session: BridgeSession, key: unknown, from: string): number {
+    const twin = session.find(key, What.NODE);
+    const target = from === "" || twin === undefined ? -E.ENOENT : dup(twin.fd);
+    if (target < 0) return target;
+    const to = `/proc/self/fd/${target}`;
+    const end = this.#places.answering(session.owner, from, to, () => close(target));
+    if (end < 0) close(target);
+    return end;
   }
 
   #begin(stream: Stream, to: Target): StreamHandler | number {
@@ -97,14 +134,15 @@ export class Connects {
   }
 
   /** A socket that is connected, or -errno. */
-  #connect({ session, key, type, caller }: Target): number {
+  #connect({ session, key, type, caller, name }: Target): number {
     const twin = session.find(key, What.NODE);
     if (twin === undefined) return -E.ESTALE;
     const fd = unixSocket(type);
     if (fd < 0) return fd;
+    const isNamed = name !== "" && this.#names.bind(fd, name) === 0;
     const result = asCaller(caller, () => {
       // Datagrams are answered by name.
-      const named = type === SocketType.DGRAM ? autobind(fd) : 0;
+      const named = type === SocketType.DGRAM && !isNamed ? autobind(fd) : 0;
       return named < 0 ? named : connectTo(fd, twin.fd);
     });
     if (result < 0) close(fd);

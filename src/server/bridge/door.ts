@@ -37,8 +37,17 @@ export class BridgeDoor {
 
   /** The mount's session `owner` has ended, whether it ever had a key or not. */
   ended(owner: number): void {
+    this.#end(BoxKind.ENDED, owner);
+  }
+
+  /** Its client's process for streams has ended. */
+  cut(owner: number): void {
+    this.#end(BoxKind.CUT, owner);
+  }
+
+  #end(kind: number, owner: number): void {
     if (this.#want !== undefined) return;
-    this.#box.tell({ kind: BoxKind.ENDED, fd: -1, what: 0, type: 0, key: 0, owner });
+    this.#box.tell({ kind, fd: -1, what: 0, type: 0, key: 0, owner });
   }
 
   /** Tells what there was no room for. */

@@ -1,5 +1,6 @@
 /** What reactors have handed over to the bridge: keys, and the listeners among them. */
 import type { Loop } from "../../bridge/loop.ts";
+import type { DatagramPlaces } from "../../bridge/names.ts";
 import { BoxKind, type BoxMessage, type BridgeBox, What } from "./box.ts";
 import { Keys, type Twin } from "./keys.ts";
 import { type ListenerTwin, listenerFor } from "./listeners.ts";
@@ -8,9 +9,10 @@ import type { BridgeSession } from "./session.ts";
 export interface HoldingsOptions {
   readonly loop: Loop;
   readonly box: BridgeBox;
+  readonly places: DatagramPlaces;
   /** The session for streams of the mount's session `owner`. */
   sessionOf(owner: number): BridgeSession | undefined;
-  /** The mount's session `owner` is no more. */
+  /** The mount's session `owner`, or who had its streams, is no more. */
   ended(owner: number): void;
   /** Says what of a program's is lost. */
   tell(text: string): void;
@@ -53,6 +55,7 @@ export class Holdings {
     const { kind, key, owner } = message;
     if (kind === BoxKind.ADD) this.#add(message);
     else if (kind === BoxKind.REMOVE) this.#remove(owner, key);
+    else if (kind === BoxKind.CUT) this.#options.ended(owner);
     else this.#ended(owner);
   }
 
@@ -60,8 +63,8 @@ export class Holdings {
     const twin = { key, fd, what, type, owner };
     this.#keys.add(twin);
     if (what !== What.LISTENER) return;
-    const { loop, sessionOf, tell } = this.#options;
-    const listener = listenerFor(loop, twin, tell);
+    const { loop, places, sessionOf, tell } = this.#options;
+    const listener = listenerFor(loop, twin, places, tell);
     this.#listeners.set(key, listener);
     listener.serve(sessionOf(owner));
   }

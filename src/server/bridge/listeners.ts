@@ -5,9 +5,11 @@
  */
 import { DatagramFan, type Sender } from "../../bridge/datagrams.ts";
 import type { Loop, Watched } from "../../bridge/loop.ts";
+import { type DatagramPlaces, pathOfName } from "../../bridge/names.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { close } from "../../sys/open.ts";
 import { accept, peerCredentials } from "../../sys/socket.ts";
+import { boundPath } from "../../sys/unixsocket.ts";
 import { SocketType, StreamKind } from "../../wire/streams.ts";
 import type { Twin } from "./keys.ts";
 import type { BridgeSession } from "./session.ts";
@@ -26,9 +28,14 @@ export interface ListenerTwin {
 }
 
 /** The listener that `twin` is; `log` is told what is lost there. */
-export function listenerFor(loop: Loop, twin: Twin, log: (text: string) => void): ListenerTwin {
+export function listenerFor(
+  loop: Loop,
+  twin: Twin,
+  places: DatagramPlaces,
+  log: (text: string) => void,
+): ListenerTwin {
   return twin.type === SocketType.DGRAM
-    ? new DatagramListener(loop, twin, log)
+    ? new DatagramListener(loop, twin, places, log)
     : new ConnectionListener(loop, twin);
 }
 
@@ -37,17 +44,30 @@ class DatagramListener implements ListenerTwin {
   readonly #fan: DatagramFan;
   #session: BridgeSession | undefined;
 
-  constructor(loop: Loop, { fd, key, type }: Twin, log: (text: string) => void) {
-    const join = ({ credentials: { uid, gid, pid } }: Sender, far: number): boolean => {
+  readonly #leave: () => void;
+
+  constructor(
+    loop: Loop,
+    { fd, key, owner, type }: Twin,
+    places: DatagramPlaces,
+    log: (text: string) => void,
+  ) {
+    const path = boundPath(fd);
+    const own = Buffer.from(path, "latin1");
+    const join = ({ credentials: { uid, gid, pid }, name }: Sender, far: number): boolean => {
       const session = this.#session;
       const pump = session?.pumpFor(far, SocketType.SEQPACKET, `pid ${pid}, uid ${uid}`);
       if (session === undefined || pump === undefined) return false;
-      const description = [key, type, uid, gid, pid];
+      const from = Buffer.from(pathOfName(name), "latin1");
+      const description = [key, type, uid, gid, pid, from, own];
       const stream = session.end.open(StreamKind.INCOMING, description, pump);
       if (stream !== undefined) pump.start(stream);
       return stream !== undefined;
     };
-    this.#fan = new DatagramFan({ loop, fd, join, log });
+    const fan = new DatagramFan({ loop, fd, join, log });
+    this.#fan = fan;
+    places.add(owner, path, fan);
+    this.#leave = () => places.remove(owner, path, fan);
   }
 
   serve(session: BridgeSession | undefined): void {
@@ -56,6 +76,7 @@ class DatagramListener implements ListenerTwin {
   }
 
   close(): void {
+    this.#leave();
     this.#fan.close();
   }
 }

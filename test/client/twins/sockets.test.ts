@@ -27,7 +27,7 @@ import {
   RENAME2_IN_SIZE,
 } from "../../../src/fuse/protocol.ts";
 import { E } from "../../../src/sys/errno.ts";
-import { FileType } from "../../../src/wire/constants.ts";
+import { FileType, NO_KEY } from "../../../src/wire/constants.ts";
 import { Oneway, Op } from "../../../src/wire/ops.ts";
 import { Rig, type Told } from "../rig.ts";
 
@@ -214,6 +214,8 @@ describe("a twin process that ends", () => {
     lookup(STREAM);
     twin.close();
     twins.step();
+    const said = rig.received().map(({ items }) => items.slice(2));
+    expect(said).toEqual([[Op.TWIN_CLOSE, NO_KEY]]);
     twins.renew(-1);
     expect(rig.told()?.error).toBe(0);
     lookup(STREAM);
@@ -311,7 +313,7 @@ describe("a socket that a process here has bound", () => {
     twins.step();
     twins.renew(connect());
     expect(heard()).toEqual([
-      { kind: "own", channel: 0, node: [0, SOCKET], type: STREAM, key: KEY, name: "" },
+      { kind: "own", channel: 0, node: [0, SOCKET], type: STREAM, key: 0, name: "" },
     ]);
   });
 });

@@ -16,8 +16,9 @@ import { read } from "../../../sys/io.ts";
 import { allocate } from "../../../sys/memory.ts";
 import { keyOf, type Node } from "../channel.ts";
 import type { FifoToTwins } from "../fifomessages.ts";
-import { Fifo, type FifoWorld } from "./fifo.ts";
+import { Fifo } from "./fifo.ts";
 import { processOf } from "./holders.ts";
+import type { FifoWorld } from "./parts.ts";
 
 /** Who opens a FIFO and closes it. */
 const OPENS_AND_CLOSES = IN_OPEN | IN_CLOSE_WRITE | IN_CLOSE_NOWRITE;

@@ -1,0 +1,213 @@
+/**
+ * Who has a FIFO open here: threads that are about to, processes that have, and looks at the
+ * FIFO itself where nothing else tells. README.md says in which order.
+ */
+import { pollNow, unread } from "../../../bridge/pipeends.ts";
+import { E } from "../../../sys/errno.ts";
+import { close, O_RDONLY, O_WRONLY } from "../../../sys/open.ts";
+import { POLLHUP } from "../../../sys/poll.ts";
+import { holds } from "./holders.ts";
+import { At } from "./machine.ts";
+import { Openers, type PendingOpener } from "./openers.ts";
+import { type FifoParts, UNREAD_FIRST_MS } from "./parts.ts";
+
+/** What stays unread is looked for less and less often. */
+const UNREAD_LAST_MS = 1000;
+/** After a look that has found somebody: what happened meanwhile may have been missed. */
+const AGAIN_FIRST_MS = 200;
+const AGAIN_LAST_MS = 5000;
+
+type What = "reads" | "writes";
+
+export class Presence {
+  readonly #fifo: FifoParts;
+  readonly #openers: Openers;
+  /** Processes that have had it open, by what for. */
+  readonly #known: Record<What, Set<number>> = { reads: new Set(), writes: new Set() };
+  #cancelUnread: (() => void) | undefined;
+  #watchesWrites = false;
+  #unreadMs = UNREAD_FIRST_MS;
+  #cancelAgain = () => {};
+  #againMs = AGAIN_FIRST_MS;
+  /** As a process here sees it; for people. */
+  path = "";
+
+  constructor(fifo: FifoParts) {
+    this.#fifo = fifo;
+    this.#openers = new Openers(fifo.world.loop, (opener) => this.#resolved(opener));
+  }
+
+  /** Threads that are about to open it. */
+  get openers(): number {
+    return this.#openers.size;
+  }
+
+  /** Processes that are known to have it open. */
+  get pids(): number[] {
+    return [...new Set([...this.#known.reads, ...this.#known.writes])];
+  }
+
+  add(opener: PendingOpener): void {
+    this.#openers.add(opener);
+  }
+
+  /** Looks at all who are about to open it. */
+  look(): void {
+    this.#openers.look();
+  }
+
+  waitsFor(what: What): boolean {
+    for (const opener of this.#openers) if (opener[what]) return true;
+    return false;
+  }
+
+  /** Whether somebody is about to open it of whom nobody knows what for. */
+  get hasUnknown(): boolean {
+    for (const opener of this.#openers) if (opener.unknown) return true;
+    return false;
+  }
+
+  unknownDoNot(what: What): void {
+    for (const opener of this.#openers) if (opener.unknown) opener[what] = false;
+  }
+
+  /** All who were known are gone. */
+  gone(what: What): void {
+    this.#known[what].clear();
+  }
+
+  close(): void {
+    this.#openers.close();
+    this.#cancelUnread?.();
+    this.#cancelAgain();
+  }
+
+  /** A thread is not about to open it any more: it has, or has given up. */
+  #resolved(opener: PendingOpener): void {
+    const { world } = this.#fifo;
+    if (this.#fifo.isOver) return;
+    const inode = world.inode();
+    const held = inode === undefined ? undefined : holds(opener.pid, inode);
+    const { reads, writes } = held ?? opener;
+    if (held?.path) this.path = held.path;
+    if (reads) this.#known.reads.add(opener.pid);
+    if (writes) this.#known.writes.add(opener.pid);
+    this.#fifo.step({ kind: "gaveUp", id: opener.id });
+    if (reads || writes) this.#fifo.step({ kind: "found", reads, writes });
+    this.#fifo.resolved();
+  }
+
+  #stillHave(what: What): boolean {
+    const pids = this.#known[what];
+    const inode = this.#fifo.world.inode();
+    for (const pid of pids) {
+      if (inode !== undefined && holds(pid, inode)[what]) return true;
+      pids.delete(pid);
+    }
+    return false;
+  }
+
+  /** Looks whether those still have it open who are believed to; what our open ends tell is known anyhow. */
+  check(): void {
+    const { hasReadEnd, hasWriteEnd, machine } = this.#fifo;
+    if (this.#fifo.isOver) return;
+    const hasNone = !hasReadEnd && !hasWriteEnd;
+    if (machine.readers && !this.waitsFor("reads") && !this.#stillHave("reads")) {
+      if (hasNone) this.#fifo.enqueue({ kind: "lookForReaders" });
+      else if (!hasWriteEnd) this.#fifo.step({ kind: "readersGone" });
+    }
+    if (machine.writers && !this.waitsFor("writes") && !this.#stillHave("writes")) {
+      if (hasNone) this.#fifo.enqueue({ kind: "lookForWriters" });
+      else if (!hasReadEnd) this.#fifo.step({ kind: "writersGone" });
+    }
+  }
+
+  get #isUntouched(): boolean {
+    return !this.#fifo.hasReadEnd && !this.#fifo.hasWriteEnd;
+  }
+
+  /** Opens the FIFO for writing, which only goes where somebody reads. */
+  lookForReaders(): void {
+    const { machine, world } = this.#fifo;
+    if (!this.#isUntouched || !machine.readers || this.waitsFor("reads")) return;
+    this.#fifo.open(O_WRONLY, (fd) => {
+      if (fd >= 0) {
+        close(fd);
+        world.hush();
+        this.#lookAgain();
+      } else if (fd === -E.ENXIO && !this.waitsFor("reads")) {
+        this.#fifo.step({ kind: "readersGone" });
+      }
+    });
+  }
+
+  /**
+   * Opens the FIFO for reading, and for writing for a moment: with that a hang-up of before is
+   * told (pipe_poll in fs/pipe.c), and nothing is taken from who reads. It would let go those
+   * who are still about to open it for reading.
+   */
+  lookForWriters(): void {
+    const { machine, world } = this.#fifo;
+    if (!this.#isUntouched || !machine.writers || this.waitsFor("writes")) return;
+    if (this.waitsFor("reads")) {
+      this.#lookAgain();
+      return;
+    }
+    this.#fifo.open(O_RDONLY, (reading) => {
+      if (reading < 0) return;
+      this.#fifo.open(O_WRONLY, (writing) => {
+        if (writing >= 0) close(writing);
+        const isGone = (pollNow(reading) & POLLHUP) !== 0;
+        close(reading);
+        world.hush();
+        if (!isGone) this.#lookAgain();
+        else if (!this.waitsFor("writes")) this.#fifo.step({ kind: "writersGone" });
+      });
+    });
+  }
+
+  /** Somebody has it open of whom nothing is known, and may have closed it while we looked. */
+  #lookAgain(): void {
+    this.#cancelAgain();
+    this.#cancelAgain = this.#fifo.world.loop.after(this.#againMs, () => this.check());
+    this.#againMs = Math.min(this.#againMs * 2, AGAIN_LAST_MS);
+  }
+
+  /** Whether both ends are open here, and data may be for the HOST nevertheless. */
+  get #mayBeUnread(): boolean {
+    const { at, readers, writers } = this.#fifo.machine;
+    return at === At.DOWN_WAIT && readers && writers;
+  }
+
+  /** Looks for what stays unread, if that may be; something was written, or the machine has gone on. */
+  awaitUnread(): void {
+    if (!this.#mayBeUnread) return;
+    const { world } = this.#fifo;
+    if (!this.#watchesWrites) world.watchWrites();
+    this.#watchesWrites = true;
+    this.#cancelUnread ??= world.loop.after(this.#unreadMs, () => {
+      this.#cancelUnread = undefined;
+      if (this.#mayBeUnread) this.#fifo.enqueue({ kind: "lookForUnread" });
+    });
+  }
+
+  lookForUnread(): void {
+    if (!this.#isUntouched || !this.#mayBeUnread) return;
+    if (this.hasUnknown) {
+      // What may only be a reader must not be let in by a look.
+      this.#foundUnread(true);
+      return;
+    }
+    this.#fifo.open(O_WRONLY, (fd) => {
+      const bytes = fd < 0 ? 0 : unread(fd);
+      if (fd >= 0) close(fd);
+      this.#fifo.world.hush();
+      this.#foundUnread(bytes > 0);
+    });
+  }
+
+  #foundUnread(any: boolean): void {
+    this.#unreadMs = any ? Math.min(this.#unreadMs * 2, UNREAD_LAST_MS) : UNREAD_FIRST_MS;
+    if (any) this.#fifo.step({ kind: "unread" });
+  }
+}
