@@ -33,7 +33,7 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     load: async () => (await import("./rexec-server.ts")).rexecServer,
   },
   info: {
-    summary: "Shows what the servers and mounts of this machine do, and how fast.",
+    summary: "Shows what the servers, mounts and rexec-servers of this machine do.",
     load: async () => (await import("./info.ts")).info,
   },
   version: {

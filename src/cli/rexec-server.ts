@@ -4,7 +4,7 @@ import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { type RexecServerOptions, startRexecServer } from "../rexec/server/daemon.ts";
 import { type Address, DEFAULT_REXEC, formatAddress } from "../transport/address.ts";
 import { readAddress } from "./address.ts";
-import { onStopSignal, type StopSignal, tellServiceManager } from "./daemon.ts";
+import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
 import { type Lists, program } from "./program.ts";
 
@@ -135,6 +135,8 @@ function readUid(text: string): number {
 
 async function serve(options: RexecServerOptions, log: Log): Promise<number> {
   const daemon = startRexecServer(options);
+  const snapshot = () => daemon.snapshot();
+  const control = serveInfo({ kind: "rexec-server", log, snapshot });
   const { promise: signal, resolve: stop } = Promise.withResolvers<StopSignal>();
   onStopSignal(stop);
   for (const address of options.listen) {
@@ -144,6 +146,7 @@ async function serve(options: RexecServerOptions, log: Log): Promise<number> {
   log.write("info", `Stopping: ${await signal}`);
   tellServiceManager("STOPPING=1");
   await daemon.stop();
+  control?.close();
   log.write("info", "Stopped");
   return process.exit(0);
 }

@@ -22,6 +22,8 @@ import { RexecSession, type SessionHost } from "./session.ts";
 const SOCKET_BUFFER_BYTES = 1024 * 1024;
 /** How long to wait where there is no descriptor or memory for a connection. */
 const ACCEPT_PAUSE_MS = 50;
+/** How often what is told of running programs is refreshed. */
+const REFRESH_MS = 500;
 
 /** A listening socket; `uids`: who may connect to a unix socket. */
 export interface Listener {
@@ -65,6 +67,7 @@ export class Service implements SessionHost {
   /** Programs that are not over, by their numbers here. */
   readonly #programs = new Map<Program, number>();
   #count = 0;
+  #refreshedMs = 0;
   readonly #ofPeers = new LogBudget();
   readonly #ofFaults = new LogBudget();
 
@@ -73,6 +76,7 @@ export class Service implements SessionHost {
     this.loop = options.loop;
     this.leaseMs = options.leaseMs;
     this.acting = new Acting(options.groups);
+    this.loop.beforeSleep(() => this.#refresh());
     for (const listener of options.listeners) {
       this.loop.add(listener.fd, EPOLLIN, { onEvents: () => this.#accept(listener) });
     }
@@ -88,16 +92,6 @@ export class Service implements SessionHost {
       session.end.sayGoodbye(Goodbye.SHUTDOWN, "the rexec-server was stopped");
       session.close();
     }
-  }
-
-  /** Sends program `id` a signal; whether it runs. */
-  signal(id: number, number: number): boolean {
-    for (const [program, known] of this.#programs) {
-      if (known !== id || !program.runs) continue;
-      program.signal(number);
-      return true;
-    }
-    return false;
   }
 
   admit(program: Program, order: Order): Admission {
@@ -141,9 +135,15 @@ export class Service implements SessionHost {
     this.#report(session.client.description, error);
   }
 
-  /** What there is to tell of all that run. */
-  reports(): ProgramReport[] {
-    return [...this.#programs].map(([program, id]) => this.#reportOf(program, id));
+  /** Tells anew of those that run, while anything happens. */
+  #refresh(): boolean {
+    const now = this.loop.nowMs;
+    if (now - this.#refreshedMs < REFRESH_MS) return false;
+    this.#refreshedMs = now;
+    for (const [program, id] of this.#programs) {
+      if (program.runs) this.#options.report(this.#reportOf(program, id));
+    }
+    return false;
   }
 
   #reportOf(program: Program, id: number): ProgramReport {

@@ -286,3 +286,33 @@ test("100 at once and as many in a row leave nothing behind", async () => {
     () => `${before} descriptors (${stage.descriptors}) and no children (${stage.children})`,
   );
 }, 90_000);
+
+test("qtfs info lists what runs, what has ended and how", async () => {
+  const client = new Client("sh", "-c", "echo ready; exec sleep 61");
+  await client.prints("ready");
+  await run([...stage.rexec, "sh", "-c", "exit 44"]);
+  const { stdout, code } = await run([QTFS, "info", stage.address]);
+  expect(code).toBe(0);
+  expect(stdout).toStartWith(`qtfs rexec-server, process ${stage.pid}\n`);
+  expect(stdout).toMatch(/^\d+ +0 +runs for .* +sh -c echo ready; exec sleep 61$/m);
+  expect(stdout).toMatch(/^\d+ +0 +exit 44 .* +sh -c exit 44$/m);
+  const json = await run([QTFS, "info", stage.address, "--json"]);
+  const [daemon] = JSON.parse(json.stdout).daemons;
+  expect(
+    daemon.programs.filter((one: { ending?: object }) => one.ending === undefined),
+  ).toHaveLength(1);
+  client.child.kill("SIGKILL");
+  await client.child.exited;
+});
+
+test("the log has a line for each start, end and refusal", async () => {
+  await run([...stage.rexec, "sh", "-c", "exit 45"]);
+  await run([...stage.rexec, "nosuchthing", "a b"]);
+  expect(stage.log).toMatch(
+    /info +Program \d+, pid \d+: sh -c "exit 45" as uid 0 for uid 0, pid \d+/,
+  );
+  expect(stage.log).toMatch(/info +Program \d+, pid \d+: exited with 45 after [\d.]+ s/);
+  expect(stage.log).toMatch(
+    /warn +Refused nosuchthing "a b" as uid 0 for uid 0, pid \d+: nosuchthing: not found/,
+  );
+});
