@@ -20,6 +20,7 @@ const CONFIG_SAMPLE = [
   "",
   "[[allow]]             # as often as needed; without one, see --allow",
   'program = "/usr/bin/containerd-shim-*"',
+  'args = "-namespace moby *"   # of all arguments, joined by blanks; any without it',
 ];
 
 export const rexecServer = program({

@@ -10,6 +10,7 @@
  *
  * [[allow]]
  * program = "/usr/bin/containerd-shim-*"
+ * args = "-namespace moby *"   # all arguments, joined by blanks; any without this
  * ```
  */
 import { z } from "zod";
@@ -36,6 +37,7 @@ const LEASE_S_MAX = 30 * 24 * 3600;
 
 const allowTable = z.strictObject({
   program: z.string().regex(/^[/*]/, "it must be an absolute path"),
+  args: z.string().optional(),
 });
 
 const schema = z.strictObject({
@@ -59,6 +61,8 @@ export function readRexecConfig(path: string): RexecServerConfig {
     ...(insecure !== undefined && { insecure }),
     ...(lease_s !== undefined && { leaseS: lease_s }),
     ...(log_level && { logLevel: log_level }),
-    ...(allow && { rules: allow }),
+    ...(allow && {
+      rules: allow.map(({ program, args }) => ({ program, ...(args !== undefined && { args }) })),
+    }),
   };
 }

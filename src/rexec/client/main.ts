@@ -1,5 +1,6 @@
 /** `qtfs rexec`, once its options are known: runs the program and ends as it has ended. */
 import { writeSync } from "node:fs";
+import { printable } from "../../info/printable.ts";
 import { Resource, setLimit } from "../../sys/limits.ts";
 import { exitNow, getpid, kill } from "../../sys/process.ts";
 import { restoreDefault } from "../../sys/signalpipe.ts";
@@ -95,7 +96,7 @@ function endAs({ code, signal }: Ending): never {
 }
 
 function say(sentence: string): void {
-  write(2, `rexec: ${sentence}\n`);
+  write(2, `rexec: ${printable(sentence)}\n`);
 }
 
 function write(fd: number, text: string): void {

@@ -34,7 +34,7 @@ export interface ProgramHost {
   readonly loop: Loop;
   readonly acting: Acting;
   /** Whether the client may order this: the order to be carried out, or why not. */
-  admit(program: Program, order: Order): Admission;
+  admit(program: Program, order: Order, words: () => string[]): Admission;
   started(program: Program): void;
   /** It was not allowed, or could not be started. */
   refused(program: Program, sentence: string): void;
@@ -182,7 +182,11 @@ export class Program implements StreamHandler, Watched {
     const order = decodeOrder(region.bytes);
     this.#describe(order, region);
     try {
-      const admission = this.#host.admit(this, order);
+      const words = () => {
+        const { argvStart, envStart } = order;
+        return region.bytes.latin1Slice(argvStart, envStart - 1).split("\0");
+      };
+      const admission = this.#host.admit(this, order, words);
       if ("refused" in admission) this.#refuse({ code: 126, sentence: admission.refused });
       else this.#start(admission, region);
     } finally {

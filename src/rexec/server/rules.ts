@@ -12,6 +12,8 @@ import { NotAllowed } from "./starter.ts";
 export interface Rule {
   /** Of the resolved path. */
   readonly program: string;
+  /** Of all arguments, joined by blanks; any without it. */
+  readonly args?: string;
 }
 
 export class Rules {
@@ -21,8 +23,11 @@ export class Rules {
     this.#rules = rules;
   }
 
-  /** Whether `program`'s client may have `order` carried out, and as whom; `running` run already. */
-  admit({ client, words }: Program, order: Order, running: number): Admission {
+  /**
+   * Whether `program`'s client may have `order` carried out, and as whom; `running` run already.
+   * `words` gives all its words, each character a byte.
+   */
+  admit({ client }: Program, order: Order, words: () => string[], running: number): Admission {
     const { uid } = client;
     if (running >= PROGRAMS_MAX) return { refused: "too many programs run" };
     if (uid !== undefined && uid !== 0 && uid !== order.head.uid) {
@@ -30,9 +35,14 @@ export class Rules {
     }
     const admitted = uid === undefined || uid === 0 ? order : asHimself(client, order);
     if (uid !== undefined && this.#rules.length === 0) return { order: admitted };
+    const [name, ...rest] = words();
+    const args = rest.join(" ");
     const check = (resolved: string) => {
-      if (this.#rules.some((rule) => matches(rule.program, resolved))) return;
-      throw new NotAllowed(`${words[0]}: the rexec-server does not allow ${resolved}`);
+      const rules = this.#rules.filter((rule) => matches(rule.program, resolved));
+      if (rules.some((rule) => rule.args === undefined || matches(rule.args, args))) return;
+      const what = rules.length > 0 ? `${resolved} with these arguments` : resolved;
+      const asked = Buffer.from(name ?? "", "latin1").toString();
+      throw new NotAllowed(`${asked}: the rexec-server does not allow ${what}`);
     };
     return { order: admitted, check };
   }

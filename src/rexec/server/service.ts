@@ -94,8 +94,8 @@ export class Service implements SessionHost {
     }
   }
 
-  admit(program: Program, order: Order): Admission {
-    return this.#options.rules.admit(program, order, this.#programs.size);
+  admit(program: Program, order: Order, words: () => string[]): Admission {
+    return this.#options.rules.admit(program, order, words, this.#programs.size);
   }
 
   refused(program: Program, sentence: string): void {

@@ -146,7 +146,7 @@ class Starter {
     if (check === undefined) return this.#spawn(address);
     const resolved = resolve(this.#cwdFd, address);
     if (typeof resolved === "number") return resolved;
-    check(resolved.toString());
+    check(resolved.toString("latin1"));
     // Not by the name that was given: it could lead elsewhere by now.
     return this.#spawn(paths.putBytes(0, resolved, 0, resolved.length));
   }

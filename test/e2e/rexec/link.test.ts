@@ -256,3 +256,28 @@ test("over TCP nothing is allowed but what --allow names", async () => {
   expect(tcp.log).toContain("Refused id as uid 0 for a TCP client");
   await tcp.end();
 });
+
+test("a rule of the configuration says which arguments, too", async () => {
+  const config = `${stage.directory}/rules.toml`;
+  const rules = [
+    '[[allow]]\nprogram = "/usr/bin/printf"\nargs = "%s\\\\n a*"',
+    '[[allow]]\nprogram = "*/true"',
+  ];
+  writeFileSync(config, rules.join("\n"));
+  const other = await Stage.begin(["--config", config]);
+  const said = async (...words: string[]) => {
+    const { stdout, stderr, code } = await run([...other.rexec, ...words]);
+    return [code, stdout + stderr];
+  };
+  expect(await said("printf", "%s\\n", "abc")).toEqual([0, "abc\n"]);
+  expect(await said("printf", "%s\\n", "xyz")).toEqual([
+    126,
+    "rexec: printf: the rexec-server does not allow /usr/bin/printf with these arguments\n",
+  ]);
+  expect(await said("true", "with", "anything")).toEqual([0, ""]);
+  expect(await said("false")).toEqual([
+    126,
+    "rexec: false: the rexec-server does not allow /usr/bin/false\n",
+  ]);
+  await other.end();
+});
