@@ -14,6 +14,7 @@ import { formatAddress } from "../transport/address.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
 import { BULK_MAX } from "./bulk.ts";
+import { claimMount } from "./claim.ts";
 import type { CacheMode } from "./client.ts";
 import { describeDoing } from "./doing.ts";
 import { type FileSystemFigures, FileSystemList } from "./filesystems.ts";
@@ -40,6 +41,8 @@ import { GhostChannel } from "./watches/ghostchannel.ts";
 /** How often a mount may be taken over in a short time: one that dies at once each time is given up. */
 const TAKEOVERS_MAX = 10;
 const TAKEOVERS_WITHIN_MS = 10_000;
+/** How long a process waits for the end of another that serves the mount still. */
+const CLAIM_MS = 10_000;
 /** How long the HOST's mounts may take to be taken away in order, when the mount is to end. */
 const SUBMOUNTS_END_MS = 5000;
 /** How long watchers may hold up the mount's end. */
@@ -167,6 +170,7 @@ export function takeOverMount(
   const first = new FirstKeeper();
   // Whoever cannot take over is not to be followed by others who cannot.
   process.once("exit", () => first.dismiss());
+  if (!claimMount(kept.record, CLAIM_MS)) throw new Error("Another process serves the mount");
   const { lastWords, ...settings } = readSettings(kept.record);
   if (lastWords !== undefined) rest.log("error", `The process before ended itself: ${lastWords}`);
   const since = Date.now() - TAKEOVERS_WITHIN_MS;
@@ -393,7 +397,10 @@ class Mount {
     const common = { options, session, serverFacts };
     const settings = { ...common, readOnly: this.#readOnly, mountedAtMs: Date.now() };
     const all = { ...settings, takeoversMs: [] };
-    if (this.#recordFd >= 0) beginSettings(this.#recordFd, all);
+    if (this.#recordFd >= 0) {
+      beginSettings(this.#recordFd, all);
+      claimMount(this.#recordFd, 0);
+    }
     this.#serve(all);
   }
 

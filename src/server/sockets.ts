@@ -18,7 +18,8 @@ const NOBODY = 0;
 /** A socket that has ended never comes back to its inode (unix(7)). */
 const known = new Map<string, number>();
 
-function nameOfInode(): string {
+/** What the inode described last is remembered by. */
+export function nameOfInode(): string {
   const { device, inoHigh, inoLow, birth, birthNs } = identify();
   return `${device}:${inoHigh}:${inoLow}:${birth}:${birthNs}`;
 }
@@ -27,6 +28,14 @@ function remember(inode: string, type: number): void {
   const [oldest] = known.keys();
   if (known.size >= KNOWN_MAX && oldest !== undefined) known.delete(oldest);
   known.set(inode, type);
+}
+
+/**
+ * The socket that was bound to `inode` (nameOfInode) is to end: nobody listens there from now
+ * on, though it is another thread that closes it.
+ */
+export function noteEnd(inode: string): void {
+  remember(inode, NOBODY);
 }
 
 /**

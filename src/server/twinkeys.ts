@@ -7,7 +7,9 @@ import { E } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
 import { NO_KEY } from "../wire/constants.ts";
 import { TWINS_MAX } from "../wire/limits.ts";
+import { What } from "./bridge/box.ts";
 import type { Session } from "./session.ts";
+import { noteEnd } from "./sockets.ts";
 
 const HALF = 2 ** 24;
 
@@ -19,6 +21,8 @@ function newKey(): number {
 
 export class TwinKeys {
   readonly #keys = new Set<number>();
+  /** Inodes of those that are listeners. */
+  readonly #inodes = new Map<number, string>();
   readonly #given = new Map<number, { sequence: number; key: number }>();
 
   get size(): number {
@@ -49,9 +53,21 @@ export class TwinKeys {
     return key;
   }
 
+  /** The same for a listener, which is bound to `inode` (sockets.ts). */
+  addListener(session: Session, fd: number, type: number, inode: string): number {
+    const key = this.add(session, fd, What.LISTENER, type);
+    if (key >= 0) this.#inodes.set(key, inode);
+    return key;
+  }
+
   /** Takes a key back, if there is such a one; with NO_KEY the streams that were opened. */
   remove({ owner, services }: Session, key: number): void {
     if (key === NO_KEY) services.bridge.cut(owner);
-    else if (this.#keys.delete(key)) services.bridge.remove(owner, key);
+    else if (this.#keys.delete(key)) {
+      const inode = this.#inodes.get(key);
+      if (inode !== undefined) noteEnd(inode);
+      this.#inodes.delete(key);
+      services.bridge.remove(owner, key);
+    }
   }
 }

@@ -208,6 +208,15 @@ describe("to programs of the client's", () => {
     expect(readOnly.errno("SOCKET_BIND", ...args)).toBe(E.EROFS);
   });
 
+  test("once its key is closed nobody listens there, at once and for everybody", () => {
+    for (const [name, type] of Object.entries(SocketType)) {
+      const { key } = rig.bind(name, type);
+      expect(rig.lookup(name)[Entry.RDEV]).toBe(type);
+      rig.mount.ok("TWIN_CLOSE", key);
+      expect(rig.lookup(name)[Entry.RDEV]).toBe(0);
+    }
+  });
+
   test("a repetition is answered as the first time, and binds nothing", () => {
     const { mount, server } = rig;
     const first = mount.ok("SOCKET_BIND", mount.root, "once", 0o755, 0, 0, 0, -1, 1);

@@ -64,13 +64,15 @@ class TwinProcess implements TwinSide {
     this.loop.add(TWINS_FD, EPOLLIN, { onEvents: () => this.#hear() });
     this.#watchMounts();
     const control = new TwinsControl(this.loop, () => this.#report());
-    this.loop.run();
+    if (!this.#channel.isClosed) this.loop.run();
     control.close();
     this.#link?.close();
   }
 
   tell(message: FromTwins): void {
     this.#channel.send(message);
+    // Nobody holds the other end, as found by sending: no event tells of it any more.
+    if (this.#channel.isClosed) this.loop.stop();
     if (this.#channel.waits) this.loop.modify(TWINS_FD, EPOLLIN | EPOLLOUT);
   }
 

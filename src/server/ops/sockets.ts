@@ -9,11 +9,11 @@ import { listenAt, unixSocket } from "../../sys/unixsocket.ts";
 import { FileType } from "../../wire/constants.ts";
 import { SOCKET_NAME_MAX } from "../../wire/limits.ts";
 import { SocketType } from "../../wire/streams.ts";
-import { What } from "../bridge/box.ts";
 import { asServer } from "../caller.ts";
 import { noteDone } from "../doubt.ts";
 import type { Session } from "../session.ts";
 import { bindThere } from "../socketplace.ts";
+import { nameOfInode } from "../sockets.ts";
 import { group, identify, mode, owner, statName } from "../status.ts";
 import { replyEntry } from "./entries.ts";
 import { findMade, makes, place, readCaller, readMaking, refuse } from "./making.ts";
@@ -56,9 +56,14 @@ export function socketBind(session: Session): number {
     return result === -E.EADDRINUSE ? E.EEXIST : -result;
   }
   noteDone(session);
-  const key = session.twins.add(session, fd, What.LISTENER, type);
-  if (key < 0) return undo(-key);
   const { parent, dirfd, name: address } = place();
+  const described = statName(dirfd, address);
+  if (described < 0) {
+    close(fd);
+    return -described;
+  }
+  const key = session.twins.addListener(session, fd, type, nameOfInode());
+  if (key < 0) return undo(-key);
   return replyEntry(session, parent, dirfd, address, true, key);
 }
 
@@ -109,7 +114,7 @@ export function socketRebind(session: Session): number {
     close(fd);
     return -result;
   }
-  return replyKey(session, session.twins.add(session, fd, What.LISTENER, type));
+  return replyKey(session, session.twins.addListener(session, fd, type, nameOfInode()));
 }
 
 /** Has `fd` listen in the place of `row`, an entry of `dirfd` that was described last; 0 or -errno. */

@@ -72,6 +72,7 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
       const writers = Array.from({ length: 10 }, () =>
         client.spawn([peer, "say", "unix", `${here}/stall`, "z".repeat(100_000)]),
       );
+      for (const writer of writers) await writer.prints("to ");
       const others = client.spawn([peer, "dial", here, "0", "1", "20", "200"]);
       expect(await others.output(PROGRAM_MS)).toBe("20 connections, 4000 messages\n");
       await stall.stop("SIGKILL");
