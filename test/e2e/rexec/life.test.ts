@@ -1,6 +1,7 @@
 /** From start to end: signals, clients that are killed, programs that stay, many at once. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { until } from "../support/program.ts";
 import { QTFS, run, Stage } from "./stage.ts";
 
@@ -315,4 +316,32 @@ test("the log has a line for each start, end and refusal", async () => {
   expect(stage.log).toMatch(
     /warn +Refused nosuchthing "a b" as uid 0 for uid 0, pid \d+: nosuchthing: not found/,
   );
+});
+
+test("strangers who say nonsense, nothing, or want something else do no harm", async () => {
+  const path = stage.address.slice("unix://".length);
+  const silent = connect(path);
+  const nonsense = Array.from({ length: 50 }, async (_, i) => {
+    const socket = connect(path);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    socket.on("error", () => {});
+    socket.on("close", () => resolve());
+    socket.resume();
+    socket.end(Buffer.from(Array.from({ length: 1 + i * 7 }, (_, n) => (n * 31 + i * 17) & 0xff)));
+    await promise;
+  });
+  await Promise.all(nonsense);
+  const mount = await run([
+    QTFS,
+    "mount",
+    "-o",
+    `server=${stage.address}`,
+    "/srv",
+    stage.directory,
+  ]);
+  expect(mount.code).toBe(1);
+  expect(mount.stderr).toContain("this is a rexec-server, not one for mount");
+  const { code } = await run([...stage.rexec, "true"]);
+  expect(code).toBe(0);
+  silent.destroy();
 });
