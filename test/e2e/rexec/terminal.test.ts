@@ -60,12 +60,17 @@ test("it is a terminal, of the same size, and hears when that changes", async ()
   await line("tty; stty size | sed s/^/size:/");
   await shows("/dev/pts/");
   await shows("size:30 100");
-  await line("trap 'echo resized' WINCH");
+  await line("trap 'echo resized' WINCH; echo trapped$((1 + 1))");
+  await shows(/^trapped2\nthere>/m);
   await run([...tmux, "resize-window", "-x", "80", "-y", "20"]);
+  const isSmaller = async () => {
+    await line("stty size | sed s/^/now:/");
+    return (await screen()).includes("now:20 80");
+  };
+  await until(isSmaller, () => "the new size");
+  // The shell runs what it has trapped with its next command at the latest.
   await line("");
   await shows(/^(there> *)?resized/m);
-  await line("stty size | sed s/^/now:/");
-  await shows("now:20 80");
 });
 
 test("keys interrupt, stop and end programs there; the terminal here is as it was", async () => {
