@@ -128,6 +128,11 @@ export class BridgeEnd implements Watched {
     this.#loop.add(this.#fd, EPOLLIN, this);
   }
 
+  /** Sends at once what has gathered, as far as the connection takes it. */
+  flush(): void {
+    this.#flush();
+  }
+
   /** Ends the connection and waits for another: the owner is not told. */
   disconnect(): void {
     this.#unwatch();

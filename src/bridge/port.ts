@@ -23,6 +23,8 @@ export const Shape = {
   WRITE_END: 2,
   /** A terminal or the master of one: both directions, with one end. */
   TERMINAL: 3,
+  /** What a terminal, or the master of one, shows: it is read only. */
+  TERMINAL_READER: 4,
 } as const;
 
 export type Shape = (typeof Shape)[keyof typeof Shape];
@@ -30,10 +32,19 @@ export type Shape = (typeof Shape)[keyof typeof Shape];
 export class Port {
   readonly fd: number;
   readonly shape: Shape;
+  /** Others have the same socket, and use it when this end of it is over: it is never shut down but for one who lives. */
+  readonly #isShared: boolean;
+  #isAbandoned = false;
 
-  constructor(fd: number, shape: Shape) {
+  constructor(fd: number, shape: Shape, isShared = false) {
     this.fd = fd;
     this.shape = shape;
+    this.#isShared = isShared;
+  }
+
+  /** Who reads at the other end of the stream is gone: no end of data is an end for others. */
+  abandoned(): void {
+    this.#isAbandoned = true;
   }
 
   /** Whether data comes from it. */
@@ -43,7 +54,7 @@ export class Port {
 
   /** Whether data goes to it. */
   get writes(): boolean {
-    return this.shape !== Shape.READ_END;
+    return this.shape !== Shape.READ_END && this.shape !== Shape.TERMINAL_READER;
   }
 
   /** Whether its two directions end one by one. */
@@ -56,7 +67,7 @@ export class Port {
     if (this.shape === Shape.SOCKET) return recv(this.fd, address, max);
     const got = read(this.fd, address, max);
     // A terminal whose other end is closed (tty_ioctl(4), pty(7)).
-    return got === -E.EIO && this.shape === Shape.TERMINAL ? 0 : got;
+    return got === -E.EIO && this.shape >= Shape.TERMINAL ? 0 : got;
   }
 
   /** Bytes written, or -errno: EAGAIN where there is no room, EPIPE where nobody reads any more. */
@@ -74,11 +85,13 @@ export class Port {
 
   /** Nothing more is written: its reader finds the end. */
   endWriting(): void {
-    if (this.shape === Shape.SOCKET) shutdown(this.fd, SHUT_WR);
+    if (this.shape === Shape.SOCKET && !(this.#isShared && this.#isAbandoned)) {
+      shutdown(this.fd, SHUT_WR);
+    }
   }
 
   /** Nothing more is read: its writer gets EPIPE. */
   endReading(): void {
-    if (this.shape === Shape.SOCKET) shutdown(this.fd, SHUT_RD);
+    if (this.shape === Shape.SOCKET && !this.#isShared) shutdown(this.fd, SHUT_RD);
   }
 }

@@ -117,6 +117,9 @@ export abstract class Pump implements StreamHandler, Watched {
   /** Bytes that descriptors may have come with, the least and the most. */
   protected abstract readonly pieceBytes: readonly [min: number, max: number];
 
+  /** Nobody reads at the other end of the stream any more. */
+  protected leftByPeer(): void {}
+
   /** Begins: reads at once what there is. */
   start(stream: Stream): void {
     this.#stream = stream;
@@ -150,13 +153,15 @@ export abstract class Pump implements StreamHandler, Watched {
   onEvents(events: number): void {
     const broken = (events & (EPOLLERR | EPOLLHUP)) !== 0;
     if (broken) this.#hungUp = true;
+    // Before the end of what comes from it: that it is closed, not only half of it.
+    if (broken && this.halfCloses) this.noReader();
     if ((events & EPOLLOUT) !== 0 || broken) this.#write();
     if ((events & (EPOLLIN | EPOLLPRI)) !== 0 || broken) {
       if (this.source.blocked) this.#toldInVain = true;
       else this.#read();
     }
     // What has one end may have something left that is to be read.
-    if (broken && (this.halfCloses || this.source.isOver)) this.noReader();
+    if (broken && this.source.isOver) this.noReader();
     this.settle();
   }
 
@@ -175,6 +180,7 @@ export abstract class Pump implements StreamHandler, Watched {
   onReset(_: Stream, errno: number): void {
     if (this.#isClosed) return;
     this.#errno = errno;
+    this.leftByPeer();
     this.#owed.clear();
     this.#endReading();
     this.sink.end();
@@ -184,6 +190,7 @@ export abstract class Pump implements StreamHandler, Watched {
   onOutOfBand(stream: Stream, type: number, bytes: Uint8Array): void {
     if (type === OutOfBand.NO_READER) {
       stream.consumed(0, 1);
+      this.leftByPeer();
       if (!this.source.isOver) {
         this.#endReading();
         stream.end();

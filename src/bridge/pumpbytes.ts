@@ -36,6 +36,8 @@ export interface PumpOptions extends CommonOptions {
 export interface FdPumpOptions extends Omit<PumpOptions, "port"> {
   readonly fd: number;
   readonly shape: Shape;
+  /** Of a socket: other processes have it, too, and go on with it when the pump has ended. */
+  readonly isShared?: boolean;
 }
 
 export class BytePump extends Pump {
@@ -47,7 +49,8 @@ export class BytePump extends Pump {
   protected readonly pieceBytes = [1, STREAM_CHUNK_MAX] as const;
 
   constructor(options: PumpOptions | FdPumpOptions) {
-    const port = "port" in options ? options.port : new Port(options.fd, options.shape);
+    const port =
+      "port" in options ? options.port : new Port(options.fd, options.shape, options.isShared);
     super(port.fd, options);
     this.#port = port;
     this.#hasBeside = options.ancillary !== undefined;
@@ -68,6 +71,10 @@ export class BytePump extends Pump {
   override onEvents(events: number): void {
     if ((events & (EPOLLIN | EPOLLPRI)) === EPOLLIN) this.source.sawPlain();
     super.onEvents(events);
+  }
+
+  protected override leftByPeer(): void {
+    this.#port.abandoned();
   }
 
   protected shutReading(): void {

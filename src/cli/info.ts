@@ -12,8 +12,8 @@ import { program } from "./program.ts";
 export const info = program({
   name: "qtfs info",
   description:
-    "Shows the servers and mounts of this machine: state, versions, memory, and per " +
-    "operation how often, how much and how fast. It asks their processes and never touches " +
+    "Shows the servers, mounts and rexec-servers of this machine: state, versions, memory, per " +
+    "operation how often, how much and how fast, and what programs run. It asks their processes and never touches " +
     "a mount, so it works when a server is gone. Needs root.",
   examples: [
     { command: "qtfs info", does: "All servers and mounts, a line each." },

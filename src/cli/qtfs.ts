@@ -24,8 +24,16 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: "On the DPU: ends a mount, or unmounts what the HOST has below one.",
     load: async () => (await import("./umount.ts")).umount,
   },
+  rexec: {
+    summary: "On the DPU: runs a program on the HOST as if it were here.",
+    load: async () => (await import("./rexec-help.ts")).rexecProgram,
+  },
+  "rexec-server": {
+    summary: "On the HOST: runs programs for qtfs rexec.",
+    load: async () => (await import("./rexec-server.ts")).rexecServer,
+  },
   info: {
-    summary: "Shows what the servers and mounts of this machine do, and how fast.",
+    summary: "Shows what the servers, mounts and rexec-servers of this machine do.",
     load: async () => (await import("./info.ts")).info,
   },
   version: {
@@ -41,7 +49,11 @@ const EXAMPLES = `EXAMPLES
       On the DPU: the HOST's /srv appears at /mnt.
   qtfs info /mnt
       What that mount has done so far.
-  umount /mnt`;
+  umount /mnt
+  qtfs rexec-server
+      On the HOST: runs programs for root of the DPU.
+  qtfs rexec uname -a
+      On the DPU: the HOST's answer.`;
 
 const HELP_WORDS = ["help", "--help", "-h"];
 const VERSION_WORDS = ["--version", "-V"];
@@ -49,7 +61,7 @@ const VERSION_WORDS = ["--version", "-V"];
 function renderOverview(): string {
   const rows = Object.entries(SUBCOMMANDS).map(([name, { summary }]) => [name, summary] as const);
   return [
-    `qtfs ${BUILD}: file systems of one machine (the HOST), used from another (the DPU).`,
+    `qtfs ${BUILD}: file systems and programs of one machine (the HOST), used from another (the DPU).`,
     EXAMPLES,
     "USAGE\n  qtfs COMMAND [OPTIONS] …",
     table("COMMANDS", rows, 80),

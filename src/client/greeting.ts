@@ -14,6 +14,7 @@ import {
   decodeServerHello,
   encodeHello,
   type Facts,
+  type Role,
   type ServerHello,
 } from "../wire/hello.ts";
 import { NAME_MAX, VERSION_MAX, VERSION_MIN } from "../wire/limits.ts";
@@ -33,6 +34,8 @@ export interface SessionName {
   events: number;
   /** The mount's session that it carries streams for; none where it is one itself. */
   parent?: string;
+  /** What it is for, where that is not a mount's. */
+  role?: Role;
 }
 
 /** What the server says of the directory attached to. */
@@ -53,7 +56,7 @@ export function transportOn(fd: number, address: Address): SocketTransport {
 export function sayHello(transport: Transport, session: SessionName, facts: Facts): void {
   const bytes = encodeHello({
     versions: [VERSION_MIN, VERSION_MAX],
-    role: session.parent === undefined ? "mount" : "streams",
+    role: session.role ?? (session.parent === undefined ? "mount" : "streams"),
     capabilities: [...CAPABILITIES],
     session: session.id,
     resumes: session.resumes,

@@ -35,10 +35,10 @@ import { LOG_LEVELS, type LogLevel } from "../info/log.ts";
 import { OPERATION_CLASSES } from "../server/classes.ts";
 import type { Export } from "../server/exports.ts";
 import type { PolicyRule } from "../server/policy.ts";
-import { type Address, parseAddress } from "../transport/address.ts";
+import type { Address } from "../transport/address.ts";
 import { policyRule, policyTable } from "./policies.ts";
-import { suggestion } from "./suggest.ts";
-import { lineOf, type Place, readToml, type TomlFile } from "./toml.ts";
+import { address, explain } from "./schema.ts";
+import { readToml } from "./toml.ts";
 
 /** What a file says; what it leaves out is absent. */
 export interface ServerConfig {
@@ -57,18 +57,6 @@ const LISTEN_MAX = 64;
 const EXPORTS_MAX = 256;
 const POLICIES_MAX = 256;
 const UID_MAX = 0xffff_fffe;
-
-// Parsed once: compiling it first would cost more than it saves.
-z.config({ jitless: true });
-
-const address = z.string().transform((text, context) => {
-  try {
-    return parseAddress(text);
-  } catch (error) {
-    context.addIssue({ code: "custom", message: (error as Error).message });
-    return z.NEVER;
-  }
-});
 
 const exportTable = z.strictObject({
   path: z.string().startsWith("/", "it must be an absolute path"),
@@ -91,7 +79,7 @@ const schema = z.strictObject({
 export function readServerConfig(path: string): ServerConfig {
   const file = readToml(path);
   const result = schema.safeParse(file.value);
-  if (!result.success) throw new Error(explain(file, result.error.issues[0] as Issue));
+  if (!result.success) throw new Error(explain(file, result.error, schema, TABLES));
   const { listen, allow_uids, insecure, log_level, policy, state_dir } = result.data;
   return {
     ...(listen && { listen }),
@@ -109,37 +97,5 @@ export function readServerConfig(path: string): ServerConfig {
   };
 }
 
-type Issue = z.core.$ZodIssue;
-
-/** The keys of each table that may be there several times. */
-const TABLES: Readonly<Record<string, z.ZodObject>> = { export: exportTable, policy: policyTable };
-
-/** `FILE, line 7: unknown key "read-only" in [[export]], did you mean read_only?` */
-function explain(file: TomlFile, issue: Issue): string {
-  const [first, index, inTable] = issue.path;
-  const table = typeof index === "number" ? TABLES[String(first)] : undefined;
-  const isTable = table !== undefined;
-  const place: Place = isTable ? { table: String(first), index: index as number } : {};
-  const where = isTable ? ` in [[${String(first)}]]` : "";
-  const at = (key: string | undefined) => {
-    const line = lineOf(file.text, key, place) ?? lineOf(file.text, undefined, place);
-    return line === undefined ? file.path : `${file.path}, line ${line}`;
-  };
-  if (issue.code === "unrecognized_keys") {
-    const key = issue.keys[0] as string;
-    const known = Object.keys((table ?? schema).shape);
-    return `${at(key)}: unknown key "${key}"${where}${suggestion(key, known)}`;
-  }
-  const key = String((isTable ? inTable : first) ?? first);
-  const isMissing = isTable && valueAt(file.value, issue.path) === undefined;
-  if (isMissing) return `${at(undefined)}: this [[${String(first)}]] has no ${key}`;
-  const reason = issue.message.replace(/^Invalid (input|option): /, "");
-  return `${at(key)}: ${key}${where}: ${reason}`;
-}
-
-function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>(
-    (inner, key) => (inner as Record<PropertyKey, unknown>)?.[key],
-    value,
-  );
-}
+/** The tables that may be there several times. */
+const TABLES = { export: exportTable, policy: policyTable };

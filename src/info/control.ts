@@ -19,9 +19,9 @@ const CONNECTIONS_MAX = 16;
 const IDLE_TIMEOUT_S = 10;
 
 export interface Daemon {
-  kind: "server" | "mount";
+  kind: "server" | "mount" | "rexec-server";
   log: Log;
-  /** What beside `Process` it reports: a ServerSnapshot or MountSnapshot. */
+  /** What beside `Process` it reports: a ServerSnapshot, MountSnapshot or RexecSnapshot. */
   snapshot(): object;
   /**
    * Lets another process take over, which `program` starts and whose records are

@@ -1,11 +1,19 @@
 /** Reports for people. */
 import type { FileSystemFigures } from "../client/filesystems.ts";
 import type { MeetingReport, TwinsReport } from "../client/twins/report.ts";
+import type { ProgramReport } from "../rexec/server/service.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { OpFigures } from "./counters.ts";
 import { BUILD } from "./facts.ts";
 import { printable } from "./printable.ts";
-import { type DaemonReport, isSilent, type MountReport, type ServerReport } from "./report.ts";
+import {
+  type DaemonReport,
+  isSilent,
+  type MountReport,
+  type Process,
+  type RexecReport,
+  type ServerReport,
+} from "./report.ts";
 import { stateName } from "./threads.ts";
 import { bytes, duration, integer, micros, words } from "./units.ts";
 import type { ThreadReport } from "./watchdog.ts";
@@ -13,6 +21,8 @@ import type { ThreadReport } from "./watchdog.ts";
 type Field = readonly [name: string, value: string];
 
 const FIELD_WIDTH = 17;
+/** Characters that are shown of a program's words. */
+const WORDS_MAX = 100;
 
 /** All daemons, a line each. */
 export function formatList(reports: readonly DaemonReport[]): string {
@@ -33,6 +43,10 @@ function summary(report: DaemonReport): string {
     const state = report.connected ? "" : ", not connected";
     return `${report.source} of ${report.server} at ${report.target}${state}`;
   }
+  if (report.kind === "rexec-server") {
+    const running = report.programs.filter(({ ending }) => ending === undefined).length;
+    return `${running} programs at ${report.listen.join(" ")}`;
+  }
   const exports = report.exports.map(({ path, readOnly }) => path + (readOnly ? ":ro" : ""));
   return `${exports.join(" ")} at ${report.listen.join(" ")}`;
 }
@@ -43,23 +57,62 @@ export function formatReport(report: DaemonReport): string {
     const reason = printable(report.error);
     return `qtfs ${report.kind}, process ${report.pid}, does not answer: ${reason}\n`;
   }
+  if (report.kind === "rexec-server") return formatRexec(report);
   const own = report.kind === "server" ? serverFields(report) : mountFields(report);
-  const isOther = report.version !== BUILD;
-  const common: Field[] = [
-    ["version", report.version + (isOther ? `; this command is ${BUILD}: restart it` : "")],
-    ["up for", `${duration(report.uptimeSeconds)}, since ${report.startedAt}`],
-    ["memory", bytes(report.residentBytes)],
-    ["log level", report.logLevel],
-  ];
+  const common = processFields(report);
   // Not every daemon has all of them; what is zero says nothing.
   const nonzero = Object.entries(report.totals).filter(([, value]) => value !== 0);
   const totals = nonzero.map(([name, value]): Field => {
     return [words(name), name.startsWith("bytes") ? bytes(value) : integer(value)];
   });
   const fields = [...own, ...common, ...report.threads.map(threadField), ...totals]
-    .map(([name, value]) => `  ${name.padEnd(FIELD_WIDTH)}${printable(value)}\n`)
+    .map(fieldLine)
     .join("");
   return `qtfs ${report.kind}, process ${report.pid}\n${fields}\n${operations(report.operations)}${meetings(report)}`;
+}
+
+function fieldLine([name, value]: Field): string {
+  return `  ${name.padEnd(FIELD_WIDTH)}${printable(value)}\n`;
+}
+
+/** What every daemon says of itself. */
+function processFields(report: Process): Field[] {
+  const isOther = report.version !== BUILD;
+  return [
+    ["version", report.version + (isOther ? `; this command is ${BUILD}: restart it` : "")],
+    ["up for", `${duration(report.uptimeSeconds)}, since ${report.startedAt}`],
+    ["memory", bytes(report.residentBytes)],
+    ["log level", report.logLevel],
+  ];
+}
+
+/** A rexec-server, and its programs: those that run, then those that have ended. */
+function formatRexec(report: RexecReport): string {
+  const allowed = report.rules.map(({ program }): Field => ["allows", program]);
+  const fields: Field[] = [
+    ...report.listen.map((address): Field => ["listens at", address]),
+    ...(allowed.length > 0 ? allowed : [["allows", "everything"] as const]),
+    ...(report.insecure ? [["insecure", "TCP clients are not authenticated"] as const] : []),
+    ...processFields(report),
+  ];
+  const rows = report.programs.map((program) => [
+    `${program.pid}`,
+    `${program.uid}`,
+    programState(program),
+    bytes(program.bytesIn),
+    bytes(program.bytesOut),
+    printable(program.words.join(" ")).slice(0, WORDS_MAX),
+  ]);
+  const heading = ["PID", "UID", "STATE", "IN", "OUT", "PROGRAM"];
+  const table =
+    rows.length === 0 ? "No program has run yet.\n" : columns([heading, ...rows], [3, 4]);
+  const text = fields.map(fieldLine).join("");
+  return `qtfs rexec-server, process ${report.pid}\n${text}\n${table}`;
+}
+
+function programState({ ending, startedMs }: ProgramReport): string {
+  if (ending === undefined) return `runs for ${duration((Date.now() - startedMs) / 1000)}`;
+  return ending.signal > 0 ? `signal ${ending.signal}` : `exit ${ending.code}`;
 }
 
 function threadField({ name, tid, state, at, forMs }: ThreadReport): Field {

@@ -5,6 +5,7 @@
  */
 import type { MountSnapshot } from "../client/daemon.ts";
 import type { TwinsReport } from "../client/twins/report.ts";
+import type { RexecSnapshot } from "../rexec/server/daemon.ts";
 import type { ServerSnapshot } from "../server/daemon.ts";
 import type { LogLevel } from "./log.ts";
 
@@ -27,15 +28,17 @@ export type ServerReport = { kind: "server" } & Process & ServerSnapshot;
 /** `twins`: what the process that serves sockets and FIFOs says, where there is one that answers. */
 export type MountReport = { kind: "mount"; twins?: TwinsReport } & Process & MountSnapshot;
 
+export type RexecReport = { kind: "rexec-server" } & Process & RexecSnapshot;
+
 /** A daemon that listens and does not answer, or answers what is no report. */
 export interface SilentReport {
-  kind: "server" | "mount";
+  kind: "server" | "mount" | "rexec-server";
   pid: number;
   /** Why there is nothing more. */
   error: string;
 }
 
-export type DaemonReport = ServerReport | MountReport | SilentReport;
+export type DaemonReport = ServerReport | MountReport | RexecReport | SilentReport;
 
 /** What `qtfs info --json` prints, with one daemon or with all of this machine. */
 export interface InfoReport {
@@ -56,4 +59,9 @@ export function isServer(report: DaemonReport): report is ServerReport {
 /** Whether it is a mount that answered. */
 export function isMount(report: DaemonReport): report is MountReport {
   return report.kind === "mount" && !isSilent(report);
+}
+
+/** Whether it is a rexec-server that answered. */
+export function isRexec(report: DaemonReport): report is RexecReport {
+  return report.kind === "rexec-server" && !isSilent(report);
 }

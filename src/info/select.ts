@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { formatAddress, parseAddress } from "../transport/address.ts";
 import { type MountLine, mountOf, mounts } from "./mountinfo.ts";
-import { type DaemonReport, isMount, isServer, isSilent } from "./report.ts";
+import { type DaemonReport, isMount, isRexec, isServer, isSilent } from "./report.ts";
 
 /** What mountinfo calls our mounts. */
 export const FILE_SYSTEM_TYPE = "fuse.qtfs";
@@ -19,7 +19,8 @@ export function select(
 ): DaemonReport[] {
   if (/^\d+$/.test(which)) {
     const found = reports.filter(({ pid }) => pid === Number(which));
-    if (found.length === 0) throw new Error(`Process ${which} is no qtfs server or mount`);
+    if (found.length === 0)
+      throw new Error(`Process ${which} is no qtfs server, mount or rexec-server`);
     return found;
   }
   return which.includes("://") ? byAddress(reports, which) : [byPath(reports, which, lines)];
@@ -27,7 +28,9 @@ export function select(
 
 function byAddress(reports: readonly DaemonReport[], which: string): DaemonReport[] {
   const address = formatAddress(parseAddress(which));
-  const servers = reports.filter((one) => isServer(one) && one.listen.includes(address));
+  const servers = reports.filter(
+    (one) => (isServer(one) || isRexec(one)) && one.listen.includes(address),
+  );
   if (servers.length > 0) return servers;
   const users = reports.filter((one) => isMount(one) && one.server === address);
   if (users.length > 0) return users;

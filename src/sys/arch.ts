@@ -53,6 +53,7 @@ const CALLS = {
   io_uring_register: [427, 427],
   io_uring_setup: [425, 425],
   ioctl: [16, 29],
+  kcmp: [312, 272],
   kill: [62, 129],
   lgetxattr: [192, 9],
   listen: [50, 201],

@@ -17,6 +17,8 @@ const c = libc({
   dup2: { args: [i32, i32], returns: i32 },
   dup3: { args: [i32, i32, i32], returns: i32 },
   setsid: { args: [], returns: i32 },
+  getpagesize: { args: [], returns: i32 },
+  _exit: { args: [i32], returns: "void" },
 });
 
 // linux/prctl.h
@@ -167,3 +169,23 @@ export function chroot(here: number): number {
 export function setsid(): number {
   return orErrno(c.setsid());
 }
+
+/** Bytes of a page of this machine's. */
+export function getPageSize(): number {
+  return c.getpagesize();
+}
+
+/** Ends the process at once: what nobody has written yet is not written. */
+export function exitNow(code: number): never {
+  c._exit(code);
+  throw new Error("The process has ended");
+}
+
+/** kcmp(2) of two descriptors of this process: 0 where they are one description; or another number. */
+export function compareDescriptions(fd: number, other: number): number {
+  const pid = getpid();
+  return rawSyscall(SYS.kcmp, pid, pid, KCMP_FILE, fd, other);
+}
+
+/** linux/kcmp.h */
+const KCMP_FILE = 0;

@@ -12,6 +12,8 @@ export const TIOCSWINSZ = 0x5414;
 export const TIOCPKT = 0x5420;
 export const TIOCSPTLCK = 0x4004_5431;
 export const TIOCGPTPEER = 0x5441;
+export const TIOCGPTN = 0x8004_5430;
+export const FIONREAD = 0x541b;
 
 // asm-generic/ioctls.h: what a master in packet mode reads first; 0: data follows
 export const TIOCPKT_DATA = 0;
@@ -96,4 +98,49 @@ export function openPty(flags: number): [number, number] | number {
 export function peerOfPty(master: number, flags: number): number {
   // Its argument is no address.
   return ioctl(master, TIOCGPTPEER, flags | O_NOCTTY | O_CLOEXEC);
+}
+
+/**
+ * The master of a new pseudoterminal, which does not wait, and the path by which /dev/pts has
+ * its slave; or -errno.
+ */
+export function openMaster(): { master: number; path: string } | number {
+  const flags = O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK;
+  const master = openat(AT_FDCWD, cstring("/dev/ptmx"), flags, 0);
+  if (master < 0) return master;
+  scratch.view.setInt32(0, 0, true);
+  let result = ioctl(master, TIOCSPTLCK, scratch.address);
+  if (result >= 0) result = ioctl(master, TIOCGPTN, scratch.address);
+  if (result >= 0) return { master, path: `/dev/pts/${scratch.view.getInt32(0, true)}` };
+  close(master);
+  return result;
+}
+
+// asm-generic/termbits.h
+const INPUT_MODES = 0o1 | 0o2 | 0o10 | 0o40 | 0o100 | 0o200 | 0o400 | 0o2000;
+const OPOST = 0o1;
+const LINE_MODES = 0o1 | 0o2 | 0o10 | 0o100 | 0o100000;
+const [CSIZE, PARENB, CS8] = [0o60, 0o400, 0o60];
+const [VTIME, VMIN] = [5, 6];
+
+/** `modes` as cfmakeraw(3) makes them: every byte as it is typed, nothing done to what is shown. */
+export function rawModes(modes: Uint8Array): Uint8Array {
+  const raw = Uint8Array.from(modes);
+  const view = new DataView(raw.buffer);
+  const clear = (at: number, bits: number) =>
+    view.setUint32(at, view.getUint32(at, true) & ~bits, true);
+  clear(TERMIOS2.c_iflag, INPUT_MODES);
+  clear(TERMIOS2.c_oflag, OPOST);
+  clear(TERMIOS2.c_lflag, LINE_MODES);
+  clear(TERMIOS2.c_cflag, CSIZE | PARENB);
+  view.setUint32(TERMIOS2.c_cflag, view.getUint32(TERMIOS2.c_cflag, true) | CS8, true);
+  raw[TERMIOS2.c_cc + VMIN] = 1;
+  raw[TERMIOS2.c_cc + VTIME] = 0;
+  return raw;
+}
+
+/** FIONREAD: bytes that can be read, of a pipe at either end; 0 where it cannot be told. */
+export function unreadBytes(fd: number): number {
+  const result = ioctl(fd, FIONREAD, scratch.address);
+  return result < 0 ? 0 : scratch.view.getInt32(0, true);
 }

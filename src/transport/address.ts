@@ -5,6 +5,9 @@ export type Address = { kind: "unix"; path: string } | { kind: "tcp"; host: stri
 /** Where server and mount meet when nobody says otherwise. */
 export const DEFAULT_SERVER: Address = { kind: "unix", path: "/run/qtfs/server.sock" };
 
+/** Where rexec and rexec-server do. */
+export const DEFAULT_REXEC: Address = { kind: "unix", path: "/run/qtfs/rexec.sock" };
+
 /** sun_path without its terminator (unix(7)). */
 const UNIX_PATH_MAX = 107;
 const PORT_MAX = 65535;

@@ -82,6 +82,14 @@ export const MEMFD_MAX = 64 * 1024 * 1024;
 /** Bytes of the name of a socket that is bound: what fits into sun_path (linux/un.h) with its NUL. */
 export const SOCKET_NAME_MAX = 107;
 
+/** Bytes of an order to start a program: its arguments and environment (execve(2) takes 6 MiB). */
+export const ORDER_MAX = 8 * 1024 * 1024;
+/** Descriptors of a program, and the highest number that one may have. */
+export const PROGRAM_FDS_MAX = 64;
+export const PROGRAM_FD_MAX = 255;
+/** Sessions of a rexec-server, each with one program. */
+export const PROGRAMS_MAX = 4096;
+
 /** Bytes of a HELLO's header. */
 export const HELLO_MAX = 4096;
 /** Connections a server holds that have not said HELLO yet, and how long they may take. */

@@ -38,6 +38,24 @@ export const StreamKind = {
   DESCRIPTOR: 4,
   /** Client: datagrams of one sender. `[key, uid, gid, groups, pid, name]` */
   DATAGRAMS: 5,
+  /** Client of role rexec: a program. `[length of the order]`; data: the order (rexec/order.ts) */
+  PROGRAM: 6,
+  /** Client of role rexec: a descriptor of a program's. `[stream of the program, place, ProgramEnd]` */
+  PROGRAM_FD: 7,
+} as const;
+
+/** What the program has at its end of a descriptor's stream. */
+export const ProgramEnd = {
+  /** The end of a pipe that is read, or written. */
+  INPUT: 0,
+  OUTPUT: 1,
+  /** A stream socket. */
+  SOCKET: 2,
+  /** As INPUT, and ENDED says how much of it was read: a file's bytes, which are not lost. */
+  FILE_INPUT: 3,
+  /** What is typed at its terminal, and what that shows. */
+  KEYBOARD: 4,
+  SCREEN: 5,
 } as const;
 
 /** Words of the two ends of a FIFO's stream, one byte in an OutOfBand.FIFO. README.md has the states. */
@@ -86,6 +104,16 @@ export const OutOfBand = {
   NO_READER: 7,
   /** A FifoWord. */
   FIFO: 8,
+  /** Of a program: it runs. `[pid]` */
+  STARTED: 16,
+  /** It was not started. `[exit code, sentence]` */
+  NOT_STARTED: 17,
+  /** It has ended. `[exit code, signal, (place, bytes read) × n]` */
+  ENDED: 18,
+  /** Client: send its process group a signal. `[number]` (values of asm-generic/signal.h) */
+  SIGNAL: 19,
+  /** Client: its terminal has another size: struct winsize. */
+  RESIZED: 20,
 } as const;
 
 /** Types of sockets, as socket(2) has them (linux/net.h). */

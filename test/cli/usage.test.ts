@@ -74,7 +74,10 @@ describe("exit code 1, one line on stderr", () => {
     [["server", "--export", "/no/such"], "qtfs server: Cannot export /no/such"],
     [["server", "--config", "/no/such"], "qtfs server: Cannot read the configuration"],
     [["server", "--export", "/tmp", "--listen", "tcp://127.0.0.1:1"], "add --insecure"],
-    [["info", "999999999"], "qtfs info: Process 999999999 is no qtfs server or mount"],
+    [
+      ["info", "999999999"],
+      "qtfs info: Process 999999999 is no qtfs server, mount or rexec-server",
+    ],
     [["info", "/proc"], "qtfs info: /proc is not on a qtfs mount"],
     [["info", "/x\x1b[2J\ny"], "qtfs info: /x\\x1b[2J⏎y is not on a qtfs mount"],
     [["mount", "/srv", "/no/such"], "Cannot mount at /no/such: it does not exist"],

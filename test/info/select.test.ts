@@ -16,7 +16,7 @@ const chosen = (which: string, reports: DaemonReport[] = all) =>
 
 test("a number is a process", () => {
   expect(chosen("42")).toEqual([42]);
-  expect(() => chosen("1")).toThrow("Process 1 is no qtfs server or mount");
+  expect(() => chosen("1")).toThrow("Process 1 is no qtfs server, mount or rexec-server");
 });
 
 test("an address is the server there, or else the mounts that use it", () => {

@@ -12,6 +12,7 @@ import * as identity from "../../src/sys/identity.ts";
 import * as inotify from "../../src/sys/inotify.ts";
 import * as io from "../../src/sys/io.ts";
 import * as iouring from "../../src/sys/iouring.ts";
+import * as limits from "../../src/sys/limits.ts";
 import * as lock from "../../src/sys/lock.ts";
 import * as message from "../../src/sys/message.ts";
 import * as mount from "../../src/sys/mount.ts";
@@ -20,10 +21,12 @@ import * as perf from "../../src/sys/perf.ts";
 import * as poll from "../../src/sys/poll.ts";
 import * as processFamily from "../../src/sys/process.ts";
 import * as scm from "../../src/sys/scm.ts";
+import * as signals from "../../src/sys/signals.ts";
 import * as sockaddr from "../../src/sys/sockaddr.ts";
 import * as sockdiag from "../../src/sys/sockdiag.ts";
 import * as socket from "../../src/sys/socket.ts";
 import * as sockopt from "../../src/sys/sockopt.ts";
+import * as spawn from "../../src/sys/spawn.ts";
 import * as stat from "../../src/sys/stat.ts";
 import * as terminal from "../../src/sys/terminal.ts";
 import * as tree from "../../src/sys/tree.ts";
@@ -273,6 +276,24 @@ const families: readonly Family[] = [
   },
   { name: "socket", exports: socket, includes: networkHeaders },
   { name: "errno", exports: E, includes: ["errno.h"] },
+  {
+    name: "spawn",
+    exports: spawn,
+    includes: ["spawn.h", "signal.h"],
+    structs: {
+      SPAWN_ATTR: { type: "posix_spawnattr_t", field: "" },
+      SPAWN_ACTIONS: { type: "posix_spawn_file_actions_t", field: "" },
+      SIGSET: { type: "sigset_t", field: "" },
+      SIGINFO: { type: "siginfo_t", field: "si_" },
+    },
+  },
+  // The last real-time signal is what the C library says while a program runs.
+  { name: "signals", exports: signals, includes: ["signal.h"], only: /^SIG(?!RTMAX)/ },
+  {
+    name: "limits",
+    exports: { RLIM_NLIMITS: limits.RLIMIT_COUNT },
+    includes: ["sys/resource.h"],
+  },
 ];
 
 /** What we declare, by the C expression it stands for. */

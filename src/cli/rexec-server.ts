@@ -1,0 +1,153 @@
+/** `qtfs rexec-server` */
+import type { RexecServerConfig } from "../config/rexec.ts";
+import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
+import { type RexecServerOptions, startRexecServer } from "../rexec/server/daemon.ts";
+import { type Address, DEFAULT_REXEC, formatAddress } from "../transport/address.ts";
+import { readAddress } from "./address.ts";
+import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
+import { UsageError } from "./errors.ts";
+import { type Lists, program } from "./program.ts";
+
+const UID_MAX = 0xffff_fffe;
+const MS_PER_S = 1000;
+
+const CONFIG_SAMPLE = [
+  'listen = ["unix:///run/qtfs/rexec.sock"]',
+  "allow_uids = [0]",
+  "insecure = false",
+  "lease_s = 60          # how long programs outlive a lost connection",
+  'log_level = "info"',
+  "",
+  "[[allow]]             # as often as needed; without one, see --allow",
+  'program = "/usr/bin/containerd-shim-*"',
+  'args = "-namespace moby *"   # of all arguments, joined by blanks; any without it',
+];
+
+export const rexecServer = program({
+  name: "qtfs rexec-server",
+  description:
+    "Runs programs of this machine for qtfs rexec of another. Stays in the foreground until " +
+    "SIGTERM or SIGINT, and ends what it runs then; tells systemd when it is ready " +
+    "(Type=notify). Root may run everything over the unix socket, as any user; others only " +
+    "where --allow-uid says so, and as themselves.",
+  examples: [
+    { command: "qtfs rexec-server", does: `Serves root at ${formatAddress(DEFAULT_REXEC)}.` },
+    {
+      command:
+        "qtfs rexec-server --listen tcp://10.0.0.1:7001 --insecure --allow '/usr/bin/containerd-shim-*'",
+      does: "Over TCP, on a network where every machine is trusted to run these as any user.",
+    },
+  ],
+  args: {
+    listen: {
+      type: "string",
+      valueHint: "ADDR",
+      description: `unix:///PATH or tcp://HOST:PORT; repeatable. Default: CMD_NET_ADDR of the environment, or ${formatAddress(DEFAULT_REXEC)}`,
+    },
+    allow: {
+      type: "string",
+      valueHint: "PATTERN",
+      description:
+        "Allows programs whose path, free of symbolic links, matches (* any text, ? any " +
+        "character), and no others; repeatable. Needed for tcp://.",
+    },
+    "allow-uid": {
+      type: "string",
+      valueHint: "UID",
+      description:
+        "Lets this user connect to unix sockets, and run programs as itself; repeatable.",
+    },
+    config: {
+      type: "string",
+      valueHint: "FILE",
+      description: "Reads settings from FILE, see below; what is given here replaces the file's.",
+    },
+    insecure: {
+      type: "boolean",
+      description:
+        "Allows tcp://, where nobody is authenticated and nothing is encrypted: everybody who " +
+        "reaches the port may run what --allow names, as root.",
+    },
+    "log-level": {
+      type: "enum",
+      options: [...LOG_LEVELS],
+      valueHint: "LEVEL",
+      description: `${LOG_LEVELS.join(", ")}. Default: info`,
+    },
+  },
+  repeatable: ["listen", "allow", "allow-uid"],
+  sections: [{ title: "CONFIGURATION FILE (TOML)", lines: CONFIG_SAMPLE }],
+  run: async (args, lists) => {
+    const config = args.config === undefined ? {} : await readConfig(args.config);
+    const log = createLog((args["log-level"] as LogLevel) ?? config.logLevel ?? "info");
+    return await serve(serverOptions(config, args.insecure === true, lists, log), log);
+  },
+});
+
+async function readConfig(path: string): Promise<RexecServerConfig> {
+  const { readRexecConfig } = await import("../config/rexec.ts");
+  return readRexecConfig(path);
+}
+
+/** The command line's settings, the file's where it has none, the defaults last. */
+function serverOptions(
+  config: RexecServerConfig,
+  insecure: boolean,
+  lists: Lists,
+  log: Log,
+): RexecServerOptions {
+  const { leaseS } = config;
+  return {
+    listen: orElse(lists.listen?.map(readAddress), config.listen ?? defaultListen()),
+    rules: orElse(
+      lists.allow?.map((pattern) => ({ program: readPattern(pattern) })),
+      config.rules ?? [],
+    ),
+    insecure: insecure || config.insecure === true,
+    uids: [
+      process.geteuid?.() ?? 0,
+      ...orElse(lists["allow-uid"]?.map(readUid), config.allowUids ?? []),
+    ],
+    ...(leaseS !== undefined && { leaseMs: leaseS * MS_PER_S }),
+    log: log.write,
+  };
+}
+
+/** Where the seed's documents have it listen, too. */
+function defaultListen(): Address[] {
+  const given = process.env.CMD_NET_ADDR ?? "";
+  return [given === "" ? DEFAULT_REXEC : readAddress(given)];
+}
+
+function orElse<T>(given: T[] | undefined, otherwise: T[]): T[] {
+  return given === undefined || given.length === 0 ? otherwise : given;
+}
+
+function readPattern(text: string): string {
+  if (/^[/*]/.test(text)) return text;
+  throw new UsageError(`pattern "${text}" is no absolute path`);
+}
+
+function readUid(text: string): number {
+  const uid = Number(text);
+  if (!/^\d+$/.test(text) || uid > UID_MAX) throw new UsageError(`"${text}" is no user id`);
+  return uid;
+}
+
+async function serve(options: RexecServerOptions, log: Log): Promise<number> {
+  const daemon = startRexecServer(options);
+  const snapshot = () => daemon.snapshot();
+  const control = serveInfo({ kind: "rexec-server", log, snapshot });
+  const { promise: signal, resolve: stop } = Promise.withResolvers<StopSignal>();
+  onStopSignal(stop);
+  for (const address of options.listen) {
+    log.write("info", `Listening at ${formatAddress(address)}`);
+  }
+  tellServiceManager("READY=1");
+  log.write("info", `Stopping: ${await signal}`);
+  tellServiceManager("STOPPING=1");
+  await daemon.stop();
+  control?.close();
+  log.write("info", "Stopped");
+  return process.exit(0);
+}

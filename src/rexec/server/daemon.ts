@@ -1,0 +1,135 @@
+/** A rexec-server as main sees it: listeners, the thread that starts programs, what runs. */
+import { mkdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { machineFacts } from "../../info/facts.ts";
+import { errnoText } from "../../sys/errno.ts";
+import { eventfd, signalEventfd } from "../../sys/poll.ts";
+import { listenTcp, listenUnix } from "../../sys/socket.ts";
+import { type Address, formatAddress } from "../../transport/address.ts";
+import { LEASE_MS } from "../../wire/limits.ts";
+import type { RexecData, RexecMessage } from "./rexec.worker.ts";
+import type { Rule } from "./rules.ts";
+import type { Listener, ProgramReport } from "./service.ts";
+
+const BACKLOG = 512;
+/** Modes of a socket and its new directory: for our own user id alone, or for others too. */
+const OWN = { socket: 0o600, directory: 0o700 } as const;
+const SHARED = { socket: 0o666, directory: 0o755 } as const;
+/** Programs that have ended and are told of still. */
+const ENDED_MAX = 100;
+
+export interface RexecServerOptions {
+  listen: Address[];
+  rules: Rule[];
+  insecure: boolean;
+  /** User ids that may connect to unix sockets. */
+  uids: number[];
+  /** How long programs outlive the connection of their client. */
+  leaseMs?: number;
+  log: (level: "info" | "warn" | "error", text: string) => void;
+}
+
+/** What `qtfs info` shows of it. */
+export interface RexecSnapshot {
+  listen: string[];
+  insecure: boolean;
+  rules: Rule[];
+  /** Programs that run, and then those that have ended, the last first. */
+  programs: ProgramReport[];
+}
+
+export interface RexecDaemon {
+  snapshot(): RexecSnapshot;
+  stop(): Promise<void>;
+}
+
+/** Starts it; throws a sentence for people when it cannot. */
+export function startRexecServer(options: RexecServerOptions): RexecDaemon {
+  const tcp = options.listen.find((address) => address.kind === "tcp");
+  if (tcp !== undefined && !options.insecure) {
+    throw new Error(
+      `Cannot listen at ${formatAddress(tcp)} without authentication: ` +
+        "add --insecure to allow it on a network you trust, or listen at a unix:// address",
+    );
+  }
+  if (tcp !== undefined && options.rules.length === 0) {
+    throw new Error(
+      `Cannot listen at ${formatAddress(tcp)} without a rule: name with --allow what may be run`,
+    );
+  }
+  return new Daemon(
+    options,
+    options.listen.map((address) => listen(address, options.uids)),
+  );
+}
+
+function listen(address: Address, uids: number[]): Listener {
+  const fd = openListener(address, uids);
+  if (fd < 0) throw new Error(`Cannot listen at ${formatAddress(address)}: ${errnoText(-fd)}`);
+  const isUnix = address.kind === "unix";
+  return { fd, isUnix, uids: isUnix ? uids : [] };
+}
+
+function openListener(address: Address, uids: number[]): number {
+  if (address.kind === "tcp") return listenTcp(address.host, address.port, BACKLOG);
+  // Who may connect is decided by credentials; the mode only keeps strangers from trying.
+  const modes = uids.every((uid) => uid === process.getuid?.()) ? OWN : SHARED;
+  mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
+  return listenUnix(address.path, modes.socket, BACKLOG);
+}
+
+class Daemon implements RexecDaemon {
+  readonly #options: RexecServerOptions;
+  readonly #stopFd = eventfd();
+  readonly #running = new Map<number, ProgramReport>();
+  #ended: ProgramReport[] = [];
+  readonly #done: Promise<void>;
+
+  constructor(options: RexecServerOptions, listeners: Listener[]) {
+    this.#options = options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#done = promise;
+    const worker = new Worker(new URL("./rexec.worker.ts", import.meta.url).href);
+    worker.onmessage = ({ data }: MessageEvent<RexecMessage>) => {
+      if (data.kind === "done") resolve();
+      else if (data.kind === "log") options.log(data.level, data.text);
+      else this.#heard(data.report);
+    };
+    worker.onerror = (event) => {
+      options.log("error", `The thread that starts programs has failed: ${event.message}`);
+      process.exit(1);
+    };
+    const data: RexecData = {
+      listeners,
+      rules: options.rules,
+      facts: machineFacts(),
+      leaseMs: options.leaseMs ?? LEASE_MS,
+      groups: process.getgroups?.() ?? [],
+      stopFd: this.#stopFd,
+    };
+    worker.postMessage(data);
+  }
+
+  snapshot(): RexecSnapshot {
+    const { listen, insecure, rules } = this.#options;
+    const programs = [...this.#running.values(), ...this.#ended];
+    return { listen: listen.map(formatAddress), insecure, rules, programs };
+  }
+
+  async stop(): Promise<void> {
+    signalEventfd(this.#stopFd);
+    await this.#done;
+    for (const address of this.#options.listen) {
+      if (address.kind === "unix") rmSync(address.path, { force: true });
+    }
+  }
+
+  #heard(report: ProgramReport): void {
+    if (report.ending === undefined) {
+      this.#running.set(report.id, report);
+      return;
+    }
+    this.#running.delete(report.id);
+    this.#ended = [report, ...this.#ended].slice(0, ENDED_MAX);
+  }
+}

@@ -1,0 +1,104 @@
+/** One client's session: its programs, over connections that come and go. */
+import { BridgeEnd, type BridgeOwner } from "../../bridge/end.ts";
+import type { Loop, Watched } from "../../bridge/loop.ts";
+import { EPOLLIN } from "../../sys/epoll.ts";
+import { E } from "../../sys/errno.ts";
+import { close } from "../../sys/open.ts";
+import { pidfdOpen } from "../../sys/process.ts";
+import { Goodbye } from "../../wire/constants.ts";
+import { ProtocolError } from "../../wire/error.ts";
+import { ORDER_MAX } from "../../wire/limits.ts";
+import { StreamKind } from "../../wire/streams.ts";
+import { integer } from "../order.ts";
+import type { Client } from "./client.ts";
+import { Program, type ProgramHost, readPlace } from "./program.ts";
+
+export interface SessionHost extends ProgramHost {
+  readonly loop: Loop;
+  readonly leaseMs: number;
+  sessionEnded(session: RexecSession): void;
+  fault(session: RexecSession, error: unknown): void;
+}
+
+export class RexecSession implements BridgeOwner, Watched {
+  readonly end: BridgeEnd;
+  readonly name: string;
+  readonly client: Client;
+  readonly #host: SessionHost;
+  readonly #programs = new Map<number, Program>();
+  /** Readable once the client's process has ended, where that can be told; or -1. */
+  #clientFd = -1;
+  #cancelLease: (() => void) | undefined;
+  isEnded = false;
+
+  constructor(host: SessionHost, name: string, client: Client) {
+    this.#host = host;
+    this.name = name;
+    this.client = client;
+    this.end = new BridgeEnd(host.loop, "server", this);
+    this.end.handle(StreamKind.PROGRAM, (stream, [length]) => {
+      if (this.#programs.size > 0) return E.EBUSY;
+      const max = ORDER_MAX;
+      const program = new Program(host, client, stream, integer(length, max));
+      this.#programs.set(stream.id, program);
+      return program;
+    });
+    this.end.handle(StreamKind.PROGRAM_FD, (stream, items) => {
+      const [id, place, kind] = readPlace(items);
+      return this.#programs.get(id)?.takeFd(stream, place, kind) ?? E.ESRCH;
+    });
+    this.#watchClient();
+  }
+
+  /** The client's process has ended, whatever became of its connection. */
+  onEvents(): void {
+    this.close();
+  }
+
+  /** It has a connection again. */
+  continued(): void {
+    this.#cancelLease?.();
+    this.#cancelLease = undefined;
+  }
+
+  /** Ends, with the programs that do not outlive it. */
+  close(): void {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    this.continued();
+    this.#unwatchClient();
+    for (const program of this.#programs.values()) program.abandon();
+    this.end.close(E.ECONNRESET);
+    this.#host.sessionEnded(this);
+  }
+
+  disconnected(): void {
+    this.#cancelLease ??= this.#host.loop.after(this.#host.leaseMs, () => this.close());
+  }
+
+  goodbye(code: number): void {
+    if (code === Goodbye.DONE) this.close();
+    else this.disconnected();
+  }
+
+  failed(error: unknown): void {
+    this.#host.fault(this, error);
+    const isOfClient = error instanceof ProtocolError;
+    const reason = isOfClient ? error.message : "the server had an internal error: see its log";
+    this.end.sayGoodbye(Goodbye.PROTOCOL, reason);
+    this.close();
+  }
+
+  #watchClient(): void {
+    if (this.client.pid <= 0) return;
+    this.#clientFd = pidfdOpen(this.client.pid);
+    if (this.#clientFd >= 0) this.#host.loop.add(this.#clientFd, EPOLLIN, this);
+  }
+
+  #unwatchClient(): void {
+    if (this.#clientFd < 0) return;
+    this.#host.loop.remove(this.#clientFd);
+    close(this.#clientFd);
+    this.#clientFd = -1;
+  }
+}

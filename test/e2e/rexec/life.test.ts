@@ -1,0 +1,347 @@
+/** From start to end: signals, clients that are killed, programs that stay, many at once. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { until } from "../support/program.ts";
+import { QTFS, run, Stage } from "./stage.ts";
+
+let stage: Stage;
+
+beforeAll(async () => {
+  stage = await Stage.begin(["--allow-uid", "4711"]);
+});
+afterAll(async () => {
+  await stage.end();
+});
+
+/** A client that runs, and what it has printed. */
+class Client {
+  readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  output = "";
+
+  constructor(...command: string[]) {
+    this.child = Bun.spawn([...stage.rexec, ...command], {
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: 30_000,
+      killSignal: "SIGKILL",
+    });
+    this.#listen();
+  }
+
+  async #listen(): Promise<void> {
+    for await (const part of this.child.stdout) this.output += Buffer.from(part).toString();
+  }
+
+  async prints(text: string): Promise<void> {
+    await until(
+      () => this.output.includes(text),
+      () => `${text} in ${this.output}`,
+    );
+  }
+}
+
+/** Whether process `pid` runs, and is no zombie. */
+function runs(pid: number): boolean {
+  try {
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+const ended = (pid: number) =>
+  until(
+    () => !runs(pid),
+    () => `the end of ${pid}`,
+  );
+
+for (const signal of [
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGTERM",
+  "SIGWINCH",
+] as const) {
+  test(`${signal} reaches the program, which may handle it`, async () => {
+    const client = new Client(stage.probe, "wait");
+    await client.prints("ready");
+    client.child.kill(signal);
+    expect(await client.child.exited).toBe(0);
+    await client.prints("signal ");
+    const numbers = {
+      SIGHUP: 1,
+      SIGINT: 2,
+      SIGQUIT: 3,
+      SIGUSR1: 10,
+      SIGUSR2: 12,
+      SIGTERM: 15,
+      SIGWINCH: 28,
+    };
+    expect(client.output).toBe(`ready\nsignal ${numbers[signal]}\n`);
+  });
+}
+
+test("a signal that the program dies of is what the client dies of", async () => {
+  const client = new Client("sh", "-c", "echo ready; exec sleep 60");
+  await client.prints("ready");
+  client.child.kill("SIGTERM");
+  await client.child.exited;
+  expect(client.child.signalCode).toBe("SIGTERM");
+});
+
+test("a signal reaches the whole process group", async () => {
+  const client = new Client("sh", "-c", "sleep 60 & echo $!; wait");
+  await client.prints("\n");
+  const sleeper = Number(client.output);
+  client.child.kill("SIGINT");
+  client.child.kill("SIGTERM");
+  await client.child.exited;
+  await ended(sleeper);
+});
+
+test("TSTP stops both, CONT lets both go on", async () => {
+  const client = new Client("sh", "-c", "echo $$; exec sleep 60");
+  await client.prints("\n");
+  const pid = Number(client.output);
+  const stateOf = (one: number) =>
+    /^State:\t(.)/m.exec(readFileSync(`/proc/${one}/status`, "utf8"))?.[1];
+  const isStopped = (one: number) => () => stateOf(one) === "T";
+  client.child.kill("SIGTSTP");
+  await until(isStopped(pid), () => "a stopped program");
+  await until(isStopped(client.child.pid), () => "a stopped client");
+  client.child.kill("SIGCONT");
+  await until(
+    () => stateOf(pid) !== "T",
+    () => "a program that goes on",
+  );
+  client.child.kill("SIGTERM");
+  await client.child.exited;
+  await ended(pid);
+});
+
+test("a program whose client is killed is ended, with its group", async () => {
+  const client = new Client("sh", "-c", "sleep 60 & echo $$ $!; wait");
+  await client.prints("\n");
+  const [shell, sleeper] = client.output.split(" ").map(Number);
+  client.child.kill("SIGKILL");
+  await ended(shell as number);
+  await ended(sleeper as number);
+});
+
+test("a program is the leader of a session of its own", async () => {
+  const { stdout } = await run([...stage.rexec, stage.probe, "session"]);
+  expect(stdout).toBe("1 1\n");
+});
+
+test("a daemon outlives rexec, which does not wait for it, with nothing of ours open", async () => {
+  const script = 'setsid sh -c "exec sleep 60" </dev/null >/dev/null 2>&1 & echo $!';
+  const { stdout, code } = await run([...stage.rexec, "sh", "-c", script]);
+  expect(code).toBe(0);
+  const pid = Number(stdout);
+  await until(
+    () => runs(pid),
+    () => "the daemon",
+  );
+  const listed = await run(["ls", "-l", `/proc/${pid}/fd`]);
+  process.kill(pid, "SIGKILL");
+  const targets = [...listed.stdout.matchAll(/ -> (.*)/g)].map(([, target]) => target);
+  expect(targets).toEqual(["/dev/null", "/dev/null", "/dev/null"]);
+});
+
+test("what a shim's start does: an answer on standard output, and the shim stays", async () => {
+  const script = 'cat >/dev/null; sleep 60 </dev/null >/dev/null 2>&1 & echo "$PWD $!"';
+  const started = await run([...stage.rexec, "--cwd", "/usr", "sh", "-c", script], {
+    input: Buffer.from([8, 0, 255, 10]),
+  });
+  const [directory, pid] = started.stdout.split(" ");
+  expect([started.code, directory]).toEqual([0, "/usr"]);
+  expect(runs(Number(pid))).toBe(true);
+  process.kill(Number(pid), "SIGKILL");
+});
+
+test("a user that may connect runs programs as itself alone", async () => {
+  const as = (uid: string) => ["setpriv", "--reuid", uid, "--regid", "4711", "--groups", "4712"];
+  const run2 = (uid: string) =>
+    run(["sh", "-c", `cd /; exec ${[...as(uid), ...stage.rexec, "id"].join(" ")}`]);
+  // The executable and the socket's directory are for root alone in some places.
+  await run(["chmod", "755", stage.directory]);
+  const own = await run2("4711");
+  expect(own.stdout).toBe("uid=4711 gid=4711 groups=4711,4712\n");
+  const other = await run2("4713");
+  expect([other.code, other.stdout]).toEqual([125, ""]);
+  expect(other.stderr).toContain("may not allow this user");
+});
+
+test("nobody listens: a sentence, and 125", async () => {
+  const { code, stderr } = await run([QTFS, "rexec", "--server", "unix:///no/such.sock", "true"]);
+  expect(code).toBe(125);
+  expect(stderr).toBe(
+    "rexec: No rexec-server listens at unix:///no/such.sock (qtfs rexec-server)\n",
+  );
+});
+
+test("wrong options are errors, and those behind the program are its own", async () => {
+  const wrong = await run([QTFS, "rexec", "--sever", "x", "true"]);
+  expect(wrong.code).toBe(2);
+  expect(wrong.stderr).toContain("unknown option --sever, did you mean --server?");
+  const missing = await run([QTFS, "rexec", "--server", stage.address]);
+  expect([missing.code, missing.stderr]).toEqual([
+    2,
+    'qtfs rexec: PROGRAM is missing (try "qtfs rexec --help")\n',
+  ]);
+  const own = await run([...stage.rexec, "echo", "--sever", "-t", "--help"]);
+  expect(own.stdout).toBe("--sever -t --help\n");
+  const dashes = await run([...stage.rexec, "--", "echo", "--", "x"]);
+  expect(dashes.stdout).toBe("-- x\n");
+});
+
+test("--env sets, --cwd chooses, CMD_NET_ADDR names the server and stays here", async () => {
+  const { stdout } = await run(
+    [
+      QTFS,
+      "rexec",
+      "--env",
+      "A=b c",
+      "--cwd",
+      "/usr/bin",
+      "sh",
+      "-c",
+      'echo "$A $PWD [$CMD_NET_ADDR]"',
+    ],
+    { env: { PATH: process.env.PATH ?? "", A: "old", CMD_NET_ADDR: stage.address } },
+  );
+  expect(stdout).toBe("b c /usr/bin []\n");
+  const absent = await run([...stage.rexec, "--cwd", "/no/such", "true"]);
+  expect(absent.code).toBe(126);
+  expect(absent.stderr).toBe(
+    "rexec: cannot be in /no/such there: No such file or directory (see --cwd)\n",
+  );
+});
+
+test("64 MiB each way at once, through little memory", async () => {
+  const size = 64 << 20;
+  const pattern = Buffer.alloc(
+    1 << 20,
+    Uint8Array.from({ length: 65_521 }, (_, i) => (i * 31) & 0xff),
+  );
+  const script = `head -c ${size} /dev/zero | tr '\\0' x | ${stage.rexec.join(" ")} cat | md5sum`;
+  const [through, direct] = await Promise.all([
+    run(["bash", "-c", script]),
+    run(["bash", "-c", `head -c ${size} /dev/zero | tr '\\0' x | md5sum`]),
+  ]);
+  expect(through.stdout).toBe(direct.stdout);
+  const echoed = await run([...stage.rexec, "cat"], { input: pattern });
+  expect(Buffer.from(echoed.stdout, "latin1").equals(pattern)).toBe(true);
+  const resident = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${stage.pid}/status`, "utf8"));
+  expect(Number(resident?.[1])).toBeLessThan(300 * 1024);
+});
+
+test("a reader that stops stops the writer", async () => {
+  const file = `${stage.directory}/written`;
+  const writer = `while printf %65536s; do echo >> ${file}; done`;
+  // Not a pipe of the runtime's, which reads ahead.
+  const client = Bun.spawn(
+    ["sh", "-c", `"$@" | sleep 60`, "sh", ...stage.rexec, "sh", "-c", writer],
+    {
+      stdio: ["ignore", "ignore", "inherit"],
+      detached: true,
+    },
+  );
+  const lines = () => (existsSync(file) ? readFileSync(file).length : 0);
+  let before = -1;
+  // Nothing is read of the pipe: what fits into buffers is written, and then no more.
+  await until(
+    async () => {
+      const now = lines();
+      const stands = now > 0 && now === before;
+      before = now;
+      await Bun.sleep(500);
+      return stands;
+    },
+    () => "a writer that stands still",
+  );
+  expect(before * 65_536).toBeLessThan(16 << 20);
+  process.kill(-client.pid, "SIGKILL");
+  await client.exited;
+});
+
+test("100 at once and as many in a row leave nothing behind", async () => {
+  await run([...stage.rexec, "true"]);
+  await until(
+    () => stage.children.length === 0,
+    () => "no children",
+  );
+  const before = stage.descriptors;
+  const one = async (i: number) => {
+    const { stdout, code } = await run([...stage.rexec, "sh", "-c", `echo ${i}; exit ${i % 100}`]);
+    expect([stdout, code]).toEqual([`${i}\n`, i % 100]);
+  };
+  await Promise.all(Array.from({ length: 100 }, (_, i) => one(i)));
+  for (let i = 0; i < 100; i += 4) {
+    await Promise.all([0, 1, 2, 3].map((n) => one(i + n)));
+  }
+  await until(
+    () => stage.descriptors <= before && stage.children.length === 0,
+    () => `${before} descriptors (${stage.descriptors}) and no children (${stage.children})`,
+  );
+}, 90_000);
+
+test("qtfs info lists what runs, what has ended and how", async () => {
+  const client = new Client("sh", "-c", "echo ready; exec sleep 61");
+  await client.prints("ready");
+  await run([...stage.rexec, "sh", "-c", "exit 44"]);
+  const { stdout, code } = await run([QTFS, "info", stage.address]);
+  expect(code).toBe(0);
+  expect(stdout).toStartWith(`qtfs rexec-server, process ${stage.pid}\n`);
+  expect(stdout).toMatch(/^\d+ +0 +runs for .* +sh -c echo ready; exec sleep 61$/m);
+  expect(stdout).toMatch(/^\d+ +0 +exit 44 .* +sh -c exit 44$/m);
+  const json = await run([QTFS, "info", stage.address, "--json"]);
+  const [daemon] = JSON.parse(json.stdout).daemons;
+  expect(
+    daemon.programs.filter((one: { ending?: object }) => one.ending === undefined),
+  ).toHaveLength(1);
+  client.child.kill("SIGKILL");
+  await client.child.exited;
+});
+
+test("the log has a line for each start, end and refusal", async () => {
+  await run([...stage.rexec, "sh", "-c", "exit 45"]);
+  await run([...stage.rexec, "nosuchthing", "a b"]);
+  expect(stage.log).toMatch(
+    /info +Program \d+, pid \d+: sh -c "exit 45" as uid 0 for uid 0, pid \d+/,
+  );
+  expect(stage.log).toMatch(/info +Program \d+, pid \d+: exited with 45 after [\d.]+ s/);
+  expect(stage.log).toMatch(
+    /warn +Refused nosuchthing "a b" as uid 0 for uid 0, pid \d+: nosuchthing: not found/,
+  );
+});
+
+test("strangers who say nonsense, nothing, or want something else do no harm", async () => {
+  const path = stage.address.slice("unix://".length);
+  const silent = connect(path);
+  const nonsense = Array.from({ length: 50 }, async (_, i) => {
+    const socket = connect(path);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    socket.on("error", () => {});
+    socket.on("close", () => resolve());
+    socket.resume();
+    socket.end(Buffer.from(Array.from({ length: 1 + i * 7 }, (_, n) => (n * 31 + i * 17) & 0xff)));
+    await promise;
+  });
+  await Promise.all(nonsense);
+  const mount = await run([
+    QTFS,
+    "mount",
+    "-o",
+    `server=${stage.address}`,
+    "/srv",
+    stage.directory,
+  ]);
+  expect(mount.code).toBe(1);
+  expect(mount.stderr).toContain("this is a rexec-server, not one for mount");
+  const { code } = await run([...stage.rexec, "true"]);
+  expect(code).toBe(0);
+  silent.destroy();
+});
