@@ -1,7 +1,7 @@
 /** A server that stays away for longer than the mount's bound: errors in time, and all works again when it returns. */
 import { expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { buildCaller, Caller } from "../e2e/mounts/caller.ts";
+import { buildCaller, Caller, stop } from "../e2e/mounts/caller.ts";
 import { run } from "../e2e/support/run.ts";
 import { AWAY_ERRORS, checkErrors, checkTree } from "./check/outcome.ts";
 import { withStage } from "./scenarios/with-stage.ts";
@@ -29,7 +29,7 @@ const WAYS: [string, (stage: Stage) => Promise<() => Promise<void>>][] = [
   [
     "stopped",
     async (stage) => {
-      process.kill(stage.serverPid, "SIGSTOP");
+      await stop(stage.serverPid);
       return async () => {
         process.kill(stage.serverPid, "SIGCONT");
       };

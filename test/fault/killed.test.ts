@@ -1,7 +1,7 @@
 /** kill -9 of everything: clean errors, no process that cannot be ended, and a mount that can be made again. */
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
-import { buildCaller, Caller, eventually, stateOf } from "../e2e/mounts/caller.ts";
+import { buildCaller, Caller, eventually, stateOf, stop } from "../e2e/mounts/caller.ts";
 import { mountsAt } from "../e2e/mounts/world.ts";
 import { run, sh } from "../e2e/support/run.ts";
 import { withStage } from "./scenarios/with-stage.ts";
@@ -45,7 +45,7 @@ test.each(WAYS)(
       };
       const prepare = (name: string) => new Caller(program, name, pathFor(name)).ready();
       const callers = await Promise.all(CALLS.map(prepare));
-      process.kill(stage.serverPid, "SIGSTOP");
+      await stop(stage.serverPid);
       for (const caller of callers) await caller.block();
       await kill(stage);
       for (const caller of callers) {

@@ -1,10 +1,12 @@
 /** Processes that make one system call each on a mount: caller.c, driven from a test. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { sh } from "../support/run.ts";
 
 /** How long a prepared process may take to say so, and a call to be under way. */
 const READY_MS = 20_000;
 const UNDER_WAY_MS = 300;
+/** How long the threads of a process may take to stop. */
+const STOP_MS = 10_000;
 
 /** Builds caller.c into `directory`; the path of the program. */
 export async function buildCaller(directory: string): Promise<string> {
@@ -26,10 +28,23 @@ export async function eventually(
   }
 }
 
+/** Stops a process, and waits until all of its threads are: the last one may serve a call meanwhile. */
+export async function stop(pid: number): Promise<void> {
+  process.kill(pid, "SIGSTOP");
+  const tasks = `/proc/${pid}/task`;
+  const isStopped = () => readdirSync(tasks).every((tid) => stateAt(`${tasks}/${tid}`) === "T");
+  await eventually(isStopped, `process ${pid} is stopped`, STOP_MS);
+}
+
 /** Letter of the state in /proc/PID/stat; undefined where there is no such process. */
 export function stateOf(pid: number): string | undefined {
+  return stateAt(`/proc/${pid}`);
+}
+
+/** The same of a process or thread, by its directory in /proc. */
+function stateAt(directory: string): string | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const stat = readFileSync(`${directory}/stat`, "latin1");
     return stat.slice(stat.lastIndexOf(")") + 2)[0];
   } catch {
     return undefined;

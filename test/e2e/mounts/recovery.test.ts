@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync, readSync, writeFileSync } from "node
 import type { MountReport } from "../../../src/info/report.ts";
 import { run, sh } from "../support/run.ts";
 import { QTFS } from "../support/server.ts";
-import { buildCaller, Caller, eventually, isGone, stateOf } from "./caller.ts";
+import { buildCaller, Caller, eventually, isGone, stop } from "./caller.ts";
 import { type Activity, buildSteady, ENTRIES, MAPPED, Steady } from "./steady.ts";
 import { keeperOf, mountsAt, report, World, type WorldMount, type WorldServer } from "./world.ts";
 
@@ -133,7 +133,7 @@ describe("kill -9 of a mount's process", () => {
       `${first.target}/${operation === "mkdir" ? "made" : "file"}`;
     const operations = ["read", "write", "stat", "mkdir", "open", "fsync", "close"];
     const all = await Promise.all(operations.map((one) => caller(one, path(one))));
-    process.kill(server.pid, "SIGSTOP");
+    await stop(server.pid);
     let mount = first;
     try {
       await Promise.all(all.map((one) => one.block()));
@@ -258,12 +258,11 @@ describe("the keeper", () => {
     const mount = await world.mount(server, tree, ["cache=never", "hard"]);
     const names = ["read", "write", "stat"];
     const all = await Promise.all(names.map((one) => caller(one, `${mount.target}/file`)));
-    process.kill(server.pid, "SIGSTOP");
+    await stop(server.pid);
     try {
       await Promise.all(all.map((one) => one.block()));
       const keeper = await keeperOf(mount);
-      process.kill(mount.pid, "SIGSTOP");
-      await eventually(() => stateOf(mount.pid) === "T", "the process is stopped", ANSWER_MS);
+      await stop(mount.pid);
       process.kill(keeper, "SIGKILL");
       await eventually(() => isGone(keeper), "the keeper is gone", ANSWER_MS);
       process.kill(mount.pid, "SIGKILL");

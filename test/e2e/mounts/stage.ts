@@ -2,9 +2,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import type { Share } from "../support/mount.ts";
 import { sh } from "../support/run.ts";
-import { Caller, eventually, stateOf } from "./caller.ts";
+import { Caller, stop } from "./caller.ts";
 
-const STOP_MS = 5000;
 const WORKS_MS = 60_000;
 const FILE_BYTES = 1 << 20;
 
@@ -68,9 +67,8 @@ export class Stage {
   /** Does `work` while the server is stopped. */
   async whileStopped(work: () => Promise<void>): Promise<void> {
     const pid = this.serverPid;
-    process.kill(pid, "SIGSTOP");
     try {
-      await eventually(() => stateOf(pid) === "T", "the server is stopped", STOP_MS);
+      await stop(pid);
       await work();
     } finally {
       process.kill(pid, "SIGCONT");
