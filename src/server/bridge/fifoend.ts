@@ -18,7 +18,7 @@
 import { Backlog } from "../../bridge/backlog.ts";
 import { FifoLine, type FifoListener, Pulled } from "../../bridge/fifoline.ts";
 import type { Loop } from "../../bridge/loop.ts";
-import { pollNow, putAll, takeAll, takeOne } from "../../bridge/pipeends.ts";
+import { hasWriters, pollNow, putAll, takeAll } from "../../bridge/pipeends.ts";
 import { cstring } from "../../sys/cstring.ts";
 import { EPOLLERR, EPOLLIN, EPOLLOUT } from "../../sys/epoll.ts";
 import { E } from "../../sys/errno.ts";
@@ -83,7 +83,7 @@ export class FifoEnd implements FifoListener {
   readonly #backlog = new Backlog();
   /** What was not read here, or there. */
   #residue: Uint8Array[] = [];
-  /** Bytes that were read to see whether there is a writer. */
+  /** Bytes that are sent before any others. */
   #early: Uint8Array[] = [];
   #cancelPutBack = () => {};
   #cancelDoubt = () => {};
@@ -266,10 +266,7 @@ export class FifoEnd implements FifoListener {
 
   /** Whether anybody has it open for writing, or has had since we opened it. */
   #findsWriter(): boolean {
-    if ((pollNow(this.#fd) & (POLLIN | POLLHUP)) !== 0) return true;
-    const [got, byte] = takeOne(this.#fd);
-    if (got > 0) this.#early.push(byte);
-    return got !== 0;
+    return (pollNow(this.#fd) & (POLLIN | POLLHUP)) !== 0 || hasWriters(this.#fd) !== false;
   }
 
   /** Waits for a writer, or for `events` of what is open already; a hang-up is one. */

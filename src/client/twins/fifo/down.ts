@@ -72,6 +72,7 @@ export class DownEnd {
     // Whoever reads may not have come as far as to be seen; with both ends open here it is no matter.
     this.#open(O_RDWR, (stone) => {
       this.#stone = stone;
+      this.#fifo.presence.hadWriter();
       this.#open(O_WRONLY, (fd) => {
         this.#end.fd = fd;
         this.#flush();
@@ -93,6 +94,7 @@ export class DownEnd {
     this.#isLate = false;
     this.#fifo.open(O_WRONLY, (fd) => {
       if (fd >= 0) {
+        presence.hadWriter();
         this.#end.fd = fd;
         this.#flush();
       } else if (fd === -E.ENXIO && !isLast) {

@@ -70,6 +70,13 @@ function addMode(path: string, found: Held): void {
   if (mode !== 0) found.writes = true;
 }
 
+/** Processes of this machine, as far as they can be seen. */
+export function processes(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
 /** Id of the process that thread `tid` belongs to; 0: it is gone. */
 export function processOf(tid: number): number {
   try {

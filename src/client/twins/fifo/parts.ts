@@ -22,8 +22,10 @@ export interface FifoWorld {
   hush(): void;
   /** Has `written` called from now on: each write(2) costs time. */
   watchWrites(): void;
-  /** How inotify calls the inode; undefined until it is known. */
+  /** How /proc calls the inode (holders.ts); undefined until it is known. */
   inode(): string | undefined;
+  /** Whether it is not known yet; `placed` is called once it is, or never will be. */
+  isPlacing(): boolean;
   log(text: string): void;
   /** Nobody has it open any more. */
   over(): void;
@@ -48,6 +50,8 @@ export interface FifoParts {
   readonly isOver: boolean;
   /** Opens the FIFO here, without blocking; what is to be done next waits for that. */
   open(flags: number, use: (fd: number) => void): void;
+  /** Looks for a process that has it open for reading; 0: none has. What is to be done next waits for that. */
+  search(use: (pid: number) => void): void;
   step(event: FifoEvent): void;
   enqueue(look: Look): void;
   /** A thread is not about to open it any more: what our ends say may be another thing now. */
