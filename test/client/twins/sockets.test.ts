@@ -84,11 +84,11 @@ function entry(type: number, node = SOCKET): number[] {
 }
 
 /** Somebody looks the socket up, and the server says that `type` listens there. */
-function lookup(type: number, pid = STRANGER): number {
+function lookup(type: number, pid = STRANGER, node = SOCKET): number {
   const unique = rig.request(Opcode.LOOKUP, text("sock"), { node: DIRECTORY, pid });
   const [frame] = rig.received();
   if (frame === undefined) throw new Error("the server was not asked");
-  rig.reply(frame, 0, entry(type));
+  rig.reply(frame, 0, entry(type, node));
   rig.settle();
   return unique;
 }
@@ -110,9 +110,9 @@ function say(...messages: FromTwins[]): void {
 
 const hello = () => say({ kind: "hello", pid: TWIN, tids: [TWIN] });
 const node: Node = [0, SOCKET];
-const served = (errno = 0): FromTwins => ({
+const served = (errno = 0, low = SOCKET): FromTwins => ({
   kind: "served",
-  node,
+  node: [0, low],
   channel: 0,
   type: STREAM,
   errno,
@@ -153,6 +153,18 @@ describe("a socket at which somebody on the HOST listens", () => {
     const later = lookup(STREAM);
     expect(rig.told()?.unique).toBe(later);
     expect(heard()).toEqual([]);
+  });
+
+  test("is answered as itself while another one's answer is being made", () => {
+    const uniques = [lookup(STREAM)];
+    // It is heard when it is asked who looks the other one up.
+    twin.send(served());
+    uniques.push(lookup(STREAM, STRANGER, SOCKET + 1));
+    say(served(0, SOCKET + 1));
+    const told = [rig.told() as Told, rig.told() as Told];
+    expect(told.map(({ unique }) => unique)).toEqual(uniques);
+    const nodes = told.map(({ body }) => body.readUInt32LE(ENTRY_OUT.nodeid));
+    expect(nodes).toEqual([SOCKET, SOCKET + 1]);
   });
 
   test("that cannot be served holds nobody up", () => {
