@@ -3,7 +3,7 @@
  * schema that scripts may rely on. A field may be added to schema 1; one that
  * changes its meaning or goes away makes schema 2.
  */
-import type { MountSnapshot } from "../client/daemon.ts";
+import type { MountSnapshot } from "../client/snapshot.ts";
 import type { TwinsReport } from "../client/twins/report.ts";
 import type { RexecSnapshot } from "../rexec/server/daemon.ts";
 import type { ServerSnapshot } from "../server/daemon.ts";
