@@ -81,6 +81,11 @@ export class ParkedAnswers {
     this.#client.fuse.replyData(uniqueLow, uniqueHigh, this.#given.address, bytes.length);
   }
 
+  /** Has the kernel ask again, for what was found is not true any more: ESTALE makes it walk the path anew. */
+  askAgain(parked: Parked): void {
+    if (this.#all.has(parked)) this.#drop(parked, E.ESTALE);
+  }
+
   /** The kernel says that the caller of request `unique` has a signal. */
   interrupt(uniqueLow: number, uniqueHigh: number): void {
     for (const parked of this.#all) {
