@@ -60,7 +60,7 @@ export const ProgramEnd = {
 
 /** Words of the two ends of a FIFO's stream, one byte in an OutOfBand.FIFO. README.md has the states. */
 export const FifoWord = {
-  /** Client: hold it open for reading there. WRITERS or NO_WRITERS answers. */
+  /** Client: hold it open for reading there, and for nothing else. WRITERS or NO_WRITERS answers. */
   READ: 1,
   /** Client: open it for writing, when somebody reads. READERS or NO_READERS answers. */
   WRITE: 2,
@@ -74,7 +74,7 @@ export const FifoWord = {
   WRITERS: 16,
   /** Server, while it reads: nobody has, after this data. */
   NO_WRITERS: 17,
-  /** Server, while it writes: somebody has it open there for reading. */
+  /** Server, while it writes, or after NOBODY while it reads: somebody has it open there for reading. */
   READERS: 18,
   /** Server, while it writes: nobody has. */
   NO_READERS: 19,

@@ -6,6 +6,7 @@ import { describe, expect, test } from "bun:test";
 import * as attr from "../../src/sys/attr.ts";
 import * as epoll from "../../src/sys/epoll.ts";
 import { E } from "../../src/sys/errno.ts";
+import * as fanotify from "../../src/sys/fanotify.ts";
 import * as fsmount from "../../src/sys/fsmount.ts";
 import * as handle from "../../src/sys/handle.ts";
 import * as identity from "../../src/sys/identity.ts";
@@ -68,6 +69,9 @@ function statxField(name: string): string {
   const time = /^(.time)(Sec|Nsec)$/.exec(name);
   return time ? `stx_${time[1]}.tv_${time[2]?.toLowerCase()}` : `stx_${snake(name)}`;
 }
+
+/** The first two are those of its header. */
+const infoField = (name: string) => (["info_type", "len"].includes(name) ? `hdr.${name}` : name);
 
 const networkHeaders = ["sys/socket.h", "sys/un.h", "netinet/in.h", "netinet/tcp.h", "sys/time.h"];
 
@@ -161,6 +165,15 @@ const families: readonly Family[] = [
     exports: epoll,
     only: /^EPOLL([A-Z]+|_CTL_.*|_CLOEXEC)$/,
     includes: ["sys/epoll.h"],
+  },
+  {
+    name: "fanotify",
+    exports: fanotify,
+    includes: ["linux/fanotify.h"],
+    structs: {
+      FAN_METADATA: { type: "struct fanotify_event_metadata", field: "" },
+      FAN_INFO: { type: "struct fanotify_event_info_fid", field: infoField },
+    },
   },
   {
     name: "inotify",

@@ -1,12 +1,12 @@
 /** Our write end of a FIFO: data of the HOST's writers goes there, and comes back if nobody reads it. */
 import { Backlog } from "../../../bridge/backlog.ts";
+import { OwnEnd } from "../../../bridge/ownend.ts";
 import { takeAll } from "../../../bridge/pipeends.ts";
 import { EPOLLERR, EPOLLOUT } from "../../../sys/epoll.ts";
 import { E } from "../../../sys/errno.ts";
 import { write } from "../../../sys/io.ts";
 import { close, O_RDONLY, O_RDWR, O_WRONLY } from "../../../sys/open.ts";
 import { At } from "./machine.ts";
-import { OwnEnd } from "./ownend.ts";
 import { type FifoParts, UNKNOWN_MS } from "./parts.ts";
 
 const NONE = -1;

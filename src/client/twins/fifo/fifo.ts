@@ -9,9 +9,9 @@ import { close, O_NONBLOCK } from "../../../sys/open.ts";
 import { DownEnd } from "./down.ts";
 import { At, type FifoAction, type FifoEvent, FifoMachine } from "./machine.ts";
 import type { PendingOpener } from "./openers.ts";
-import type { FifoParts, FifoWorld, Look } from "./parts.ts";
+import type { FifoParts, FifoWorld, Look, What } from "./parts.ts";
 import { Presence } from "./presence.ts";
-import { searchReader } from "./search.ts";
+import { search } from "./search.ts";
 import { UpEnd } from "./up.ts";
 
 /** After the stream was lost. */
@@ -169,14 +169,14 @@ export class Fifo implements FifoListener, FifoParts {
     });
   }
 
-  search(use: (pid: number) => void): void {
+  search(what: What, use: (pid: number) => void): void {
     const inode = this.world.inode();
     if (inode === undefined) {
       use(0);
       return;
     }
     this.#isBusy = true;
-    searchReader(this.world.loop, inode, (pid) => this.#goOn(() => use(pid)));
+    search(this.world.loop, inode, what, (pid) => this.#goOn(() => use(pid)));
   }
 
   /** What the next thing to be done had to wait for is there. */

@@ -1,5 +1,6 @@
 /** All FIFOs that processes here have open, as the twin process serves them. */
 import type { FifoLine } from "../../../bridge/fifoline.ts";
+import { processOf } from "../../../bridge/holders.ts";
 import type { Loop } from "../../../bridge/loop.ts";
 import { EPOLLIN } from "../../../sys/epoll.ts";
 import {
@@ -17,7 +18,6 @@ import { allocate } from "../../../sys/memory.ts";
 import { keyOf, type Node } from "../channel.ts";
 import type { FifoToTwins } from "../fifomessages.ts";
 import { Fifo } from "./fifo.ts";
-import { processOf } from "./holders.ts";
 import type { FifoWorld } from "./parts.ts";
 
 /** Who opens a FIFO and closes it. */

@@ -9,6 +9,9 @@ export const UNKNOWN_MS = 50;
 /** What was written here and is not read here for so long may be for the HOST. */
 export const UNREAD_FIRST_MS = 20;
 
+/** What a FIFO is open for. */
+export type What = "reads" | "writes";
+
 /** Where a FIFO is served: what it needs of the twin process. */
 export interface FifoWorld {
   readonly loop: Loop;
@@ -50,8 +53,8 @@ export interface FifoParts {
   readonly isOver: boolean;
   /** Opens the FIFO here, without blocking; what is to be done next waits for that. */
   open(flags: number, use: (fd: number) => void): void;
-  /** Looks for a process that has it open for reading; 0: none has. What is to be done next waits for that. */
-  search(use: (pid: number) => void): void;
+  /** Looks for a process that has it open; 0: none has. What is to be done next waits for that. */
+  search(what: What, use: (pid: number) => void): void;
   step(event: FifoEvent): void;
   enqueue(look: Look): void;
   /** A thread is not about to open it any more: what our ends say may be another thing now. */

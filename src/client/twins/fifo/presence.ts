@@ -2,21 +2,20 @@
  * Who has a FIFO open here: threads that are about to, processes that have, and looks at the
  * FIFO itself where nothing else tells. README.md says in which order.
  */
+
+import { holds } from "../../../bridge/holders.ts";
 import { hasWriters, unread } from "../../../bridge/pipeends.ts";
 import { E } from "../../../sys/errno.ts";
 import { close, O_RDONLY, O_WRONLY } from "../../../sys/open.ts";
-import { holds } from "./holders.ts";
 import { At } from "./machine.ts";
 import { Openers, type PendingOpener } from "./openers.ts";
-import { type FifoParts, UNREAD_FIRST_MS } from "./parts.ts";
+import { type FifoParts, UNREAD_FIRST_MS, type What } from "./parts.ts";
 
 /** What stays unread is looked for less and less often. */
 const UNREAD_LAST_MS = 1000;
 /** After a look that has found somebody: what happened meanwhile may have been missed. */
 const AGAIN_FIRST_MS = 200;
 const AGAIN_LAST_MS = 5000;
-
-type What = "reads" | "writes";
 
 export class Presence {
   readonly #fifo: FifoParts;
@@ -151,10 +150,15 @@ export class Presence {
       this.#tryToWrite();
       return;
     }
-    this.#fifo.search((pid) => {
-      if (!this.#isOpenTo("reads")) return;
-      if (pid === 0) this.#tryToWrite();
-      else this.#known.reads.add(pid);
+    this.#search("reads", () => this.#tryToWrite());
+  }
+
+  /** Looks for processes that have it open and were not known; with none of them calls `unfound`. */
+  #search(what: What, unfound: () => void): void {
+    this.#fifo.search(what, (pid) => {
+      if (!this.#isOpenTo(what)) return;
+      if (pid === 0) unfound();
+      else this.#known[what].add(pid);
     });
   }
 
@@ -172,18 +176,23 @@ export class Presence {
     });
   }
 
-  /** Opens the FIFO for reading, where an empty pipe shows whether anybody writes. */
+  /** Opens the FIFO for reading, where an empty pipe shows whether anybody writes; else they are searched. */
   lookForWriters(): void {
     const { world } = this.#fifo;
     if (!this.#isOpenTo("writes")) return;
     this.#fifo.open(O_RDONLY, (fd) => {
       if (fd < 0) return;
-      const isGone = hasWriters(fd) === false;
+      const isThere = hasWriters(fd);
       close(fd);
       world.hush();
-      if (!isGone) this.#lookAgain();
-      else if (!this.waitsFor("writes")) this.#fifo.step({ kind: "writersGone" });
+      if (isThere) this.#lookAgain();
+      else if (isThere === undefined) this.#search("writes", () => this.#writersGone());
+      else this.#writersGone();
     });
+  }
+
+  #writersGone(): void {
+    if (!this.waitsFor("writes")) this.#fifo.step({ kind: "writersGone" });
   }
 
   /** Somebody has it open of whom nothing is known, and may have closed it while we looked. */

@@ -1,10 +1,10 @@
 /** Our read end of a FIFO: what is written here and is for the HOST's readers. */
 import { Pulled } from "../../../bridge/fifoline.ts";
+import { OwnEnd } from "../../../bridge/ownend.ts";
 import { hasWriters, unread } from "../../../bridge/pipeends.ts";
 import { EPOLLIN } from "../../../sys/epoll.ts";
 import { read } from "../../../sys/io.ts";
 import { O_RDONLY } from "../../../sys/open.ts";
-import { OwnEnd } from "./ownend.ts";
 import { type FifoParts, UNKNOWN_MS, UNREAD_FIRST_MS } from "./parts.ts";
 
 /** While others read here, too: how long what they leave is left to them. */

@@ -36,6 +36,23 @@ test("nobody has written to a reader that another process has given the FIFO to"
   stage.until(() => stage.at === undefined);
 });
 
+test("writers are gone though what they have written is unread", async () => {
+  const reader = stage.open(stage.dpu, O_RDONLY);
+  const writer = stage.open(stage.dpu, O_WRONLY);
+  const [reads, writes] = [stage.holder(reader), stage.holder(writer)];
+  stage.tellOpened(reads.pid, O_RDONLY | O_NONBLOCK);
+  stage.tellOpened(writes.pid, O_WRONLY);
+  stage.pass(LOOKING_MS / 3);
+  // Both ends are held on the HOST then.
+  expect(stage.hasWriter(stage.host)).toBe(true);
+  stage.write(writer, "unread");
+  await writes.end();
+  close(writer);
+  stage.until(() => !stage.hasWriter(stage.host));
+  expect(stage.at).toBe("down, waiting");
+  close(reader);
+});
+
 test("nobody has written to a reader that came when the last writer had gone", async () => {
   const before = stage.open(stage.dpu, O_RDONLY);
   const writer = stage.open(stage.dpu, O_WRONLY);

@@ -2,12 +2,15 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { encode } from "cbor-x/encode";
+import { identityOf } from "../../../../src/bridge/holders.ts";
 import { Loop } from "../../../../src/bridge/loop.ts";
+import { hasWriters } from "../../../../src/bridge/pipeends.ts";
 import { ServedFifos } from "../../../../src/client/twins/fifo/fifos.ts";
-import { identityOf } from "../../../../src/client/twins/fifo/holders.ts";
-import { HostFifos } from "../../../../src/server/bridge/fifos.ts";
+import { HostFifos } from "../../../../src/server/bridge/fifo/fifos.ts";
 import { cstring } from "../../../../src/sys/cstring.ts";
 import { inotifyAddWatch } from "../../../../src/sys/inotify.ts";
+import { write } from "../../../../src/sys/io.ts";
+import { allocate } from "../../../../src/sys/memory.ts";
 import {
   AT_FDCWD,
   close,
@@ -26,6 +29,7 @@ import { StreamKind } from "../../../../src/wire/streams.ts";
 import { Pair } from "../../../session/pair.ts";
 import { ok } from "../../../sys/support.ts";
 
+const bytes = allocate(4096);
 const BOUND_MS = 10_000;
 const KEY = 7;
 const NODE = [1, 2] as const;
@@ -114,6 +118,18 @@ export class FifoStage {
   /** Opens the FIFO of `path` here, not blocking. */
   open(path: string, flags: number): number {
     return ok(openat(AT_FDCWD, cstring(path), flags | O_NONBLOCK | O_CLOEXEC, 0));
+  }
+
+  /** Whether anybody has the FIFO of `path` open for writing. */
+  hasWriter(path: string): boolean {
+    const fd = this.open(path, O_RDONLY);
+    const isThere = hasWriters(fd) !== false;
+    close(fd);
+    return isThere;
+  }
+
+  write(fd: number, text: string): void {
+    ok(write(fd, bytes.address, bytes.bytes.latin1Write(text, 0)));
   }
 
   /** Another process has `fds`, too. */

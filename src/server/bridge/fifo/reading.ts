@@ -1,0 +1,298 @@
+/** The server's end of a FIFO while it reads from the HOST's, and gives back what was not read. */
+
+import { Pulled } from "../../../bridge/fifoline.ts";
+import type { Held } from "../../../bridge/holders.ts";
+import { hasWriters, pollNow, putAll, takeAll } from "../../../bridge/pipeends.ts";
+import { EPOLLIN } from "../../../sys/epoll.ts";
+import { read } from "../../../sys/io.ts";
+import { close, O_RDONLY, O_RDWR, O_WRONLY } from "../../../sys/open.ts";
+import { POLLHUP, POLLIN } from "../../../sys/poll.ts";
+import { FifoWord } from "../../../wire/streams.ts";
+import { BothEnds } from "./both.ts";
+import { type EndParts, Mode } from "./parts.ts";
+
+const NONE = -1;
+/** The word after GIVEN follows at once, if any does. */
+const GIVEN_MS = 1;
+/** By then an open(2) that need not wait is over. */
+const DOUBT_MS = 10;
+
+export class Reading {
+  readonly #parts: EndParts;
+  /** While both ends are open on the DPU. */
+  readonly #both: BothEnds;
+  /** Whether the HOST has a writer, as the client was told. */
+  #hasWriter = false;
+  /** What tells of that writer is data alone, which a former one may have left. */
+  #isDoubtful = false;
+  /** What was not read there. */
+  #residue: Uint8Array[] = [];
+  /** Bytes that are sent before any others. */
+  #early: Uint8Array[] = [];
+  /** Both ends, while what was put back waits for the next word. */
+  #kept = NONE;
+  #cancelPutBack = () => {};
+  #cancelDoubt = () => {};
+
+  constructor(parts: EndParts) {
+    this.#parts = parts;
+    this.#both = new BothEnds(parts, (held) => this.#came(held));
+  }
+
+  /** READ; what was on its way to readers, `late`, is after what is in the pipe. */
+  begin(late: Uint8Array): void {
+    const parts = this.#parts;
+    const fd = parts.open(O_RDONLY);
+    if (fd < 0) {
+      parts.fail(-fd);
+      return;
+    }
+    this.#cancelPutBack();
+    const wasOff = parts.mode === Mode.OFF;
+    if (!wasOff) {
+      const early = [...this.#residue, ...this.#early, ...takeAll(fd), late];
+      this.#early = early.filter(({ length }) => length > 0);
+      this.#residue = [];
+    }
+    parts.replace(fd);
+    parts.mode = Mode.READING;
+    this.#hasWriter = false;
+    parts.unwait(() => {
+      this.letGoOfKept();
+      if (wasOff || this.#reopen()) this.#begun();
+    });
+  }
+
+  /** READ while it reads: nobody writes on the DPU any more. */
+  again(): void {
+    if (!this.#both.isHeld) {
+      this.#parts.line.say(this.#hasWriter ? FifoWord.WRITERS : FifoWord.NO_WRITERS);
+      return;
+    }
+    this.#both.letGo();
+    if (this.#reopen()) this.#begun();
+  }
+
+  #begun(): void {
+    const { end, line, options } = this.#parts;
+    const isDoubtful = this.#early.length === 0 && pollNow(end.fd) === POLLIN;
+    if (isDoubtful && options.partners.isAsync) this.#doubt();
+    else if (this.#early.length > 0 || this.#findsWriter()) this.#writerCame();
+    else {
+      line.say(FifoWord.NO_WRITERS);
+      this.#awaitWriter(EPOLLIN);
+    }
+  }
+
+  /** There is data, which may be a former writer's that other readers keep: an open(2) that does not wait tells. */
+  #doubt(): void {
+    const { line, options } = this.#parts;
+    this.#cancelDoubt = options.loop.after(DOUBT_MS, () => line.say(FifoWord.NO_WRITERS));
+    this.#awaitWriter(0);
+  }
+
+  /** Whether anybody has it open for writing, or has had since we opened it. */
+  #findsWriter(): boolean {
+    const { fd } = this.#parts.end;
+    return (pollNow(fd) & (POLLIN | POLLHUP)) !== 0 || hasWriters(fd) !== false;
+  }
+
+  /** Waits for a writer, or for `events` of what is open already; a hang-up is one. */
+  #awaitWriter(events: number): void {
+    const parts = this.#parts;
+    const { partners, path } = parts.options;
+    parts.end.watch(events);
+    parts.wait = partners.forWriter(
+      path,
+      () => this.#findsWriter(),
+      () => {
+        parts.wait = undefined;
+        if (!parts.isOver && parts.mode === Mode.READING) this.#writerCame();
+      },
+    );
+  }
+
+  #writerCame(): void {
+    if (this.#hasWriter) return;
+    const { end, line } = this.#parts;
+    this.#cancelDoubt();
+    this.#hasWriter = true;
+    this.#isDoubtful = hasWriters(end.fd) === undefined;
+    line.say(FifoWord.WRITERS);
+    this.pull();
+  }
+
+  /** Events of our end. */
+  onEvents(): void {
+    const { end } = this.#parts;
+    if (this.#hasWriter) this.pull();
+    else if (this.#both.isHeld) {
+      this.#both.letGo();
+      this.#writerCame();
+    } else {
+      // Who came and went before the open(2) that waits for writers was under way is seen here.
+      end.unwatch();
+      this.#parts.unwait(() => this.#writerCame());
+    }
+  }
+
+  pull(): void {
+    if (!this.#hasWriter) return;
+    const { end, line } = this.#parts;
+    for (const early of this.#early.splice(0)) line.send(early);
+    const found = line.pull((address, max) => read(end.fd, address, max));
+    if (found === Pulled.BLOCKED) end.unwatch();
+    else if (found === Pulled.END || this.#isMistaken(found)) this.#writersLeft();
+    else if (found >= 0) end.watch(EPOLLIN);
+    else this.#parts.fail(-found);
+  }
+
+  /** Whether what was found, which is all there is, was left by a former writer: no event tells that nobody writes. */
+  #isMistaken(found: number): boolean {
+    if (!this.#isDoubtful || found < 0) return false;
+    const isThere = hasWriters(this.#parts.end.fd);
+    this.#isDoubtful = isThere === undefined;
+    return isThere === false;
+  }
+
+  #writersLeft(): void {
+    const { end, line } = this.#parts;
+    end.unwatch();
+    this.#hasWriter = false;
+    line.say(FifoWord.NO_WRITERS);
+    this.#readOn();
+  }
+
+  #readOn(): void {
+    if (!this.#reopen()) return;
+    if (this.#findsWriter()) this.#writerCame();
+    else this.#awaitWriter(EPOLLIN);
+  }
+
+  /** A hang-up that was told is told for ever; a new descriptor tells of the next one. */
+  #reopen(): boolean {
+    return this.#parts.replace(this.#parts.open(O_RDONLY));
+  }
+
+  // While both ends are open on the DPU.
+
+  /** TRY: reads no more, looks whether anybody else does, and reads on if not; `taken` has the write end. */
+  try(taken: (fd: number) => void): void {
+    const parts = this.#parts;
+    if (this.#hasWriter) {
+      parts.line.say(FifoWord.NOBODY);
+      return;
+    }
+    this.#cancelDoubt();
+    parts.unwait((came) => {
+      const hasLeft = (pollNow(parts.end.fd) & POLLHUP) !== 0;
+      if (hasLeft || (came ?? this.#findsWriter())) {
+        this.#writerCame();
+        parts.line.say(FifoWord.NOBODY);
+      } else this.#tryInstead(taken);
+    });
+  }
+
+  #tryInstead(taken: (fd: number) => void): void {
+    const { end, line } = this.#parts;
+    const fd = this.#both.look();
+    if (fd >= 0) taken(fd);
+    else if (fd !== NONE) this.#parts.fail(-fd);
+    else if (end.isOpen) {
+      line.say(FifoWord.NOBODY);
+      if (this.#both.isTold) end.watch(EPOLLIN);
+      else {
+        this.#both.letGo();
+        this.#readOn();
+      }
+    }
+  }
+
+  /** A process of the HOST's has opened it. */
+  #came({ reads }: Held): void {
+    const { line, mode } = this.#parts;
+    if (!this.#both.isHeld || mode !== Mode.READING) return;
+    if (reads) line.say(FifoWord.READERS);
+    else {
+      this.#both.letGo();
+      this.#writerCame();
+    }
+  }
+
+  // Giving back.
+
+  /** RELEASE. */
+  release(): void {
+    const parts = this.#parts;
+    this.#cancelDoubt();
+    this.#both.letGo();
+    parts.end.unwatch();
+    parts.mode = Mode.GIVING;
+    parts.wait?.cancel(() => {});
+    parts.wait = undefined;
+    parts.line.say(FifoWord.RELEASED);
+  }
+
+  /** Data that was not read there. */
+  take(bytes: Uint8Array): void {
+    this.#residue.push(new Uint8Array(bytes));
+    this.#parts.line.consumed(bytes.length);
+  }
+
+  /** GIVEN. */
+  given(): void {
+    this.#parts.mode = Mode.GIVEN;
+    this.#cancelPutBack = this.#parts.options.loop.after(GIVEN_MS, () => this.putBack(false));
+  }
+
+  /**
+   * What was not read there goes back to where it came from, before what has come since, if
+   * anybody has that open; with `stays`, for a writer there, who wants to have it open at once.
+   */
+  putBack(stays: boolean): void {
+    const { end } = this.#parts;
+    this.#cancelPutBack();
+    const given = [...this.#residue, ...this.#early];
+    this.#residue = [];
+    this.#early = [];
+    const rest = given.length > 0 ? takeAll(end.fd) : [];
+    if (given.length > 0 && (this.#hasWriter || stays)) {
+      this.#kept = this.#parts.open(O_RDWR);
+      this.#putAll(this.#kept, [...given, ...rest]);
+      end.close();
+      if (!stays) this.letGoOfKept();
+    } else {
+      end.close();
+      const fd = given.length > 0 ? this.#parts.open(O_WRONLY) : NONE;
+      if (fd >= 0) {
+        this.#putAll(fd, [...given, ...rest]);
+        close(fd);
+      }
+    }
+    this.#parts.mode = Mode.OFF;
+  }
+
+  #putAll(fd: number, parts: readonly Uint8Array[]): void {
+    const lost = fd < 0 ? 1 : putAll(fd, parts);
+    if (lost > 0) this.#parts.options.log(`${lost} unread bytes found no room in a FIFO`);
+  }
+
+  /** Closes what kept the data that was put back; whether there was anything. */
+  letGoOfKept(): boolean {
+    if (this.#kept < 0) return false;
+    close(this.#kept);
+    this.#kept = NONE;
+    return true;
+  }
+
+  /** Lets go of everything. */
+  close(): void {
+    if (this.#parts.mode === Mode.GIVEN) this.putBack(false);
+    this.#cancelDoubt();
+    this.#cancelPutBack();
+    this.#both.letGo();
+    this.letGoOfKept();
+    this.#residue = [];
+    this.#early = [];
+  }
+}
