@@ -208,12 +208,12 @@ export class Reading {
     }
   }
 
-  /** A process of the HOST's has opened it. */
-  #came({ reads }: Held): void {
+  /** A process of the HOST's has opened it; of one that has it open for both, what is written first tells. */
+  #came({ reads, writes }: Held): void {
     const { line, mode } = this.#parts;
     if (!this.#both.isHeld || mode !== Mode.READING) return;
-    if (reads) line.say(FifoWord.READERS);
-    else {
+    if (!writes) line.say(FifoWord.READERS);
+    else if (!reads) {
       this.#both.letGo();
       this.#writerCame();
     }

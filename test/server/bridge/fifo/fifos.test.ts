@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { encode } from "cbor-x/encode";
 import { FifoLine } from "../../../../src/bridge/fifoline.ts";
+import { holds as heldBy, identityOf } from "../../../../src/bridge/holders.ts";
 import { Loop } from "../../../../src/bridge/loop.ts";
 import { hasWriters, takeAll } from "../../../../src/bridge/pipeends.ts";
 import { HostFifos } from "../../../../src/server/bridge/fifo/fifos.ts";
@@ -109,7 +110,8 @@ describe.each([
       opened.push(() => child.kill("SIGKILL"));
       return child;
     };
-    return { line, pair, hears, open, opens, put, turn, fifos, came, run };
+    const holds = (pid: number) => heldBy(pid, identityOf(key) ?? "");
+    return { line, pair, hears, open, opens, put, turn, fifos, came, run, holds };
   }
 
   test("reads for others: writers come, write and leave", () => {
@@ -235,6 +237,29 @@ describe.each([
     hears("WRITERS");
     writer.kill("SIGKILL");
     hears("NO_WRITERS");
+  });
+
+  test("both ends are on the DPU, and on the HOST: who writes first decides", () => {
+    for (const isHost of [true, false]) {
+      const { line, hears, holds, open, put, run, turn } = stage();
+      line.say(FifoWord.READ);
+      hears("NO_WRITERS");
+      line.say(FifoWord.TRY);
+      hears("NOBODY");
+      const both = run('<>"$1"');
+      const endMs = performance.now() + BOUND_MS;
+      while (!holds(both.pid).writes && performance.now() < endMs) turn();
+      hears();
+      if (isHost) {
+        const writer = ok(open(O_WRONLY));
+        put(writer, "data");
+        hears("WRITERS", "data");
+        close(writer);
+      } else {
+        line.say(FifoWord.TRY);
+        hears("TAKEN");
+      }
+    }
   });
 
   test("both ends were on the DPU, and only the reading one is left", () => {
