@@ -11,7 +11,7 @@ import { pipe2 } from "./io.ts";
 import { addr, i32, libc, orErrno, u64 } from "./libc.ts";
 import { allocate, putWord64 } from "./memory.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "./open.ts";
-import { SIGACTION, SIGACTION_STRUCT_SIZE } from "./process.ts";
+import { getpid, kill, SIGACTION, SIGACTION_STRUCT_SIZE } from "./process.ts";
 
 const c = libc({
   mprotect: { args: [addr, u64, i32], returns: i32 },
@@ -75,6 +75,14 @@ export function restoreDefault(signal: number): void {
   set.bytes.fill(0);
   set.view.setBigUint64(0, 1n << BigInt(signal - 1), true);
   c.sigprocmask(SIG_UNBLOCK, set.address, 0);
+}
+
+/** Has `signal` do to this process what it does by default, and is handled as before then. */
+export function raiseDefault(signal: number): void {
+  c.sigaction(signal, 0, before.address);
+  setHandler(signal, SIG_DFL);
+  kill(getpid(), signal);
+  c.sigaction(signal, before.address, 0);
 }
 
 /** Ignores those of `signals` (bit n - 1 is n) while `fn` runs; of the whole process. */

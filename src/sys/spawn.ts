@@ -48,8 +48,10 @@ export const SPAWN_ACTIONS_STRUCT_SIZE = 80;
 export const SIGSET_STRUCT_SIZE = 128;
 
 // linux/wait.h
+const P_ALL = 0;
 const P_PIDFD = 3;
 const WNOHANG = 1;
+const WSTOPPED = 2;
 const WEXITED = 4;
 const WNOWAIT = 0x0100_0000;
 
@@ -160,6 +162,21 @@ export function reap(pidfd: number, keep = false): Ending | undefined {
   const status = information.view.getInt32(SIGINFO.status, true);
   const exited = information.view.getInt32(SIGINFO.code, true) === CLD_EXITED;
   return exited ? { code: status, signal: 0 } : { code: 0, signal: status };
+}
+
+/** A child that was stopped, and by which signal. */
+export interface Stopped {
+  readonly pid: number;
+  readonly signal: number;
+}
+
+/** waitid(2): a child of the process that was stopped and has not been told of; undefined: none. */
+export function takeStopped(): Stopped | undefined {
+  information.view.setInt32(SIGINFO.pid, 0, true);
+  const result = orErrno(c.waitid(P_ALL, 0, information.address, WSTOPPED | WNOHANG));
+  const pid = information.view.getInt32(SIGINFO.pid, true);
+  if (result < 0 || pid === 0) return undefined;
+  return { pid, signal: information.view.getInt32(SIGINFO.status, true) };
 }
 
 /**

@@ -11,7 +11,7 @@ import { E, errnoText } from "../../sys/errno.ts";
 import { allocate, free, type Region } from "../../sys/memory.ts";
 import { close, O_RDWR } from "../../sys/open.ts";
 import { kill, pidfdOpen } from "../../sys/process.ts";
-import { SIGKILL, SIGRTMAX, SIGSTOP, SIGTERM, SIGTSTP } from "../../sys/signals.ts";
+import { SIGCONT, SIGKILL, SIGRTMAX, SIGSTOP, SIGTERM } from "../../sys/signals.ts";
 import { type ChildFd, type Ending, reap } from "../../sys/spawn.ts";
 import { setTerminalSize, WINSIZE_STRUCT_SIZE } from "../../sys/terminal.ts";
 import { ProtocolError } from "../../wire/error.ts";
@@ -22,6 +22,7 @@ import type { Acting } from "./acting.ts";
 import type { Client } from "./client.ts";
 import { Ends } from "./ends.ts";
 import { type NotStarted, start } from "./starter.ts";
+import { wouldStop } from "./stops.ts";
 import { ProgramTerminal } from "./terminal.ts";
 
 /** How long a program that is out of time may take to end. */
@@ -65,6 +66,8 @@ export class Program implements StreamHandler, Watched {
   pid = 0;
   #pidfd = -1;
   #detached = false;
+  /** What stands for the SIGSTOP that stops it. */
+  #stopSignal = SIGSTOP;
   #isOutOfTime = false;
   #isAbandoned = false;
   #isGone = false;
@@ -154,9 +157,19 @@ export class Program implements StreamHandler, Watched {
   /** Sends its process group a signal, while it is sure to be its. */
   signal(number: number): void {
     if (this.pid <= 0 || this.#pidfd < 0) return;
+    const stops = wouldStop(this.pid, number);
     kill(-this.pid, number);
-    // A group whose session nobody outside controls cannot be stopped from a terminal.
-    if (number === SIGTSTP) kill(-this.pid, SIGSTOP);
+    if (number === SIGCONT) this.#stopSignal = SIGSTOP;
+    if (!stops) return;
+    this.#stopSignal = number;
+    kill(-this.pid, SIGSTOP);
+  }
+
+  /** Its process was stopped by `number`: the client's is to be, too. */
+  stopped(number: number): void {
+    const signal = number === SIGSTOP ? this.#stopSignal : number;
+    this.#stopSignal = SIGSTOP;
+    if (this.runs) this.#say(OutOfBand.STOPPED, [signal]);
   }
 
   /** Nobody wants it any more: it is ended, unless it has ended or outlives its client. */

@@ -18,6 +18,7 @@ import { Newcomer } from "./newcomer.ts";
 import type { Admission, Program } from "./program.ts";
 import { describeOrder, type Rules } from "./rules.ts";
 import { RexecSession, type SessionHost } from "./session.ts";
+import { watchStops } from "./stops.ts";
 
 const SOCKET_BUFFER_BYTES = 1024 * 1024;
 /** How long to wait where there is no descriptor or memory for a connection. */
@@ -77,6 +78,7 @@ export class Service implements SessionHost {
     this.leaseMs = options.leaseMs;
     this.acting = new Acting(options.groups);
     this.loop.beforeSleep(() => this.#refresh());
+    watchStops(this.loop, ({ pid, signal }) => this.#programOf(pid)?.stopped(signal));
     for (const listener of options.listeners) {
       this.loop.add(listener.fd, EPOLLIN, { onEvents: () => this.#accept(listener) });
     }
@@ -133,6 +135,11 @@ export class Service implements SessionHost {
 
   fault(session: RexecSession, error: unknown): void {
     this.#report(session.client.description, error);
+  }
+
+  #programOf(pid: number): Program | undefined {
+    for (const program of this.#programs.keys()) if (program.pid === pid) return program;
+    return undefined;
   }
 
   /** Tells anew of those that run, while anything happens. */
