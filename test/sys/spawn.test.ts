@@ -1,5 +1,6 @@
 /** Starting programs, and the machine code that turns signals into bytes. */
 import { expect, test } from "bun:test";
+import { spawn } from "../../src/sys/child.ts";
 import { cstring } from "../../src/sys/cstring.ts";
 import { E } from "../../src/sys/errno.ts";
 import { pipe2, read } from "../../src/sys/io.ts";
@@ -36,8 +37,8 @@ function start(script: string, fd: number): number {
   const none = spawns.stringArray(new Uint8Array(0), 0);
   const cwdFd = ok(openat(AT_FDCWD, cstring("/usr"), O_PATH | O_CLOEXEC, 0));
   const high = ok(fcntlInt(fd, F_DUPFD_CLOEXEC, 300));
-  const pid = spawns.spawn({
-    path: cstring("/bin/sh"),
+  const pid = spawn({
+    program: { path: cstring("/bin/sh") },
     argv: words.address,
     envp: none.address,
     cwdFd,
@@ -47,11 +48,13 @@ function start(script: string, fd: number): number {
     ],
     blocked: 0n,
     ignored: 0n,
-    around: (call) => call(),
+    umask: 0o22,
+    limits: [],
+    cgroupFds: [],
   });
   for (const one of [cwdFd, high]) close(one);
   for (const one of [argv, words, none]) free(one);
-  return pid;
+  return typeof pid === "number" ? pid : -pid.errno;
 }
 
 test("a program starts with the descriptors it was given, and its end is told", () => {

@@ -6,13 +6,14 @@
 import { encode } from "cbor-x/encode";
 import type { Loop, Watched } from "../../bridge/loop.ts";
 import type { Stream, StreamHandler } from "../../session/stream.ts";
+import type { ChildFd } from "../../sys/child.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { E, errnoText } from "../../sys/errno.ts";
 import { allocate, free, type Region } from "../../sys/memory.ts";
 import { close, O_RDWR } from "../../sys/open.ts";
 import { kill, pidfdOpen } from "../../sys/process.ts";
 import { SIGCONT, SIGKILL, SIGRTMAX, SIGSTOP, SIGTERM } from "../../sys/signals.ts";
-import { type ChildFd, type Ending, reap } from "../../sys/spawn.ts";
+import { type Ending, reap } from "../../sys/spawn.ts";
 import { setTerminalSize, WINSIZE_STRUCT_SIZE } from "../../sys/terminal.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { ORDER_MAX } from "../../wire/limits.ts";
