@@ -45,9 +45,20 @@ export interface ProgramHost {
   gone(program: Program): void;
 }
 
-/** What is allowed to an order. */
+/** Whose session a program is of. */
+export interface ProgramOwner {
+  readonly client: Client;
+  /** Whether it has a connection. */
+  readonly connected: boolean;
+}
+
+/** What is allowed to an order; `onLost`: what becomes of it when its client does not come back. */
 export type Admission =
-  | { readonly order: Order; readonly check?: (resolved: string) => void }
+  | {
+      readonly order: Order;
+      readonly check?: (resolved: string) => void;
+      readonly onLost?: "keep" | "terminate";
+    }
   | { readonly refused: string };
 
 export class Program implements StreamHandler, Watched {
@@ -59,8 +70,7 @@ export class Program implements StreamHandler, Watched {
   #region: Region | undefined;
   readonly #length: number;
   #have = 0;
-  /** Whom it is for. */
-  readonly client: Client;
+  readonly #owner: ProgramOwner;
   /** Its arguments, shortened, for people. */
   words: string[] = [];
   uid = -1;
@@ -69,6 +79,8 @@ export class Program implements StreamHandler, Watched {
   #detached = false;
   /** What stands for the SIGSTOP that stops it. */
   #stopSignal = SIGSTOP;
+  /** Whether it waits for its client beyond the lease. */
+  isKept = false;
   #isOutOfTime = false;
   #isAbandoned = false;
   #isGone = false;
@@ -80,15 +92,29 @@ export class Program implements StreamHandler, Watched {
   readonly sinceMs: number;
   ending: Ending | undefined;
 
-  constructor(host: ProgramHost, client: Client, stream: Stream, length: number) {
+  constructor(host: ProgramHost, owner: ProgramOwner, stream: Stream, length: number) {
     if (length > ORDER_MAX) throw new ProtocolError("an order that is too long");
     this.#host = host;
     this.#stream = stream;
-    this.client = client;
+    this.#owner = owner;
     this.#length = length;
     this.#region = allocate(Math.max(length, 1));
     this.sinceMs = host.loop.nowMs;
     this.#ends = new Ends(host.loop, () => this.#settle());
+  }
+
+  /** Whom it is for. */
+  get client(): Client {
+    return this.#owner.client;
+  }
+
+  get connected(): boolean {
+    return this.#owner.connected;
+  }
+
+  /** Whether it goes on when its client does not come back. */
+  get outlives(): boolean {
+    return this.#detached || this.isKept;
   }
 
   get bytesIn(): number {
@@ -216,7 +242,7 @@ export class Program implements StreamHandler, Watched {
     this.uid = head.uid;
   }
 
-  #start({ order, check }: Exclude<Admission, { refused: string }>, region: Region): void {
+  #start({ order, check, onLost }: Exclude<Admission, { refused: string }>, region: Region): void {
     const { acting, loop } = this.#host;
     const { head } = order;
     const errno = head.terminal === undefined ? 0 : this.#terminal.prepare(head.terminal, head.uid);
@@ -233,13 +259,14 @@ export class Program implements StreamHandler, Watched {
     this.pid = started;
     this.uid = head.uid;
     this.#detached = head.detach;
+    this.isKept = onLost === "keep";
     this.#ends.started();
     this.#pidfd = pidfdOpen(started);
     if (this.#pidfd < 0) throw new Error(`No pidfd: ${errnoText(this.#pidfd)}`);
     loop.add(this.#pidfd, EPOLLIN, this);
     if (head.timeoutMs > 0) this.#limit(head.timeoutMs);
     for (const number of this.#early.splice(0)) this.signal(number);
-    this.#say(OutOfBand.STARTED, [started]);
+    this.#say(OutOfBand.STARTED, [started, this.isKept ? 1 : 0]);
     this.#host.started(this);
   }
 

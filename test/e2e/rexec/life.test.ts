@@ -252,7 +252,7 @@ test("64 MiB each way at once, through little memory", async () => {
   expect(through.stdout).toBe(direct.stdout);
   const echoed = await run([...stage.rexec, "cat"], { input: pattern });
   expect(Buffer.from(echoed.stdout, "latin1").equals(pattern)).toBe(true);
-  const resident = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${stage.pid}/status`, "utf8"));
+  const resident = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${stage.keeper}/status`, "utf8"));
   expect(Number(resident?.[1])).toBeLessThan(300 * 1024);
 });
 
