@@ -1,5 +1,6 @@
 /** Starts a keeper: this program by another name, in a session of its own. */
 import { fstatSync } from "node:fs";
+import { type ChildFd, spawn } from "../../sys/child.ts";
 import { cstring } from "../../sys/cstring.ts";
 import { errnoText } from "../../sys/errno.ts";
 import { allocate, free, type Region } from "../../sys/memory.ts";
@@ -13,7 +14,7 @@ import {
   O_PATH,
   openat,
 } from "../../sys/open.ts";
-import { type ChildFd, spawn, stringArray } from "../../sys/spawn.ts";
+import { stringArray } from "../../sys/spawn.ts";
 import { KEEPER_FD, KEEPER_NAME } from "./place.ts";
 
 /** Above every descriptor of a keeper's at its start. */
@@ -46,11 +47,12 @@ export function startKeeper(command: readonly string[], path: string, fd: number
     const name = Buffer.from(`${executable}\0`);
     const program = allocate(name.length);
     program.bytes.set(name);
-    const none = { blocked: 0n, ignored: 0n, around: (call: () => number) => call() };
-    const at = { path: program.address, argv: argv.address, envp: envp.address };
-    const pid = spawn({ ...at, cwdFd, fds, ...none });
+    const given = { umask: 0, limits: [], cgroupFds: [], blocked: 0n, ignored: 0n };
+    const words = { argv: argv.address, envp: envp.address };
+    const pid = spawn({ program: { path: program.address }, ...words, cwdFd, fds, ...given });
     free(program);
-    if (pid < 0) throw new Error(`Cannot start the keeper of programs: ${errnoText(-pid)}`);
+    if (typeof pid === "number") return;
+    throw new Error(`Cannot start the keeper of programs: ${errnoText(pid.errno)}`);
   } finally {
     for (const one of [cwdFd, ...own]) close(one);
     argv.free();

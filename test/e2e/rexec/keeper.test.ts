@@ -83,7 +83,10 @@ test("a server is killed and comes again: programs go on, and their codes come",
     expect([other.stdout, other.code]).toEqual(["other\n", 3]);
     waiting.release();
     expect(await waiting.end()).toEqual(["after\n", 7]);
-    expect(stage.log).toMatch(/Program \d+, pid \d+: exited with 7/);
+    await until(
+      () => /Program \d+, pid \d+: exited with 7/.test(stage.log),
+      () => stage.log,
+    );
   }));
 
 test("a program that ends while there is no server: its client has its code at once", () =>
