@@ -182,6 +182,7 @@ export class Run implements StreamHandler, Watched {
     if (!Array.isArray(items)) throw new ProtocolError("a message of a program is no list");
     const number = (index: number) => integer(items[index], Number.MAX_SAFE_INTEGER);
     if (type === OutOfBand.STARTED) {
+      if (number(1) === 1) this.#link.waitForEver();
       if (this.#options.detach) this.#conclude({ pid: number(0) });
     } else if (type === OutOfBand.NOT_STARTED) {
       this.#options.say(String(items[1]));

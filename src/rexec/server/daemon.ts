@@ -39,6 +39,8 @@ export interface RexecSnapshot {
   listen: string[];
   insecure: boolean;
   rules: Rule[];
+  /** The process that has the programs; 0: not known yet. */
+  keeperPid: number;
   /** Programs that run, and then those that have ended, the last first. */
   programs: ProgramReport[];
 }
@@ -88,6 +90,8 @@ class Daemon implements RexecDaemon {
   readonly #options: RexecServerOptions;
   readonly #leaveFd = eventfd();
   readonly #endFd = eventfd();
+  #keeperPid = 0;
+  /** By their process ids. */
   readonly #running = new Map<number, ProgramReport>();
   #ended: ProgramReport[] = [];
   readonly #done: Promise<void>;
@@ -100,6 +104,7 @@ class Daemon implements RexecDaemon {
     worker.onmessage = ({ data }: MessageEvent<RexecMessage>) => {
       if (data.kind === "done") resolve();
       else if (data.kind === "log") options.log(data.level, dated(data.text, data.atMs));
+      else if (data.kind === "keeper") this.#keeperPid = data.pid;
       else this.#heard(data.report);
     };
     worker.onerror = (event) => {
@@ -121,7 +126,8 @@ class Daemon implements RexecDaemon {
   snapshot(): RexecSnapshot {
     const { listen, insecure, rules } = this.#options;
     const programs = [...this.#running.values(), ...this.#ended];
-    return { listen: listen.map(formatAddress), insecure, rules, programs };
+    const keeperPid = this.#keeperPid;
+    return { listen: listen.map(formatAddress), insecure, rules, keeperPid, programs };
   }
 
   async stop(how: "leave" | "end"): Promise<void> {
@@ -134,10 +140,10 @@ class Daemon implements RexecDaemon {
 
   #heard(report: ProgramReport): void {
     if (report.ending === undefined) {
-      this.#running.set(report.id, report);
+      this.#running.set(report.pid, report);
       return;
     }
-    this.#running.delete(report.id);
+    this.#running.delete(report.pid);
     this.#ended = [report, ...this.#ended].slice(0, ENDED_MAX);
   }
 }

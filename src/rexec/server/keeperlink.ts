@@ -34,6 +34,8 @@ export interface KeeperLinkOptions {
   readonly leaseMs: number;
   readonly log: (level: "info" | "warn" | "error", text: string, atMs?: number) => void;
   readonly changed: (report: ProgramReport) => void;
+  /** Told of the process that keeps the programs from now on. */
+  readonly found: (pid: number) => void;
 }
 
 /** A client that waits for the keeper to say that it is there. */
@@ -142,6 +144,7 @@ export class KeeperLink {
     }
     const release = build === BUILD ? "" : `, of release ${build}`;
     this.#options.log("info", `Process ${pid}${release} keeps the programs`);
+    this.#options.found(pid);
     this.#isThere = true;
     for (const { fd, client, hello } of this.#waiting.splice(0)) this.give(fd, client, hello);
   }

@@ -8,6 +8,8 @@ const ENDED_MAX = 100;
 
 /** What is told of a program. */
 export interface ProgramReport {
+  /** The process that has it, and its number there. */
+  keeper: number;
   id: number;
   pid: number;
   uid: number;
@@ -88,6 +90,8 @@ export class ProgramRegister {
     const { pid, uid, words, bytesIn, bytesOut, sinceMs, connected, outlives } = program;
     const peer = program.client.description;
     const startedMs = Date.now() - (this.#loop.nowMs - sinceMs);
-    return { id, pid, uid, peer, words, startedMs, bytesIn, bytesOut, connected, outlives };
+    const keeper = process.pid;
+    const figures = { bytesIn, bytesOut, connected, outlives };
+    return { keeper, id, pid, uid, peer, words, startedMs, ...figures };
   }
 }

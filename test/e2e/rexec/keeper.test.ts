@@ -92,8 +92,11 @@ test("a server is killed and comes again: programs go on, and their codes come",
 test("a program that ends while there is no server: its client has its code at once", () =>
   withStage([], async (stage) => {
     const waiting = new Waiting(stage, "echo after; exit 7");
-    await waiting.pid();
+    const pid = await waiting.pid();
     await stage.kill();
+    const alone = await run([QTFS, "info", `${stage.keeper}`]);
+    expect(alone.stdout).toStartWith(`qtfs rexec-keeper, process ${stage.keeper}\n`);
+    expect(alone.stdout).toMatch(new RegExp(`^${pid} .* runs for`, "m"));
     waiting.release();
     expect(await waiting.end()).toEqual(["after\n", 7]);
     await stage.start();

@@ -313,8 +313,11 @@ test("qtfs info lists what runs, what has ended and how", async () => {
   const { stdout, code } = await run([QTFS, "info", stage.address]);
   expect(code).toBe(0);
   expect(stdout).toStartWith(`qtfs rexec-server, process ${stage.pid}\n`);
-  expect(stdout).toMatch(/^\d+ +0 +runs for .* +sh -c echo ready; exec sleep 61$/m);
-  expect(stdout).toMatch(/^\d+ +0 +exit 44 .* +sh -c exit 44$/m);
+  const owner = "uid 0, pid \\d+";
+  const row = (state: string, words: string) =>
+    new RegExp(`^\\d+ +0 +${owner} +${state} .* +sh -c ${words}$`, "m");
+  expect(stdout).toMatch(row("runs for", "echo ready; exec sleep 61"));
+  expect(stdout).toMatch(row("exit 44, .* ago", "exit 44"));
   const json = await run([QTFS, "info", stage.address, "--json"]);
   const [daemon] = JSON.parse(json.stdout).daemons;
   expect(
@@ -322,6 +325,23 @@ test("qtfs info lists what runs, what has ended and how", async () => {
   ).toHaveLength(1);
   client.child.kill("SIGKILL");
   await client.child.exited;
+});
+
+test("qtfs info signals a program's process group", async () => {
+  const client = new Client("sh", "-c", "echo $$; sleep 60; :");
+  await client.prints("\n");
+  const pid = client.output.trim();
+  const { stdout, code } = await run([QTFS, "info", pid, "--signal", "TERM"]);
+  expect([stdout, code]).toEqual([`Program ${pid}: signal 15\n`, 0]);
+  await client.child.exited;
+  expect(client.child.signalCode).toBe("SIGTERM");
+  const gone = await run([QTFS, "info", pid, "--signal", "9"]);
+  expect([gone.stderr, gone.code]).toEqual([
+    `qtfs info: No rexec-server has a program that runs as ${pid}\n`,
+    1,
+  ]);
+  const wrong = await run([QTFS, "info", pid, "--signal", "TREM"]);
+  expect(wrong.stderr).toContain('"TREM" is no signal');
 });
 
 test("the log has a line for each start, end and refusal", async () => {
