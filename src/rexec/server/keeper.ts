@@ -39,7 +39,8 @@ export function serveKeeper(path: string): never {
 class Keeper {
   readonly #loop = new Loop();
   readonly #path: string;
-  readonly #inode: number;
+  /** What tells its socket's file from one that another has made there. */
+  readonly #file: string;
   readonly #service: Service;
   #server: Channel<ToKeeper, FromKeeper> | undefined;
   #rules: Rule[] = [];
@@ -51,7 +52,7 @@ class Keeper {
 
   constructor(path: string) {
     this.#path = path;
-    this.#inode = inodeOf(path);
+    this.#file = fileAt(path);
     this.#service = new Service({
       loop: this.#loop,
       facts: machineFacts(),
@@ -79,7 +80,7 @@ class Keeper {
     this.#startLease();
     loop.run();
     control.close();
-    if (inodeOf(this.#path) === this.#inode) rmSync(this.#path, { force: true });
+    if (fileAt(this.#path) === this.#file) rmSync(this.#path, { force: true });
   }
 
   /** A server has come: it replaces the one before. */
@@ -171,6 +172,7 @@ class Keeper {
   }
 }
 
-function inodeOf(path: string): number {
-  return lstatSync(path, { throwIfNoEntry: false })?.ino ?? -1;
+function fileAt(path: string): string {
+  const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return stats === undefined ? "" : `${stats.ino} ${stats.ctimeNs}`;
 }

@@ -75,6 +75,12 @@ export class Stage {
     });
   }
 
+  /** Has the server end, and leave its programs to the next one. */
+  async stop(): Promise<void> {
+    this.#child?.kill("SIGTERM");
+    await this.#child?.exited;
+  }
+
   /** Kills the server, and nobody else. */
   async kill(): Promise<void> {
     this.#child?.kill("SIGKILL");
