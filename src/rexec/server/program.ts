@@ -17,15 +17,17 @@ import { type Ending, reap } from "../../sys/spawn.ts";
 import { setTerminalSize, WINSIZE_STRUCT_SIZE } from "../../sys/terminal.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { ORDER_MAX } from "../../wire/limits.ts";
-import { OutOfBand } from "../../wire/streams.ts";
+import { OutOfBand, ProgramEnd } from "../../wire/streams.ts";
 import { decodeOrder, integer, type Order } from "../order.ts";
 import type { Acting } from "./acting.ts";
 import type { Client } from "./client.ts";
 import { Ends } from "./ends.ts";
+import { ProgramFiles } from "./files.ts";
 import { type NotStarted, start } from "./starter.ts";
 import { wouldStop } from "./stops.ts";
 import { ProgramTerminal } from "./terminal.ts";
 
+const STDERR = 2;
 /** How long a program that is out of time may take to end. */
 const GRACE_MS = 5000;
 /** The exit code of one that was, as of timeout(1). */
@@ -65,7 +67,10 @@ export class Program implements StreamHandler, Watched {
   readonly #host: ProgramHost;
   readonly #stream: Stream;
   readonly #ends: Ends;
+  readonly #files = new ProgramFiles();
   readonly #terminal = new ProgramTerminal();
+  /** Places of descriptors above 2. */
+  #extra: ReadonlySet<number> = new Set();
   /** The order, as far as it has come; undefined once it was carried out. */
   #region: Region | undefined;
   readonly #length: number;
@@ -132,7 +137,7 @@ export class Program implements StreamHandler, Watched {
 
   /** A stream for one of its descriptors. */
   takeFd(stream: Stream, place: number, kind: number): StreamHandler | number {
-    if (this.#region === undefined) return E.EINVAL;
+    if (this.#region === undefined && kind !== ProgramEnd.CONNECTION) return E.EINVAL;
     return this.#ends.take(stream, place, kind, () => this.#terminal.open());
   }
 
@@ -176,7 +181,8 @@ export class Program implements StreamHandler, Watched {
     this.ending = this.#isOutOfTime ? { code: TIMED_OUT, signal: 0 } : ending;
     this.#terminal.close();
     const { code, signal } = this.ending;
-    this.#say(OutOfBand.ENDED, [code, signal, ...this.#ends.finished()]);
+    const read = [...this.#ends.finished(this.#extra), ...this.#files.finished()];
+    this.#say(OutOfBand.ENDED, [code, signal, ...read]);
     this.#host.ended(this);
     this.#settle();
   }
@@ -189,12 +195,14 @@ export class Program implements StreamHandler, Watched {
     if (number === SIGCONT) this.#stopSignal = SIGSTOP;
     if (!stops) return;
     this.#stopSignal = number;
-    kill(-this.pid, SIGSTOP);
+    // The others when it has stopped: a child of vfork(2) that stops early would keep it from that.
+    kill(this.pid, SIGSTOP);
   }
 
   /** Its process was stopped by `number`: the client's is to be, too. */
   stopped(number: number): void {
     const signal = number === SIGSTOP ? this.#stopSignal : number;
+    if (signal !== number) kill(-this.pid, SIGSTOP);
     this.#stopSignal = SIGSTOP;
     if (this.runs) this.#say(OutOfBand.STOPPED, [signal]);
   }
@@ -208,6 +216,7 @@ export class Program implements StreamHandler, Watched {
     if (this.#region !== undefined) free(this.#region);
     this.#region = undefined;
     this.#ends.close(E.ECONNRESET);
+    this.#files.close();
     this.#settle();
   }
 
@@ -250,6 +259,10 @@ export class Program implements StreamHandler, Watched {
       this.#refuse({ code: 126, sentence: `there is no terminal: ${errnoText(errno)}` });
       return;
     }
+    acting.as(head, () => {
+      this.#files.open(head.files);
+      return 0;
+    });
     const fds = this.#childFds(order);
     const started = start({ order, region, fds, acting, ...(check && { check }) });
     if (typeof started !== "number") {
@@ -271,15 +284,32 @@ export class Program implements StreamHandler, Watched {
   }
 
   #childFds({ head }: Order): ChildFd[] {
-    return head.fds.map((fd): ChildFd => {
-      const { target } = fd;
-      if ("device" in fd) return { target, path: `/dev/${fd.device}`, flags: fd.flags };
-      const child = this.#ends.childFd(fd.place);
+    const extra = new Set<number>();
+    this.#extra = extra;
+    const ofPlace = (target: number, place: number): ChildFd => {
+      if (target > STDERR) extra.add(place);
+      const child = this.#ends.childFd(place);
       if (child >= 0) return { target, fd: child };
       // The first that it opens becomes the terminal of its session.
       if (this.#terminal.path !== "") return { target, path: this.#terminal.path, flags: O_RDWR };
-      throw new ProtocolError(`an order without a stream for place ${fd.place}`);
+      throw new ProtocolError(`an order without a stream for place ${place}`);
+    };
+    const fds = head.fds.flatMap((fd): ChildFd[] => {
+      const { target } = fd;
+      if ("device" in fd) return [{ target, path: `/dev/${fd.device}`, flags: fd.flags }];
+      if ("place" in fd) return [ofPlace(target, fd.place)];
+      const file = this.#files.fd(fd.file);
+      if (file >= 0) return [{ target, fd: file }];
+      const place = head.files[fd.file]?.place ?? -1;
+      return place < 0 ? [] : [ofPlace(target, place)];
     });
+    for (const fd of head.fds) {
+      if ("place" in fd && fd.target <= STDERR) extra.delete(fd.place);
+    }
+    head.files.forEach(({ place }, index) => {
+      if (place >= 0 && this.#files.fd(index) >= 0) this.#ends.drop(place);
+    });
+    return fds;
   }
 
   #limit(ms: number): void {
@@ -296,6 +326,7 @@ export class Program implements StreamHandler, Watched {
     this.#say(OutOfBand.NOT_STARTED, [code, sentence]);
     this.#terminal.close();
     this.#ends.close(E.EPIPE);
+    this.#files.close();
     this.#isAbandoned = true;
   }
 
