@@ -143,6 +143,7 @@ async function serve(options: RexecServerOptions, log: Log): Promise<number> {
   const control = serveInfo({ kind: "rexec-server", log, snapshot });
   const { promise: signal, resolve: stop } = Promise.withResolvers<StopSignal>();
   onStopSignal(stop);
+  await Promise.race([daemon.ready, signal]);
   for (const address of options.listen) {
     log.write("info", `Listening at ${formatAddress(address)}`);
   }

@@ -4,18 +4,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { describeVerdict, runRounds } from "./rexec/rounds.ts";
 
-test.each([1, 2])(
-  "seed %d",
-  async (seed) => {
-    const directory = mkdtempSync(`${tmpdir()}/rexec-faults-`);
-    try {
-      const verdict = await runRounds({ rounds: 12, seed, directory, clients: 4 });
-      console.log(describeVerdict(verdict));
-      expect(verdict.problems).toEqual([]);
-      expect(verdict.done).toBeGreaterThan(0);
-    } finally {
-      rmSync(directory, { recursive: true, force: true });
-    }
-  },
-  100_000,
-);
+test("12 rounds", async () => {
+  const seed = 1;
+  const directory = mkdtempSync(`${tmpdir()}/rexec-faults-`);
+  try {
+    const verdict = await runRounds({ rounds: 12, seed, directory, clients: 4 });
+    console.log(describeVerdict(verdict));
+    expect(verdict.problems).toEqual([]);
+    expect(verdict.done).toBeGreaterThan(0);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}, 100_000);

@@ -46,6 +46,8 @@ export interface RexecSnapshot {
 }
 
 export interface RexecDaemon {
+  /** Programs can be started. */
+  readonly ready: Promise<void>;
   snapshot(): RexecSnapshot;
   /** Ends, with all that runs (end), or without: another server may come for that (leave). */
   stop(how: "leave" | "end"): Promise<void>;
@@ -90,6 +92,7 @@ class Daemon implements RexecDaemon {
   readonly #options: RexecServerOptions;
   readonly #leaveFd = eventfd();
   readonly #endFd = eventfd();
+  readonly ready: Promise<void>;
   #keeperPid = 0;
   /** By their process ids. */
   readonly #running = new Map<number, ProgramReport>();
@@ -100,12 +103,16 @@ class Daemon implements RexecDaemon {
     this.#options = options;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#done = promise;
+    const { promise: ready, resolve: found } = Promise.withResolvers<void>();
+    this.ready = ready;
     const worker = new Worker(new URL("./rexec.worker.ts", import.meta.url).href);
     worker.onmessage = ({ data }: MessageEvent<RexecMessage>) => {
       if (data.kind === "done") resolve();
       else if (data.kind === "log") options.log(data.level, dated(data.text, data.atMs));
-      else if (data.kind === "keeper") this.#keeperPid = data.pid;
-      else this.#heard(data.report);
+      else if (data.kind === "keeper") {
+        this.#keeperPid = data.pid;
+        found();
+      } else this.#heard(data.report);
     };
     worker.onerror = (event) => {
       options.log("error", `The thread that lets clients in has failed: ${event.message}`);

@@ -10,7 +10,7 @@ import { E, errnoText } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
 import { connectUnix, listenUnix, SOCK_SEQPACKET } from "../../sys/socket.ts";
 import type { ClientHello } from "../../wire/hello.ts";
-import { GREETERS_MAX } from "../../wire/limits.ts";
+import { PROGRAMS_MAX } from "../../wire/limits.ts";
 import { Channel, type FromKeeper, type ToKeeper } from "./channel.ts";
 import type { Client } from "./client.ts";
 import { startKeeper } from "./keeperstart.ts";
@@ -65,7 +65,7 @@ export class KeeperLink {
   /** Gives it a client that has said HELLO by `fd`, which is owned from now on. */
   give(fd: number, client: Client, hello: ClientHello): void {
     if (this.#isThere) this.#channel.send({ kind: "client", client, hello }, fd);
-    else if (this.#waiting.length < GREETERS_MAX) this.#waiting.push({ fd, client, hello });
+    else if (this.#waiting.length < PROGRAMS_MAX) this.#waiting.push({ fd, client, hello });
     else close(fd);
   }
 
