@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { optionsLength } from "../../src/cli/rexec.ts";
 import { decodeOrder, encodeOrder, type OrderHead } from "../../src/rexec/order.ts";
-import { matches } from "../../src/rexec/server/rules.ts";
+import { matches } from "../../src/rexec/server/patterns.ts";
 
 const head: OrderHead = {
   cwd: Buffer.from("/a b\xff", "latin1"),

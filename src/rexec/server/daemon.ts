@@ -62,9 +62,9 @@ export function startRexecServer(options: RexecServerOptions): RexecDaemon {
         "add --insecure to allow it on a network you trust, or listen at a unix:// address",
     );
   }
-  if (tcp !== undefined && options.rules.length === 0) {
+  if (tcp !== undefined && !options.rules.some((rule) => rule.tcp === true)) {
     throw new Error(
-      `Cannot listen at ${formatAddress(tcp)} without a rule: name with --allow what may be run`,
+      `Cannot listen at ${formatAddress(tcp)} without a rule: name with --allow what may be run, or with tcp = true in [[allow]]`,
     );
   }
   return new Daemon(

@@ -18,11 +18,12 @@ import { setTerminalSize, WINSIZE_STRUCT_SIZE } from "../../sys/terminal.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { ORDER_MAX } from "../../wire/limits.ts";
 import { OutOfBand, ProgramEnd } from "../../wire/streams.ts";
-import { decodeOrder, integer, type Order } from "../order.ts";
+import { decodeOrder, integer, type Order, type OrderHead } from "../order.ts";
 import type { Acting } from "./acting.ts";
 import type { Client } from "./client.ts";
 import { Ends } from "./ends.ts";
 import { ProgramFiles } from "./files.ts";
+import type { Admission, Granted, Rule } from "./rules.ts";
 import { type NotStarted, start } from "./starter.ts";
 import { wouldStop } from "./stops.ts";
 import { ProgramTerminal } from "./terminal.ts";
@@ -54,15 +55,6 @@ export interface ProgramOwner {
   readonly connected: boolean;
 }
 
-/** What is allowed to an order; `onLost`: what becomes of it when its client does not come back. */
-export type Admission =
-  | {
-      readonly order: Order;
-      readonly check?: (resolved: string) => void;
-      readonly onLost?: "keep" | "terminate";
-    }
-  | { readonly refused: string };
-
 export class Program implements StreamHandler, Watched {
   readonly #host: ProgramHost;
   readonly #stream: Stream;
@@ -79,6 +71,8 @@ export class Program implements StreamHandler, Watched {
   /** Its arguments, shortened, for people. */
   words: string[] = [];
   uid = -1;
+  /** What allows it, where there are rules. */
+  rule: Rule | undefined;
   pid = 0;
   #pidfd = -1;
   #detached = false;
@@ -237,7 +231,7 @@ export class Program implements StreamHandler, Watched {
       };
       const admission = this.#host.admit(this, order, words);
       if ("refused" in admission) this.#refuse({ code: 126, sentence: admission.refused });
-      else this.#start(admission, region);
+      else this.#start(order, admission, region);
     } finally {
       free(region);
       this.#region = undefined;
@@ -251,39 +245,53 @@ export class Program implements StreamHandler, Watched {
     this.uid = head.uid;
   }
 
-  #start({ order, check, onLost }: Exclude<Admission, { refused: string }>, region: Region): void {
+  #start(order: Order, granted: Granted, region: Region): void {
     const { acting, loop } = this.#host;
-    const { head } = order;
-    const errno = head.terminal === undefined ? 0 : this.#terminal.prepare(head.terminal, head.uid);
-    if (errno < 0) {
-      this.#refuse({ code: 126, sentence: `there is no terminal: ${errnoText(errno)}` });
-      return;
-    }
-    acting.as(head, () => {
-      this.#files.open(head.files);
-      return 0;
-    });
-    const fds = this.#childFds(order);
-    const started = start({ order, region, fds, acting, ...(check && { check }) });
-    if (typeof started !== "number") {
+    this.#openFiles(granted);
+    const fds = (head: OrderHead) => this.#prepareFds(head);
+    const started = start({ order, region, granted, fds, acting });
+    if ("code" in started) {
       this.#refuse(started);
       return;
     }
-    this.pid = started;
+    const { pid, grant } = started;
+    const { head } = grant;
+    this.pid = pid;
+    this.rule = grant.rule;
     this.uid = head.uid;
     this.#detached = head.detach;
-    this.isKept = onLost === "keep";
+    this.isKept = grant.rule?.onLost === "keep";
     this.#ends.started();
-    this.#pidfd = pidfdOpen(started);
+    this.#pidfd = pidfdOpen(pid);
     if (this.#pidfd < 0) throw new Error(`No pidfd: ${errnoText(this.#pidfd)}`);
     loop.add(this.#pidfd, EPOLLIN, this);
     if (head.timeoutMs > 0) this.#limit(head.timeoutMs);
     for (const number of this.#early.splice(0)) this.signal(number);
-    this.#say(OutOfBand.STARTED, [started, this.isKept ? 1 : 0]);
+    this.#say(OutOfBand.STARTED, [pid, this.isKept ? 1 : 0]);
     this.#host.started(this);
   }
 
-  #childFds({ head }: Order): ChildFd[] {
+  /**
+   * Opens its files as its client: who may run a program as another user may not open files as
+   * that user. A stranger, whom nobody knows, has none opened then; pipes carry them.
+   */
+  #openFiles({ grants, own }: Granted): void {
+    const isKnown = this.client.uid !== undefined;
+    if (!isKnown && grants.some(({ rule }) => rule?.as !== undefined)) return;
+    this.#host.acting.as(own, () => {
+      this.#files.open(own.files);
+      return 0;
+    });
+  }
+
+  /** Its descriptors, and its terminal where it is to have one, as whom `head` says. */
+  #prepareFds(head: OrderHead): ChildFd[] | NotStarted {
+    const errno = head.terminal === undefined ? 0 : this.#terminal.prepare(head.terminal, head.uid);
+    if (errno >= 0) return this.#childFds(head);
+    return { code: 126, sentence: `there is no terminal: ${errnoText(errno)}` };
+  }
+
+  #childFds(head: OrderHead): ChildFd[] {
     const extra = new Set<number>();
     this.#extra = extra;
     const ofPlace = (target: number, place: number): ChildFd => {

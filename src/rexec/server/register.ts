@@ -53,7 +53,9 @@ export class ProgramRegister {
 
   started(program: Program): void {
     this.#programs.set(program, ++this.#count);
-    this.#log("info", `Program ${this.#count}, pid ${program.pid}: ${describeOrder(program)}`);
+    const { pid, rule } = program;
+    const by = rule === undefined ? "" : ` by rule ${rule.name}`;
+    this.#log("info", `Program ${this.#count}, pid ${pid}: ${describeOrder(program)}${by}`);
     this.#changed(this.#reportOf(program, this.#count));
   }
 
