@@ -1,6 +1,6 @@
 /** From start to end: signals, clients that are killed, programs that stay, many at once. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { until } from "../support/program.ts";
 import { QTFS, run, Stage } from "./stage.ts";
@@ -238,74 +238,6 @@ test("--env sets, --cwd chooses, CMD_NET_ADDR names the server and stays here", 
     "rexec: cannot be in /no/such there: No such file or directory (see --cwd)\n",
   );
 });
-
-test("64 MiB each way at once, through little memory", async () => {
-  const size = 64 << 20;
-  const pattern = Buffer.alloc(
-    1 << 20,
-    Uint8Array.from({ length: 65_521 }, (_, i) => (i * 31) & 0xff),
-  );
-  const script = `head -c ${size} /dev/zero | tr '\\0' x | ${stage.rexec.join(" ")} cat | md5sum`;
-  const [through, direct] = await Promise.all([
-    run(["bash", "-c", script]),
-    run(["bash", "-c", `head -c ${size} /dev/zero | tr '\\0' x | md5sum`]),
-  ]);
-  expect(through.stdout).toBe(direct.stdout);
-  const echoed = await run([...stage.rexec, "cat"], { input: pattern });
-  expect(Buffer.from(echoed.stdout, "latin1").equals(pattern)).toBe(true);
-  const resident = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${stage.keeper}/status`, "utf8"));
-  expect(Number(resident?.[1])).toBeLessThan(300 * 1024);
-});
-
-test("a reader that stops stops the writer", async () => {
-  const file = `${stage.directory}/written`;
-  const writer = `while printf %65536s; do echo >> ${file}; done`;
-  // Not a pipe of the runtime's, which reads ahead.
-  const client = Bun.spawn(
-    ["sh", "-c", `"$@" | sleep 60`, "sh", ...stage.rexec, "sh", "-c", writer],
-    {
-      stdio: ["ignore", "ignore", "inherit"],
-      detached: true,
-    },
-  );
-  const lines = () => (existsSync(file) ? readFileSync(file).length : 0);
-  let before = -1;
-  // Nothing is read of the pipe: what fits into buffers is written, and then no more.
-  await until(
-    async () => {
-      const now = lines();
-      const stands = now > 0 && now === before;
-      before = now;
-      await Bun.sleep(500);
-      return stands;
-    },
-    () => "a writer that stands still",
-  );
-  expect(before * 65_536).toBeLessThan(16 << 20);
-  process.kill(-client.pid, "SIGKILL");
-  await client.exited;
-});
-
-test("100 at once and as many in a row leave nothing behind", async () => {
-  await run([...stage.rexec, "true"]);
-  await until(
-    () => stage.children.length === 0,
-    () => "no children",
-  );
-  const before = stage.descriptors;
-  const one = async (i: number) => {
-    const { stdout, code } = await run([...stage.rexec, "sh", "-c", `echo ${i}; exit ${i % 100}`]);
-    expect([stdout, code]).toEqual([`${i}\n`, i % 100]);
-  };
-  await Promise.all(Array.from({ length: 100 }, (_, i) => one(i)));
-  for (let i = 0; i < 100; i += 4) {
-    await Promise.all([0, 1, 2, 3].map((n) => one(i + n)));
-  }
-  await until(
-    () => stage.descriptors <= before && stage.children.length === 0,
-    () => `${before} descriptors (${stage.descriptors}) and no children (${stage.children})`,
-  );
-}, 90_000);
 
 test("qtfs info lists what runs, what has ended and how", async () => {
   const client = new Client("sh", "-c", "echo ready; exec sleep 61");

@@ -209,6 +209,47 @@ static void echo_three(void) {
   }
 }
 
+/* The next words of a sequence that never repeats itself here. */
+static void words(unsigned long long *x, unsigned long long *to, size_t n) {
+  for (size_t i = 0; i < n; i++) to[i] = *x = *x * 6364136223846793005ULL + 1442695040888963407ULL;
+}
+
+enum { BLOCK = 1 << 17 };
+
+/* Writes so many bytes (a multiple of BLOCK) of the sequence of a seed. */
+static void generate(unsigned long long seed, long long bytes) {
+  static unsigned long long block[BLOCK / 8];
+  for (; bytes > 0; bytes -= BLOCK) {
+    words(&seed, block, BLOCK / 8);
+    for (ssize_t at = 0, n; at < BLOCK; at += n) {
+      n = write(1, (char *)block + at, BLOCK - at);
+      expect(n > 0, "write");
+    }
+  }
+}
+
+/* Reads them, and stops once for so many seconds. */
+static void check(unsigned long long seed, long long bytes, int seconds) {
+  static unsigned long long block[BLOCK / 8], wanted[BLOCK / 8];
+  for (long long done = 0; done < bytes; done += BLOCK) {
+    for (ssize_t at = 0, n; at < BLOCK; at += n) {
+      n = read(0, (char *)block + at, BLOCK - at);
+      expect(n >= 0, "read");
+      if (n == 0) {
+        printf("ends after %lld\n", done + at);
+        exit(1);
+      }
+    }
+    words(&seed, wanted, BLOCK / 8);
+    if (memcmp(block, wanted, BLOCK)) {
+      printf("differs behind %lld\n", done);
+      exit(1);
+    }
+    if (done == 0) sleep(seconds);
+  }
+  puts(read(0, block, 1) == 0 ? "right" : "too much");
+}
+
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   if (!strcmp(what, "arguments")) arguments(argc, argv);
@@ -223,6 +264,8 @@ int main(int argc, char **argv) {
   else if (!strcmp(what, "accept")) accept_three();
   else if (!strcmp(what, "pair")) pair(argv[2], argv + 3);
   else if (!strcmp(what, "echo")) echo_three();
+  else if (!strcmp(what, "generate")) generate(atoll(argv[2]), atoll(argv[3]));
+  else if (!strcmp(what, "check")) check(atoll(argv[2]), atoll(argv[3]), argc > 4 ? atoi(argv[4]) : 0);
   else if (!strcmp(what, "job")) job(atoi(argv[2]), argv + 3);
   else if (!strcmp(what, "raise")) {
     struct rlimit none = {0, 0};
