@@ -5,6 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import * as attr from "../../src/sys/attr.ts";
 import * as cgroup from "../../src/sys/cgroup.ts";
+import * as clock from "../../src/sys/clock.ts";
 import * as epoll from "../../src/sys/epoll.ts";
 import { E } from "../../src/sys/errno.ts";
 import * as fsmount from "../../src/sys/fsmount.ts";
@@ -195,6 +196,12 @@ const families: readonly Family[] = [
     },
   },
   { name: "umount", exports: mount, only: /^(MNT_|UMOUNT_)/, includes: ["sys/mount.h"] },
+  {
+    name: "clock",
+    exports: clock,
+    includes: ["time.h"],
+    structs: { TIMESPEC: { type: "struct timespec", field: "tv_" } },
+  },
   {
     name: "process",
     exports: processFamily,

@@ -7,6 +7,7 @@ import { listenTcp, listenUnix } from "../../sys/socket.ts";
 import { type Address, formatAddress } from "../../transport/address.ts";
 import { LEASE_MS } from "../../wire/limits.ts";
 import type { Listener } from "./front.ts";
+import { UNKNOWN } from "./orphans.ts";
 import { keeperPath } from "./place.ts";
 import type { ProgramReport } from "./register.ts";
 import type { RexecData, RexecMessage } from "./rexec.worker.ts";
@@ -110,7 +111,7 @@ class Daemon implements RexecDaemon {
       if (data.kind === "done") resolve();
       else if (data.kind === "log") options.log(data.level, dated(data.text, data.atMs));
       else if (data.kind === "keeper") {
-        this.#keeperPid = data.pid;
+        this.#found(data.pid);
         found();
       } else this.#heard(data.report);
     };
@@ -142,6 +143,15 @@ class Daemon implements RexecDaemon {
     await this.#done;
     for (const address of this.#options.listen) {
       if (address.kind === "unix") rmSync(address.path, { force: true });
+    }
+  }
+
+  /** Process `pid` tells of all programs from now on: what ran elsewhere has ended, or it has that. */
+  #found(pid: number): void {
+    this.#keeperPid = pid;
+    for (const report of [...this.#running.values()]) {
+      if (report.keeper === pid) continue;
+      this.#heard({ ...report, connected: false, ending: { ...UNKNOWN, atMs: Date.now() } });
     }
   }
 

@@ -18,9 +18,10 @@ import { SIGHUP, SIGINT, SIGTERM } from "../../sys/signals.ts";
 import { accept } from "../../sys/socket.ts";
 import { Channel, type FromKeeper, LINE_MAX, type ToKeeper } from "./channel.ts";
 import { KeeperControl } from "./control.ts";
-import { KEEPER_FD, KEEPER_NAME } from "./place.ts";
+import { KEEPER_FD, KEEPER_NAME, slotsPath } from "./place.ts";
 import type { Rule } from "./rules.ts";
 import { Service } from "./service.ts";
+import { ProgramSlots } from "./slots.ts";
 
 /** Lines of the log that are kept while there is no server. */
 const LINES_MAX = 10_000;
@@ -56,6 +57,7 @@ class Keeper {
     this.#service = new Service({
       loop: this.#loop,
       facts: machineFacts(),
+      slots: new ProgramSlots(slotsPath(path)),
       groups: process.getgroups?.() ?? [],
       log: (level, text) => this.#log(level, text),
       changed: (report) => this.#server?.send({ kind: "program", report }),
@@ -80,7 +82,9 @@ class Keeper {
     this.#startLease();
     loop.run();
     control.close();
-    if (fileAt(this.#path) === this.#file) rmSync(this.#path, { force: true });
+    if (fileAt(this.#path) !== this.#file) return;
+    rmSync(slotsPath(this.#path), { force: true });
+    rmSync(this.#path, { force: true });
   }
 
   /** A server has come: it replaces the one before. */

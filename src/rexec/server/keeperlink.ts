@@ -14,7 +14,6 @@ import { PROGRAMS_MAX } from "../../wire/limits.ts";
 import { Channel, type FromKeeper, type ToKeeper } from "./channel.ts";
 import type { Client } from "./client.ts";
 import { startKeeper } from "./keeperstart.ts";
-import { Orphans } from "./orphans.ts";
 import type { ProgramReport } from "./register.ts";
 import type { Rule } from "./rules.ts";
 
@@ -47,7 +46,6 @@ interface Waiting {
 
 export class KeeperLink {
   readonly #options: KeeperLinkOptions;
-  readonly #orphans: Orphans;
   #channel: Channel<FromKeeper, ToKeeper>;
   #isThere = false;
   #waiting: Waiting[] = [];
@@ -57,7 +55,6 @@ export class KeeperLink {
 
   constructor(options: KeeperLinkOptions) {
     this.#options = options;
-    this.#orphans = new Orphans(options.loop, options.changed);
     this.#channel = this.#reach();
     options.loop.beforeSleep(() => this.#beforeSleep());
   }
@@ -128,10 +125,7 @@ export class KeeperLink {
     if (message.kind === "hello") this.#greeted(message);
     else if (message.kind === "log") log(message.level, message.text, message.atMs);
     else if (message.kind === "done") this.#done?.();
-    else {
-      this.#orphans.heard(message.report);
-      changed(message.report);
-    }
+    else changed(message.report);
   }
 
   #greeted({ pid, build, isIdle }: Extract<FromKeeper, { kind: "hello" }>): void {
@@ -156,14 +150,7 @@ export class KeeperLink {
       return;
     }
     // It may have been about to end when we came.
-    if (this.#isThere) {
-      const { ended, left } = this.#orphans.orphaned();
-      this.#options.log(
-        "error",
-        `The keeper of the programs was killed: ${ended} programs were ended for that, ` +
-          `${left} go on of which nobody will know how they end`,
-      );
-    }
+    if (this.#isThere) this.#options.log("error", "The keeper of the programs was killed");
     this.#renew();
   }
 

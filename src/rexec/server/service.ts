@@ -11,19 +11,15 @@ import type { Order } from "../order.ts";
 import { Acting } from "./acting.ts";
 import type { Client } from "./client.ts";
 import type { Program } from "./program.ts";
-import { ProgramRegister, type ProgramReport } from "./register.ts";
+import { ProgramRegister, type RegisterOptions } from "./register.ts";
 import { type Admission, describeOrder, type Rule, RuleCounts, Rules } from "./rules.ts";
 import { RexecSession, type SessionHost } from "./session.ts";
 import { watchStops } from "./stops.ts";
 
-export interface ServiceOptions {
-  readonly loop: Loop;
+export interface ServiceOptions extends RegisterOptions {
   readonly facts: Facts;
   /** This process's groups. */
   readonly groups: readonly number[];
-  readonly log: (level: "info" | "warn", text: string) => void;
-  /** Told when a program has started or ended. */
-  readonly changed: (program: ProgramReport) => void;
 }
 
 export class Service implements SessionHost {
@@ -43,7 +39,7 @@ export class Service implements SessionHost {
     this.#options = options;
     this.loop = options.loop;
     this.acting = new Acting(options.groups);
-    this.register = new ProgramRegister(options.loop, options.log, options.changed);
+    this.register = new ProgramRegister(options);
     watchStops(this.loop, ({ pid, signal }) => this.register.find(pid)?.stopped(signal));
   }
 

@@ -178,5 +178,28 @@ test("a keeper is killed: its programs end, clients are told, and others are ser
     );
     const other = await run([...stage.rexec, "sh", "-c", "echo other; exit 3"]);
     expect([other.stdout, other.code]).toEqual(["other\n", 3]);
-    expect(stage.log).toContain("The keeper of the programs was killed: 1 programs were ended");
+    expect(stage.log).toContain("The keeper before was killed: 1 of its programs are ended");
+  }));
+
+test("server and keeper are killed at once: the next ones find what is left, and end it", () =>
+  withStage([], async (stage) => {
+    const waiting = new Waiting(stage, "echo after");
+    const pid = await waiting.pid();
+    const { stdout } = await run([...stage.rexec, "--detach", "sleep", "60"]);
+    process.kill(stage.keeper, "SIGSTOP");
+    process.kill(stage.pid, "SIGSTOP");
+    process.kill(stage.keeper, "SIGKILL");
+    await stage.kill();
+    await stage.start();
+    await ended(pid);
+    expect((await waiting.end())[1]).toBe(125);
+    const info = await run([QTFS, "info", stage.address]);
+    expect(info.stdout).toMatch(new RegExp(`^${stdout.trim()} +0 +nobody: .* runs for`, "m"));
+    const told = await run([QTFS, "info", stdout.trim(), "--signal", "TERM"]);
+    expect(told.code).toBe(0);
+    await ended(Number(stdout));
+    await until(
+      async () => /nobody knows how/.test((await run([QTFS, "info", stage.address])).stdout),
+      () => "its end in qtfs info",
+    );
   }));

@@ -5,8 +5,13 @@ import { seedOf } from "../plan.ts";
 import { Client, orderOf } from "./client.ts";
 import { LEASE_S, World } from "./world.ts";
 
-const STRIKES = ["cut", "down", "kill", "stop", "client", "keeper"] as const;
-export type Strike = (typeof STRIKES)[number];
+/** What programs survive (but for their client's end), and what they do not. */
+const MILD = ["cut", "down", "kill", "stop", "client"] as const;
+const HARD = ["keeper", "both"] as const;
+export type Strike = (typeof MILD | typeof HARD)[number];
+
+/** How often it is a hard one. */
+const HARD_CHANCE = 0.06;
 
 export interface RoundsOptions {
   rounds: number;
@@ -63,7 +68,8 @@ class Rounds {
     const load = Promise.all(Array.from({ length: clients }, () => this.#load()));
     for (let i = 0; i < rounds; i++) {
       await Bun.sleep(30 + this.#chance.below(PAUSE_MS_MAX));
-      const strike = this.#chance.chance(0.04) ? "keeper" : this.#chance.pick(STRIKES.slice(0, 5));
+      const isHard = this.#chance.chance(HARD_CHANCE);
+      const strike = this.#chance.pick<Strike>(isHard ? HARD : MILD);
       this.#verdict.strikes[strike] = (this.#verdict.strikes[strike] ?? 0) + 1;
       await this.#strike(strike);
       await this.#lookForOrphans(`after round ${i}, ${strike}`);
@@ -109,8 +115,9 @@ class Rounds {
       await Bun.sleep(downMs);
       link.closed = false;
     } else {
-      if (strike === "kill") await stage.kill();
-      else await stage.stop();
+      if (strike === "both") process.kill(stage.keeper, "SIGKILL");
+      if (strike === "stop") await stage.stop();
+      else await stage.kill();
       await Bun.sleep(downMs);
       await stage.start();
     }
@@ -144,7 +151,8 @@ class Rounds {
     for (const { id, pids } of recorded.values()) {
       if (pids.length > 1) problems.push(`program ${id} was started ${pids.length} times`);
     }
-    const keepers = this.#verdict.strikes.keeper ?? 0;
+    const { keeper = 0, both = 0 } = this.#verdict.strikes;
+    const keepers = keeper + both;
     for (const { id, stderr, wasKilled } of this.#unknown) {
       if (!recorded.has(id)) {
         this.#verdict.refused++;
