@@ -37,7 +37,7 @@ export const allowTable = z.strictObject({
     .string()
     .regex(/^[\w.:@-]{1,64}$/, "it must be of letters, digits and . : @ _ -")
     .optional(),
-  users: z.array(id).min(1).max(LIST_MAX).optional(),
+  users: z.array(id).max(LIST_MAX).optional(),
   tcp: z.boolean().optional(),
   program: noNul.regex(/^[/*]/, "it must be an absolute path"),
   args: z
@@ -87,6 +87,7 @@ function asRule(entry: Entry, index: number, cgroupParents: readonly string[]): 
     const whom = `say with as whom everybody becomes who reaches the port ("${ANYBODY}": whom he likes)`;
     throw new RuleError("tcp", whom);
   }
+  if (users?.length === 0 && tcp !== true) throw new RuleError("users", "it is a rule for nobody");
   const user = entry.as === undefined || entry.as === ANYBODY ? undefined : readUser(entry.as);
   const as = readAs(entry, user);
   const env = readEnv(entry, user);

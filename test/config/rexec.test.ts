@@ -162,7 +162,7 @@ const WRONG: [text: string, sentence: string][] = [
   [one('group = "root"'), "line 3: group in [[allow]]: it needs as, with a user"],
   [one('as = "root"\ngroup = "none-such"'), 'group in [[allow]]: there is no group "none-such"'],
   [one('users = ["none-such"]'), 'line 3: users in [[allow]]: there is no user "none-such"'],
-  [one("users = []"), "line 3: users in [[allow]]:"],
+  [one("users = []"), "line 3: users in [[allow]]: it is a rule for nobody"],
   [one("tcp = true"), "line 3: tcp in [[allow]]: say with as whom everybody becomes"],
   [one('env_pass = ["A=b"]'), "line 3: env_pass in [[allow]]: names of variables hold no ="],
   [one('env_set = { "A=" = "b" }'), "env_set in [[allow]]: "],

@@ -27,7 +27,7 @@ export type OnLost = "keep" | "terminate";
 export interface Rule {
   /** For people, and what its programs are counted by. */
   readonly name: string;
-  /** Clients of unix sockets: their users; all that may connect without it. */
+  /** Clients of unix sockets: their users; all that may connect without it, with [] none. */
   readonly users?: readonly number[];
   /** Whether it is for clients over TCP, too, whom nobody knows. */
   readonly tcp?: boolean;
