@@ -2,6 +2,7 @@
 import type { FileSystemFigures } from "../client/filesystems.ts";
 import type { MeetingReport, TwinsReport } from "../client/twins/report.ts";
 import type { ProgramReport } from "../rexec/server/register.ts";
+import { describeRule } from "../rexec/server/rules.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { OpFigures } from "./counters.ts";
 import { BUILD } from "./facts.ts";
@@ -94,7 +95,7 @@ function processFields(report: Process): Field[] {
 
 /** A rexec-server, and its programs: those that run, then those that have ended. */
 function formatRexec(report: RexecReport): string {
-  const allowed = report.rules.map(({ program }): Field => ["allows", program]);
+  const allowed = report.rules.map((rule): Field => ["allows", describeRule(rule)]);
   const fields: Field[] = [
     ...report.listen.map((address): Field => ["listens at", address]),
     ...(allowed.length > 0 ? allowed : [["allows", "everything"] as const]),

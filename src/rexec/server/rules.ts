@@ -186,3 +186,14 @@ export function describeOrder({ words, uid, client }: Described): string {
   const line = words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word)));
   return `${line.join(" ").slice(0, 300)} as uid ${uid} for ${client.description}`;
 }
+
+/** A rule in one line, for people. */
+export function describeRule({ name, program, args, as, users, tcp }: Rule): string {
+  const text = (pattern: string) => Buffer.from(pattern, "latin1").toString();
+  const given = args === undefined ? [] : [args].flat();
+  const what = [program, ...given].map(text).join(" ");
+  const ids = users?.map((uid) => `uid ${uid}`) ?? ["who may connect"];
+  const whom = [...ids, ...(tcp === true ? ["TCP clients"] : [])].join(", ");
+  const becomes = as === undefined ? "" : ` as uid ${as.uid}`;
+  return `${name === text(program) ? "" : `${name}: `}${what}${becomes} for ${whom}`;
+}

@@ -286,7 +286,9 @@ describe("what", () => {
     // Both were there to be found.
     expect(new Set(results.map(({ output }) => output)).size).toBeGreaterThan(1);
     for (const { output } of results) {
-      expect(output).toMatch(/^(good|rexec: [^\n]+: (not found|the rexec-server does not allow .*))\n$/);
+      expect(output).toMatch(
+        /^(good|rexec: [^\n]+: (not found|the rexec-server does not allow .*))\n$/,
+      );
     }
   }, 60_000);
 });

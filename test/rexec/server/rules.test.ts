@@ -2,7 +2,13 @@
 import { expect, test } from "bun:test";
 import type { Order, OrderHead } from "../../../src/rexec/order.ts";
 import type { Client } from "../../../src/rexec/server/client.ts";
-import { type Granted, type Rule, RuleCounts, Rules } from "../../../src/rexec/server/rules.ts";
+import {
+  describeRule,
+  type Granted,
+  type Rule,
+  RuleCounts,
+  Rules,
+} from "../../../src/rexec/server/rules.ts";
 import { PROGRAMS_MAX } from "../../../src/wire/limits.ts";
 
 const HEAD: OrderHead = {
@@ -146,4 +152,13 @@ test("all rules and all clients together have a bound, too", () => {
     all: PROGRAMS_MAX,
   });
   expect(admission).toEqual({ refused: "too many programs run" });
+});
+
+test("a rule in one line", () => {
+  expect(describeRule(rule({ name: "/bin/true", tcp: true }))).toBe(
+    "/bin/true for who may connect, TCP clients",
+  );
+  const as = { uid: 33, gid: 34, groups: [] };
+  const more = { args: ["\u00c3\u00a9", "..."], as, users: [0, 7] };
+  expect(describeRule(rule(more))).toBe("r: /bin/true \u00e9 ... as uid 33 for uid 0, uid 7");
 });
