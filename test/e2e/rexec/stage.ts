@@ -70,8 +70,13 @@ export class Stage {
   /** Its child processes, of all its threads. */
   get children(): string[] {
     return readdirSync(`/proc/${this.keeper}/task`).flatMap((task) => {
-      const text = readFileSync(`/proc/${this.keeper}/task/${task}/children`, "latin1");
-      return text.split(" ").filter(Boolean);
+      try {
+        const text = readFileSync(`/proc/${this.keeper}/task/${task}/children`, "latin1");
+        return text.split(" ").filter(Boolean);
+      } catch {
+        // A thread that has ended meanwhile.
+        return [];
+      }
     });
   }
 
