@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import type { ChildLimit, Identity } from "../../sys/child.ts";
 import { E } from "../../sys/errno.ts";
-import { becomeForExec, becomeRoot, geteuid, setGroups } from "../../sys/identity.ts";
+import { geteuid, setEffectiveGid, setEffectiveUid, setGroups } from "../../sys/identity.ts";
 import { getLimit, type Limit, UNLIMITED } from "../../sys/limits.ts";
 import { allocate, type Region } from "../../sys/memory.ts";
 import type { OrderHead } from "../order.ts";
@@ -70,13 +70,13 @@ export class Acting {
 
   #become({ uid, gid, groups }: OrderHead): number {
     if (!this.#isRoot) return uid === geteuid() ? 0 : -E.EPERM;
-    const result = this.#setGroups(groups);
-    return result < 0 ? result : becomeForExec(uid, gid);
+    // The real user stays root: whose it were could send this process signals (kill(2)).
+    return this.#setGroups(groups) || setEffectiveGid(gid) || setEffectiveUid(uid);
   }
 
   #return(): void {
     if (!this.#isRoot) return;
-    const result = becomeRoot();
+    const result = setEffectiveUid(0) || setEffectiveGid(0);
     // Going on with the rights of somebody else would mix up users.
     if (result < 0) throw new Error(`Cannot become root again: errno ${-result}`);
     this.#setGroups(this.#own);
