@@ -27,7 +27,9 @@ async function main(words: string[]): Promise<number> {
     const { serveTwins } = await import("./client/twins/process.ts");
     return await serveTwins();
   }
-  const isOwn = name.startsWith("qtfs") || name === basename(process.execPath);
+  // Under a bind mount of itself, too, its name is another program's; from its source it is bun's.
+  const isSource = !Bun.main.startsWith("/$bunfs/");
+  const isOwn = name.startsWith("qtfs") || (isSource && name === basename(process.execPath));
   if (name === "rexec" || (isOwn && words[0] === "rexec")) {
     const { runRexec } = await import("./cli/rexec.ts");
     return await runRexec(name === "rexec" ? words.length : words.length - 1);
