@@ -11,6 +11,8 @@ import { basename } from "node:path";
 
 /** What a mount starts beside itself (client/twins/starter.ts). */
 const TWINS_NAME = "qtfs-twins";
+/** What `qtfs supervise` starts beside a program (supervisor/process.ts). */
+const SUPERVISOR_WORD = "supervisor";
 const SERVER_NAMES = ["rexec-server", "rexec_server"];
 const MOUNT_HELPERS = ["mount.qtfs", "mount.fuse.qtfs"];
 
@@ -33,6 +35,14 @@ async function main(words: string[]): Promise<number> {
   if (name === "rexec" || (isOwn && words[0] === "rexec")) {
     const { runRexec } = await import("./cli/rexec.ts");
     return await runRexec(name === "rexec" ? words.length : words.length - 1);
+  }
+  if (isOwn && words[0] === "supervise") {
+    const { runSupervise } = await import("./cli/supervise.ts");
+    return await runSupervise(words.length - 1);
+  }
+  if (isOwn && words[0] === SUPERVISOR_WORD) {
+    const { supervise } = await import("./supervisor/process.ts");
+    return await supervise(words.slice(1));
   }
   if (!isOwn && !SERVER_NAMES.includes(name)) {
     const { runRouted } = await import("./cli/rexec.ts");

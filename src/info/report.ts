@@ -7,6 +7,7 @@ import type { MountSnapshot } from "../client/daemon.ts";
 import type { TwinsReport } from "../client/twins/report.ts";
 import type { RexecSnapshot } from "../rexec/server/daemon.ts";
 import type { ServerSnapshot } from "../server/daemon.ts";
+import type { SupervisorSnapshot } from "../supervisor/report.ts";
 import type { LogLevel } from "./log.ts";
 
 export const SCHEMA = 1;
@@ -30,15 +31,22 @@ export type MountReport = { kind: "mount"; twins?: TwinsReport } & Process & Mou
 
 export type RexecReport = { kind: "rexec-server" } & Process & RexecSnapshot;
 
+export type SupervisorReport = { kind: "supervisor" } & Process & SupervisorSnapshot;
+
 /** A daemon that listens and does not answer, or answers what is no report. */
 export interface SilentReport {
-  kind: "server" | "mount" | "rexec-server";
+  kind: "server" | "mount" | "rexec-server" | "supervisor";
   pid: number;
   /** Why there is nothing more. */
   error: string;
 }
 
-export type DaemonReport = ServerReport | MountReport | RexecReport | SilentReport;
+export type DaemonReport =
+  | ServerReport
+  | MountReport
+  | RexecReport
+  | SupervisorReport
+  | SilentReport;
 
 /** What `qtfs info --json` prints, with one daemon or with all of this machine. */
 export interface InfoReport {
@@ -64,4 +72,9 @@ export function isMount(report: DaemonReport): report is MountReport {
 /** Whether it is a rexec-server that answered. */
 export function isRexec(report: DaemonReport): report is RexecReport {
   return report.kind === "rexec-server" && !isSilent(report);
+}
+
+/** Whether it is a supervisor that answered. */
+export function isSupervisor(report: DaemonReport): report is SupervisorReport {
+  return report.kind === "supervisor" && !isSilent(report);
 }

@@ -9,7 +9,7 @@ import { ioctl } from "./ops/ioctls.ts";
 import { follow, readlink } from "./ops/links.ts";
 import { flockOp, getlk, setlk, unlock } from "./ops/locks.ts";
 import { mountCall } from "./ops/mountcalls.ts";
-import { mountOp, umountOp } from "./ops/mounts.ts";
+import { mountOp, placeStatfs, umountOp } from "./ops/mounts.ts";
 import { link, lookup, mkdir, mknod, rename, rmdir, symlink, unlink } from "./ops/names.ts";
 import { create, open, tmpfile } from "./ops/open.ts";
 import { copyRange, fallocateOp } from "./ops/ranges.ts";
@@ -66,6 +66,7 @@ export const operations: readonly (Operation | undefined)[] = (() => {
   table[Op.MOUNTS] = mounts;
   table[Op.MOUNT_ROOT] = mountRoot;
   table[Op.MOUNT_END] = mountEnd;
+  table[Op.PLACE_STATFS] = placeStatfs;
   table[Op.FOLLOW] = follow;
   table[Op.WATCH] = watchOp;
   table[Op.TWIN_OPEN] = twinOpen;

@@ -107,6 +107,12 @@ export function onSignalInterrupt(signal: number): number {
   return orErrno(c.sigaction(signal, action.address, 0));
 }
 
+/** Gives `signal` its default action (SIG_DFL, which is 0). Returns 0 or -errno. */
+export function resetSignal(signal: number): number {
+  action.bytes.fill(0);
+  return orErrno(c.sigaction(signal, action.address, 0));
+}
+
 function handlerAddress(): number {
   return (c.abs as unknown as { readonly ptr: number }).ptr;
 }

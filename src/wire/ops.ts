@@ -54,13 +54,14 @@ export const Op = {
   SOCKET_BIND: 49,
   PASS_OPEN: 50,
   SOCKET_REBIND: 51,
+  PLACE_STATFS: 52,
   WATCH: 40,
 } as const;
 
 export type OpName = keyof typeof Op;
 
 /** One past the highest operation number: the size of tables indexed by operation. */
-export const OP_COUNT = 52;
+export const OP_COUNT = 53;
 
 /** Messages that are never answered. */
 export const Oneway = {
@@ -150,6 +151,7 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.SOCKET_BIND]: 8,
   [Op.PASS_OPEN]: 2,
   [Op.SOCKET_REBIND]: 2,
+  [Op.PLACE_STATFS]: 2,
   [Op.WATCH]: 2,
 };
 

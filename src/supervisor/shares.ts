@@ -1,0 +1,130 @@
+/**
+ * Which places here are the HOST's: the mounts of qtfs that this machine has, kept from one
+ * call to the next for as long as the kernel says that no mount has changed.
+ */
+import { readlinkSync } from "node:fs";
+import { type MountLine, parseMountinfo } from "../info/mountinfo.ts";
+import { reports } from "../info/query.ts";
+import { isMount } from "../info/report.ts";
+import { FILE_SYSTEM_TYPE } from "../info/select.ts";
+import { type HostPlace, locate, type Share } from "../onhost/places.ts";
+import { cstring } from "../sys/cstring.ts";
+import { allocate } from "../sys/memory.ts";
+import { AT_EMPTY_PATH, O_CLOEXEC, O_RDONLY, openat } from "../sys/open.ts";
+import { POLLPRI, PollSet } from "../sys/poll.ts";
+import {
+  fstatfs,
+  STATFS,
+  STATFS_STRUCT_SIZE,
+  STATX,
+  STATX_MNT_ID,
+  STATX_STRUCT_SIZE,
+  statx,
+} from "../sys/stat.ts";
+import type { Procfs } from "./spaces.ts";
+
+/** linux/magic.h */
+const FUSE_SUPER_MAGIC = 0x6573_5546;
+const EMPTY = cstringForEver("");
+const figures = allocate(STATFS_STRUCT_SIZE);
+const described = allocate(STATX_STRUCT_SIZE);
+
+/** A place on a share, and the mount here that it was found in. */
+export interface Found {
+  readonly place: HostPlace<Share>;
+  /** Number of that mount, as in mountinfo. */
+  readonly mountId: number;
+  /** Whether that mount is one that qtfs has made, rather than a user's bind of it. */
+  readonly isOwn: boolean;
+}
+
+/** A share, and the line of mountinfo that it was when we heard of it. */
+interface Known {
+  readonly share: Share;
+  readonly id: number;
+  readonly device: string;
+}
+
+function cstringForEver(text: string): number {
+  const region = allocate(text.length + 1);
+  region.bytes.latin1Write(text, 0);
+  return region.address;
+}
+
+export class Shares {
+  readonly #procfs: Procfs;
+  readonly #changes = new PollSet(1);
+  #lines: readonly MountLine[] = [];
+  #known: readonly Known[] = [];
+  /** Devices that no mount's process has told of, with those mounts. */
+  #strange = new Set<string>();
+
+  constructor(procfs: Procfs) {
+    this.#procfs = procfs;
+    const fd = openat(procfs.fd, cstring("self/mountinfo"), O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0) throw new Error(`Cannot open mountinfo: errno ${-fd}`);
+    this.#changes.add(fd, POLLPRI);
+  }
+
+  /** What the O_PATH descriptor `fd` is on the HOST; undefined where it is this machine's. */
+  async find(fd: number): Promise<Found | undefined> {
+    if (fstatfs(fd, figures.address) !== 0) return undefined;
+    if (figures.view.getUint32(STATFS.type, true) !== FUSE_SUPER_MAGIC) return undefined;
+    if (statx(fd, EMPTY, AT_EMPTY_PATH, STATX_MNT_ID, described.address) !== 0) return undefined;
+    const id = described.view.getUint32(STATX.mntId, true);
+    await this.#refresh();
+    const line = this.#lines.find((one) => one.id === id);
+    if (line === undefined || line.type !== FILE_SYSTEM_TYPE) return undefined;
+    const real = readlinkSync(`/proc/self/fd/${fd}`, { encoding: "buffer" }).toString("latin1");
+    let place = this.#locate(real, id);
+    if (place === undefined && !this.#strange.has(line.device)) {
+      await this.#ask();
+      place = this.#locate(real, id);
+      if (place === undefined) this.#strange.add(line.device);
+    }
+    if (place === undefined) return undefined;
+    return { place, mountId: id, isOwn: this.#isOwn(line, place) };
+  }
+
+  #locate(real: string, id: number): HostPlace<Share> | undefined {
+    const served = this.#known.map(({ share }) => share);
+    return locate(real, id, this.#lines, served);
+  }
+
+  /** What qtfs mounts for the HOST's mounts begins at a root and is in another of its mounts. */
+  #isOwn(line: MountLine, { mount, path }: HostPlace<Share>): boolean {
+    if (line.root !== "/") return false;
+    if (line.mountpoint === mount.target) return true;
+    return (
+      path !== "" && this.#lines.find(({ id }) => id === line.parent)?.type === FILE_SYSTEM_TYPE
+    );
+  }
+
+  /** Reads the table again if it has changed. */
+  async #refresh(): Promise<void> {
+    const isFirst = this.#lines.length === 0;
+    if (this.#changes.wait(0) <= 0 && !isFirst) return;
+    this.#lines = parseMountinfo(this.#procfs.read("self/mountinfo") ?? "");
+    this.#strange.clear();
+    if (!this.#known.every((one) => this.#isStill(one))) await this.#ask();
+  }
+
+  #isStill({ share, id, device }: Known): boolean {
+    const line = this.#lines.findLast(({ mountpoint }) => mountpoint === share.target);
+    return line?.id === id && line.device === device;
+  }
+
+  /** Asks all mounts' processes what they serve. */
+  async #ask(): Promise<void> {
+    const known: Known[] = [];
+    for (const report of await reports()) {
+      if (!isMount(report)) continue;
+      const { target, source, server, splits } = report;
+      const line = this.#lines.findLast(({ mountpoint }) => mountpoint === target);
+      if (line === undefined) continue;
+      const share = { target, source, server, splits };
+      known.push({ share, id: line.id, device: line.device });
+    }
+    this.#known = known;
+  }
+}
