@@ -143,12 +143,21 @@ export class HostCalls {
 
   /** mount_setattr(2) on the HOST of what is mounted there and below, with MountAttr bits. */
   setAttributes(at: HostPath, set: number, clear: number): number {
+    return this.#mountCall(MountCall.SETATTR, at, [OpenTree.RECURSIVE, set, clear, 0]);
+  }
+
+  /** Makes a network namespace on the HOST and mounts it there; 0 or an errno. */
+  makeNetns(at: HostPath): number {
+    return this.#mountCall(MountCall.NETNS, at, [0, 0, 0, 0]);
+  }
+
+  #mountCall(call: number, at: HostPath, values: readonly number[]): number {
     const write = (w: Writer) => {
-      w.uint(MountCall.SETATTR);
+      w.uint(call);
       w.uint(0);
       w.uint(ROOT_NODE);
       w.latin1(at);
-      for (const value of [OpenTree.RECURSIVE, set, clear, 0]) w.uint(value);
+      for (const value of values) w.uint(value);
     };
     return this.#ask(Op.MOUNT_CALL, write, new Uint8Array());
   }

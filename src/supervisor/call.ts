@@ -5,6 +5,7 @@ import type { Notification } from "../sys/seccomp.ts";
 import type { Caller } from "./caller.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Shares } from "./shares.ts";
+import type { Procfs } from "./spaces.ts";
 
 /** The kernel carries the call out itself. */
 export const GO_ON = undefined;
@@ -15,6 +16,7 @@ export type Verdict = number | typeof GO_ON;
 export interface Call {
   readonly args: Notification;
   readonly caller: Caller;
+  readonly procfs: Procfs;
   readonly shares: Shares;
   readonly sessions: Sessions;
   /** Says something in the supervisor's log. */

@@ -13,6 +13,8 @@ import { AT_EMPTY_PATH, AT_FDCWD, close } from "../sys/open.ts";
 import { S_IFBLK, S_IFMT, STATX, STATX_STRUCT_SIZE, STATX_TYPE, statx } from "../sys/stat.ts";
 import { MOUNT_PROPAGATION, MountFlag } from "../wire/constants.ts";
 import { type Call, GO_ON, onHost, type Verdict } from "./call.ts";
+import { bindNetns, OTHER } from "./netns.ts";
+import type { Found } from "./shares.ts";
 
 /** linux/capability.h */
 export const CAP_SYS_ADMIN = 21;
@@ -43,9 +45,14 @@ export async function mountCall(call: Call): Promise<Verdict> {
   const flags = mountFlags(args.arg32(3));
   const isNew = (flags & (OF_ONE_THAT_IS_THERE | MountFlag.BIND | MountFlag.MOVE)) === 0;
   if (isNew && /^fuse(\.|blk|$)/.test(type)) return GO_ON;
-  const at = await placeOf(call, target);
-  // What is done to a share as a whole, on itself, is done to this machine's mount of it.
-  if (at === undefined || at.path === "") return GO_ON;
+  const found = await find(call, target);
+  // What is done to a share as a whole, or to a bind of it, is done to this machine's mount.
+  if (found === undefined || found.isOurs) return GO_ON;
+  const at = found.place;
+  if ((flags & (MountFlag.BIND | MountFlag.REMOUNT)) === MountFlag.BIND) {
+    const verdict = await bindNetns(call, source, target, at);
+    if (verdict !== OTHER) return verdict;
+  }
   const what = await sourceOf(call, source, flags, at);
   if (what === GO_ON || !args.isValid()) return GO_ON;
   const options = isNew ? await translatedHere(call, data, type, at) : data;
@@ -71,16 +78,12 @@ function mountFlags(flags: number): number {
   return (flags & MS_MGC_MSK) >>> 0 === MS_MGC_VAL ? flags & ~MS_MGC_MSK : flags;
 }
 
-/** The place on a share that a path means to the caller; undefined where it means none. */
-export async function placeOf(
-  { caller, shares }: Call,
-  path: string,
-  flags = 0,
-): Promise<HostPlace<Share> | undefined> {
-  const fd = caller.open(AT_FDCWD, path, flags);
+/** What a path means to the caller on a share; undefined where it means nothing there. */
+async function find({ caller, shares }: Call, path: string): Promise<Found | undefined> {
+  const fd = caller.open(AT_FDCWD, path);
   if (fd < 0) return undefined;
   try {
-    return (await shares.find(fd))?.place;
+    return await shares.find(fd);
   } finally {
     // What is open on a mount makes it busy.
     close(fd);
@@ -131,7 +134,7 @@ async function translatedHere(
     return undefined;
   });
   for (const path of wanted) {
-    const place = await placeOf(call, path);
+    const place = (await find(call, path))?.place;
     if (place?.mount.server === at.mount.server) found.set(path, place);
   }
   return translated(data, type, (path) => found.get(path));

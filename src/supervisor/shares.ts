@@ -7,7 +7,7 @@ import { type MountLine, parseMountinfo } from "../info/mountinfo.ts";
 import { reports } from "../info/query.ts";
 import { isMount } from "../info/report.ts";
 import { FILE_SYSTEM_TYPE } from "../info/select.ts";
-import { type HostPlace, locate, type Share } from "../onhost/places.ts";
+import { type HostPlace, latin1, locate, type Share } from "../onhost/places.ts";
 import { cstring } from "../sys/cstring.ts";
 import { allocate } from "../sys/memory.ts";
 import { AT_EMPTY_PATH, O_CLOEXEC, O_RDONLY, openat } from "../sys/open.ts";
@@ -17,6 +17,7 @@ import {
   STATFS,
   STATFS_STRUCT_SIZE,
   STATX,
+  STATX_ATTR_MOUNT_ROOT,
   STATX_MNT_ID,
   STATX_STRUCT_SIZE,
   statx,
@@ -32,10 +33,8 @@ const described = allocate(STATX_STRUCT_SIZE);
 /** A place on a share, and the mount here that it was found in. */
 export interface Found {
   readonly place: HostPlace<Share>;
-  /** Number of that mount, as in mountinfo. */
-  readonly mountId: number;
-  /** Whether that mount is one that qtfs has made, rather than a user's bind of it. */
-  readonly isOwn: boolean;
+  /** Whether it is the root of a mount that this machine's users have made: a share, a bind of it. */
+  readonly isOurs: boolean;
 }
 
 /** A share, and the line of mountinfo that it was when we heard of it. */
@@ -49,6 +48,11 @@ function cstringForEver(text: string): number {
   const region = allocate(text.length + 1);
   region.bytes.latin1Write(text, 0);
   return region.address;
+}
+
+/** Whether what was described last is the root of a mount. */
+function isMountRoot(): boolean {
+  return (described.view.getUint32(STATX.attributes, true) & STATX_ATTR_MOUNT_ROOT) !== 0;
 }
 
 export class Shares {
@@ -72,18 +76,39 @@ export class Shares {
     if (figures.view.getUint32(STATFS.type, true) !== FUSE_SUPER_MAGIC) return undefined;
     if (statx(fd, EMPTY, AT_EMPTY_PATH, STATX_MNT_ID, described.address) !== 0) return undefined;
     const id = described.view.getUint32(STATX.mntId, true);
+    const isRoot = isMountRoot();
     await this.#refresh();
     const line = this.#lines.find((one) => one.id === id);
     if (line === undefined || line.type !== FILE_SYSTEM_TYPE) return undefined;
     const real = readlinkSync(`/proc/self/fd/${fd}`, { encoding: "buffer" }).toString("latin1");
-    let place = this.#locate(real, id);
-    if (place === undefined && !this.#strange.has(line.device)) {
-      await this.#ask();
-      place = this.#locate(real, id);
-      if (place === undefined) this.#strange.add(line.device);
-    }
+    const place = await this.#placeOf(real, line);
     if (place === undefined) return undefined;
-    return { place, mountId: id, isOwn: this.#isOwn(line, place) };
+    return { place, isOurs: isRoot && !this.#isHosts(line, place) };
+  }
+
+  /**
+   * The place on a share that a mount of this machine's is on, if the O_PATH descriptor `fd`
+   * is of that mount's root.
+   */
+  async findBelow(fd: number): Promise<HostPlace<Share> | undefined> {
+    if (statx(fd, EMPTY, AT_EMPTY_PATH, STATX_MNT_ID, described.address) !== 0) return undefined;
+    if (!isMountRoot()) return undefined;
+    const id = described.view.getUint32(STATX.mntId, true);
+    await this.#refresh();
+    const line = this.#lines.find((one) => one.id === id);
+    const under = this.#lines.find((one) => one.id === line?.parent);
+    if (line === undefined || under?.type !== FILE_SYSTEM_TYPE) return undefined;
+    return await this.#placeOf(latin1(line.mountpoint), under);
+  }
+
+  /** Where a path in a mount of qtfs is on the HOST. */
+  async #placeOf(real: string, line: MountLine): Promise<HostPlace<Share> | undefined> {
+    const place = this.#locate(real, line.id);
+    if (place !== undefined || this.#strange.has(line.device)) return place;
+    await this.#ask();
+    const later = this.#locate(real, line.id);
+    if (later === undefined) this.#strange.add(line.device);
+    return later;
   }
 
   #locate(real: string, id: number): HostPlace<Share> | undefined {
@@ -92,12 +117,9 @@ export class Shares {
   }
 
   /** What qtfs mounts for the HOST's mounts begins at a root and is in another of its mounts. */
-  #isOwn(line: MountLine, { mount, path }: HostPlace<Share>): boolean {
-    if (line.root !== "/") return false;
-    if (line.mountpoint === mount.target) return true;
-    return (
-      path !== "" && this.#lines.find(({ id }) => id === line.parent)?.type === FILE_SYSTEM_TYPE
-    );
+  #isHosts(line: MountLine, { path }: HostPlace<Share>): boolean {
+    if (line.root !== "/" || path === "") return false;
+    return this.#lines.find(({ id }) => id === line.parent)?.type === FILE_SYSTEM_TYPE;
   }
 
   /** Reads the table again if it has changed. */

@@ -5,12 +5,24 @@ import { cstring } from "../sys/cstring.ts";
 import { mountNowhere } from "../sys/detached.ts";
 import { read } from "../sys/io.ts";
 import { allocate } from "../sys/memory.ts";
+import { isNetns } from "../sys/netns.ts";
 import { AT_FDCWD, close, O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY, openat } from "../sys/open.ts";
 import { rawSyscall } from "../sys/rawsyscall.ts";
-import { STATX, STATX_INO, STATX_STRUCT_SIZE, statx } from "../sys/stat.ts";
+import {
+  fstatfs,
+  STATFS,
+  STATFS_STRUCT_SIZE,
+  STATX,
+  STATX_INO,
+  STATX_STRUCT_SIZE,
+  statx,
+} from "../sys/stat.ts";
 
+/** linux/magic.h */
+const NSFS_MAGIC = 0x6e73_6673;
 const TEXT_MAX = 64 * 1024;
 const described = allocate(STATX_STRUCT_SIZE);
+const figures = allocate(STATFS_STRUCT_SIZE);
 const text = allocate(TEXT_MAX);
 
 /** This machine's procfs, whatever may be mounted at /proc. */
@@ -31,6 +43,17 @@ export class Procfs {
     const result = statx(this.fd, cstring(path), 0, STATX_INO, described.address);
     if (result < 0) return -1;
     return Number(described.view.getBigUint64(STATX.ino, true));
+  }
+
+  /** Number of the network namespace that the O_PATH descriptor `fd` is of; undefined for all else. */
+  netns(fd: number): number | undefined {
+    if (fstatfs(fd, figures.address) !== 0) return undefined;
+    if (figures.view.getUint32(STATFS.type, true) !== NSFS_MAGIC) return undefined;
+    const own = openat(this.fd, cstring(`self/fd/${fd}`), O_RDONLY | O_CLOEXEC, 0);
+    if (own < 0) return undefined;
+    const isOfNetworks = isNetns(own);
+    close(own);
+    return isOfNetworks ? this.inode(`self/fd/${fd}`) : undefined;
   }
 
   /** The file at `path`, a byte a character; undefined where it cannot be read. */

@@ -77,6 +77,7 @@ class Thread {
     const call: Call = {
       args: this.#args,
       caller: new Caller(this.#procfs, this.#own, tid),
+      procfs: this.#procfs,
       shares: this.#shares,
       sessions: this.#sessions,
       log: (level, text) => self.postMessage({ kind: "log", level, text }),

@@ -7,6 +7,7 @@ import { AT_FDCWD, close, O_NOFOLLOW } from "../sys/open.ts";
 import { UmountFlag } from "../wire/constants.ts";
 import { type Call, GO_ON, onHost, type Verdict } from "./call.ts";
 import { CAP_SYS_ADMIN } from "./mount.ts";
+import { OTHER, unbindNetns } from "./netns.ts";
 
 export async function umountCall(call: Call): Promise<Verdict> {
   const { args, caller, shares } = call;
@@ -17,9 +18,13 @@ export async function umountCall(call: Call): Promise<Verdict> {
   const fd = caller.open(AT_FDCWD, target, (flags & UmountFlag.NOFOLLOW) !== 0 ? O_NOFOLLOW : 0);
   if (fd < 0) return GO_ON;
   const found = await shares.find(fd);
+  if (found === undefined) {
+    const verdict = await unbindNetns(call, fd, flags);
+    return verdict === OTHER ? GO_ON : verdict;
+  }
   // What is open on a mount makes it busy.
   close(fd);
-  if (found === undefined || !found.isOwn || found.place.path === "") return GO_ON;
+  if (found.isOurs) return GO_ON;
   if (!args.isValid()) return GO_ON;
   const at = found.place;
   const before = mountedHere(at);

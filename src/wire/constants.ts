@@ -174,6 +174,8 @@ export const MountCall = {
   /** read(2) of a context: what the kernel has to say. */
   LOG: 8,
   CLOSE: 9,
+  /** A new network namespace, mounted at the place. */
+  NETNS: 10,
 } as const;
 
 /** Commands of FSCONFIG (values of linux/mount.h). */
