@@ -17,8 +17,8 @@ import { QTFS } from "./server.ts";
 
 const START_MS = 20_000;
 const UMOUNT_MS = 15_000;
-const HOST_ADDRESS = "10.77.0.1";
-const DPU_ADDRESS = "10.77.0.2";
+export const HOST_ADDRESS = "10.77.0.1";
+export const DPU_ADDRESS = "10.77.0.2";
 const PORT = 7070;
 const LOG = ["--log-level", process.env.QTFS_E2E_LOG ?? "info"];
 
@@ -194,7 +194,7 @@ export class Machines {
 }
 
 /** Joins two machines' networks by a cable. */
-async function link(host: Machine, dpu: Machine): Promise<void> {
+export async function link(host: Machine, dpu: Machine): Promise<void> {
   // From outside, where both are known by their numbers.
   const names = ["name", "wire", "netns", `${host.init}`, "type", "veth", "peer", "name", "wire"];
   await sh(`ip link add ${names.join(" ")} netns ${dpu.init}`);
