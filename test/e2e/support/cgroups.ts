@@ -1,6 +1,7 @@
 /** Control groups of a test's machine, one in each hierarchy of this machine, as its own roots. */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { parseMountinfo } from "../../../src/info/mountinfo.ts";
+import { until } from "./program.ts";
 
 const ROOT = "/sys/fs/cgroup";
 /** Words of a hierarchy's options that say which one it is. */
@@ -67,8 +68,24 @@ export class Groups {
   }
 
   /** Removes them once nobody is in them any more. */
-  remove(): void {
-    for (const { group } of this.#all) removeTree(group);
+  async remove(): Promise<void> {
+    for (const { group } of this.#all) {
+      await until(
+        () => isRemoved(group),
+        () => `the end of all in ${group}`,
+      );
+    }
+  }
+}
+
+/** Whether the group, with all in it, could be removed. */
+function isRemoved(group: string): boolean {
+  try {
+    removeTree(group);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EBUSY") return false;
+    throw error;
   }
 }
 

@@ -133,6 +133,7 @@ export class Machine {
       () => this.#outer.exitCode !== null || this.#outer.signalCode !== null,
       () => `the end of the machine ${this.name}`,
     );
-    this.#groups?.remove();
+    // Its processes are gone a moment after the first.
+    await this.#groups?.remove();
   }
 }
