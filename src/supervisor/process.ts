@@ -13,7 +13,14 @@ import { POLLIN, PollSet } from "../sys/poll.ts";
 import { raiseNoFileLimit, setProcessName } from "../sys/process.ts";
 import { recvFds, send } from "../sys/socket.ts";
 import { CALL_NAMES } from "./calls.ts";
-import { CALLS_MAX, createRecord, readSettings, type Settings, writeSettings } from "./record.ts";
+import {
+  CALLS_MAX,
+  CallRecord,
+  createRecord,
+  readSettings,
+  type Settings,
+  writeSettings,
+} from "./record.ts";
 import type { SupervisorSnapshot } from "./report.ts";
 import type { FromThread, ThreadData } from "./supervise.worker.ts";
 import { Tally } from "./tally.ts";
@@ -90,7 +97,8 @@ class Supervisor {
   readonly #firstKeeper = new FirstKeeper();
   #keeper: Keeper | undefined;
   #control: Control | undefined;
-  #threads = 0;
+  /** Places in the record that no thread has, the next one last. */
+  readonly #places = Array.from({ length: CALLS_MAX }, (_, i) => CALLS_MAX - 1 - i);
 
   constructor(listener: number, record: number) {
     this.#listener = listener;
@@ -107,13 +115,14 @@ class Supervisor {
   async start(): Promise<void> {
     this.#startKeeper();
     this.#firstKeeper.dismiss();
-    this.#serveInfo();
-    this.#watch();
     const { level } = this.log;
     this.#tally.talks = level === "debug" || level === "trace";
-    // A process before this one may have left a call at any of their places.
-    const wanted = process.argv.includes(SUCCESSOR_WORD) ? CALLS_MAX : THREADS;
+    // Who finds a call at its place that a process before this one has left, answers it.
+    const wanted = Math.max(THREADS, this.#places.filter((index) => this.#isLeft(index)).length);
+    this.#places.sort((a, b) => Number(this.#isLeft(a)) - Number(this.#isLeft(b)) || b - a);
     await Promise.all(Array.from({ length: wanted }, () => this.#addThread()));
+    this.#watch();
+    this.#serveInfo();
   }
 
   #startKeeper(): void {
@@ -122,19 +131,24 @@ class Supervisor {
     this.#keeper = new Keeper(command, kept, () => this.#startKeeper());
   }
 
-  #addThread(): Promise<void> {
-    const index = this.#threads++;
+  #isLeft(index: number): boolean {
+    return new CallRecord(this.#record, index).isLeft;
+  }
+
+  async #addThread(): Promise<void> {
+    const index = this.#places.pop();
+    if (index === undefined) return;
     const worker = new Worker(new URL("./supervise.worker.ts", import.meta.url).href);
     const { promise, resolve } = Promise.withResolvers<void>();
     worker.onmessage = ({ data }: { data: FromThread }) => {
       if (data.kind === "log") this.log.write(data.level, data.text);
       else if (data.kind === "ready") resolve();
-      else if (this.#threads < CALLS_MAX) this.#addThread();
+      else this.#addThread();
     };
     worker.onerror = ({ message }) => this.#fail(message);
     const [listener, record, tally] = [this.#listener, this.#record, this.#tally.shared];
     worker.postMessage({ listener, record, index, tally } satisfies ThreadData);
-    return promise;
+    await promise;
   }
 
   /** Nobody looks at the calls of a thread that has failed: the next process does. */
@@ -166,6 +180,10 @@ class Supervisor {
   #snapshot(): SupervisorSnapshot {
     const { command, pid, startedAt } = this.#settings;
     const calls = CALL_NAMES.map((name, i) => ({ name, ...this.#tally.read(i) }));
-    return { program: { pid, command: [...command], startedAt }, threads: this.#threads, calls };
+    return {
+      program: { pid, command: [...command], startedAt },
+      threads: CALLS_MAX - this.#places.length,
+      calls,
+    };
   }
 }

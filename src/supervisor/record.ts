@@ -8,7 +8,7 @@ import type { HostSession } from "../client/hostcalls.ts";
 import { cstring } from "../sys/cstring.ts";
 import { ftruncate } from "../sys/io.ts";
 import { type Region, regionAt } from "../sys/memory.ts";
-import { SECCOMP_NOTIF_STRUCT_SIZE } from "../sys/seccomp.ts";
+import { SECCOMP_NOTIF, SECCOMP_NOTIF_STRUCT_SIZE } from "../sys/seccomp.ts";
 import { mapShared, memfdCreate } from "../sys/sharedmemory.ts";
 import type { Keeping } from "./sessions.ts";
 
@@ -70,6 +70,11 @@ export class CallRecord implements Keeping {
 
   constructor(fd: number, index: number) {
     this.region = regionAt(map(fd) + SETTINGS_BYTES + index * CALL_BYTES, CALL_BYTES);
+  }
+
+  /** Whether a call was received and has not been answered. */
+  get isLeft(): boolean {
+    return this.region.words[SECCOMP_NOTIF.pid / 4] !== 0;
   }
 
   /** Nothing was asked for a call. */
