@@ -9,9 +9,10 @@ import { POLLIN, PollSet } from "../sys/poll.ts";
 import type { Address } from "../transport/address.ts";
 import type { SocketTransport } from "../transport/socket.ts";
 import { CLOSED } from "../transport/transport.ts";
-import { MountCall, OpenTree, ROOT_NODE } from "../wire/constants.ts";
+import { MountCall, OpenTree, ProcessCall, ROOT_NODE } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
+import { AFFINITY_MAX } from "../wire/limits.ts";
 import { ARGUMENTS, Op } from "../wire/ops.ts";
 import type { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
@@ -160,6 +161,40 @@ export class HostCalls {
       for (const value of values) w.uint(value);
     };
     return this.#ask(Op.MOUNT_CALL, write, new Uint8Array());
+  }
+
+  /** kill(2) on the HOST, as the caller `uid` may; 0 or an errno. */
+  signal(pid: number, signal: number, uid: number): number {
+    return this.#process(ProcessCall.SIGNAL, pid, uid, signal);
+  }
+
+  /** sched_setaffinity(2) on the HOST; 0 or an errno. */
+  setAffinity(pid: number, uid: number, mask: Uint8Array): number {
+    return this.#process(ProcessCall.SET_AFFINITY, pid, uid, 0, mask);
+  }
+
+  /** sched_getaffinity(2) on the HOST: the set, or an errno. */
+  getAffinity(pid: number, uid: number): Uint8Array | number {
+    let mask = new Uint8Array();
+    const read = (text: string) => {
+      mask = Buffer.from(text, "latin1");
+    };
+    const errno = this.#process(ProcessCall.GET_AFFINITY, pid, uid, 0, mask, read);
+    return errno === 0 ? mask : errno;
+  }
+
+  #process(
+    call: number,
+    pid: number,
+    uid: number,
+    signal: number,
+    payload: Uint8Array = new Uint8Array(),
+    read: (text: string) => void = () => {},
+  ): number {
+    const write = (w: Writer) => {
+      for (const value of [call, pid, uid, signal]) w.uint(value);
+    };
+    return this.#ask(Op.PROCESS, write, payload, (reader) => read(reader.latin1(AFFINITY_MAX)));
   }
 
   /** Ends the session. */

@@ -12,6 +12,7 @@ import { mountCall } from "./ops/mountcalls.ts";
 import { mountOp, placeStatfs, umountOp } from "./ops/mounts.ts";
 import { link, lookup, mkdir, mknod, rename, rmdir, symlink, unlink } from "./ops/names.ts";
 import { create, open, tmpfile } from "./ops/open.ts";
+import { processOp } from "./ops/processes.ts";
 import { copyRange, fallocateOp } from "./ops/ranges.ts";
 import { socketBind, socketRebind } from "./ops/sockets.ts";
 import { poll } from "./ops/special.ts";
@@ -67,6 +68,7 @@ export const operations: readonly (Operation | undefined)[] = (() => {
   table[Op.MOUNT_ROOT] = mountRoot;
   table[Op.MOUNT_END] = mountEnd;
   table[Op.PLACE_STATFS] = placeStatfs;
+  table[Op.PROCESS] = processOp;
   table[Op.FOLLOW] = follow;
   table[Op.WATCH] = watchOp;
   table[Op.TWIN_OPEN] = twinOpen;

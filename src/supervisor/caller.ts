@@ -56,6 +56,16 @@ export class Caller {
     return ((effective >> BigInt(capability)) & 1n) === 1n;
   }
 
+  /** Whether it numbers processes as we do. */
+  get countsAsWeDo(): boolean {
+    return spacesOf(this.#procfs, this.tid).pid === this.#own.pid;
+  }
+
+  /** Its effective user. */
+  get uid(): number {
+    return Number(this.#field("Uid").split(/\s+/)[1]);
+  }
+
   /** Number of its process. */
   get process(): number {
     return Number(this.#field("Tgid"));
@@ -80,6 +90,12 @@ export class Caller {
       length += got;
     }
     return -E.ENAMETOOLONG;
+  }
+
+  /** Copies `length` bytes at `address` of its memory to `own`: 0 or -errno. */
+  get(address: number, own: number, length: number): number {
+    const got = readMemory(this.tid, address, own, length);
+    return got < 0 ? got : got === length ? 0 : -E.EFAULT;
   }
 
   /** Puts `length` bytes from `own` at `address` of its memory: 0 or -errno. */

@@ -19,7 +19,7 @@ import { notifyCalls } from "../sys/seccomp.ts";
 import { SIGPIPE, SIGXFSZ } from "../sys/signals.ts";
 import { recv, SOCK_SEQPACKET, sendFds, socketPair } from "../sys/socket.ts";
 import { stringArray } from "../sys/spawn.ts";
-import { CALL_NUMBERS } from "./calls.ts";
+import { CALL_NUMBERS, EXCEPTION } from "./calls.ts";
 import { SETTINGS_MAX, SUPERVISOR_WORD } from "./process.ts";
 import type { Settings } from "./record.ts";
 
@@ -45,7 +45,7 @@ export async function launch({ argv, logLevel }: LaunchOptions): Promise<never> 
   await startSupervisor(theirs);
   close(theirs);
   const { limits } = readCaller();
-  const listener = notifyCalls(CALL_NUMBERS);
+  const listener = notifyCalls(CALL_NUMBERS, EXCEPTION);
   if (listener < 0) throw new Error(refusal(-listener));
   const settings: Settings = {
     command: argv.slice(0, WORDS_MAX).map((word) => word.toString().slice(0, WORD_CHARS_MAX)),

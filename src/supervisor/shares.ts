@@ -70,6 +70,14 @@ export class Shares {
     this.#changes.add(fd, POLLPRI);
   }
 
+  /** One share of each server. */
+  async servers(): Promise<Share[]> {
+    await this.#refresh();
+    if (this.#known.length === 0) await this.#ask();
+    const byServer = new Map(this.#known.map(({ share }) => [share.server, share]));
+    return [...byServer.values()];
+  }
+
   /** What the O_PATH descriptor `fd` is on the HOST; undefined where it is this machine's. */
   async find(fd: number): Promise<Found | undefined> {
     if (fstatfs(fd, figures.address) !== 0) return undefined;

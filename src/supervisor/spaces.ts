@@ -79,9 +79,11 @@ export class Procfs {
 export interface Spaces {
   readonly mnt: number;
   readonly user: number;
+  readonly pid: number;
 }
 
 /** Those of the thread `tid` in `procfs`. */
 export function spacesOf(procfs: Procfs, tid: number | "self"): Spaces {
-  return { mnt: procfs.inode(`${tid}/ns/mnt`), user: procfs.inode(`${tid}/ns/user`) };
+  const inode = (name: string) => procfs.inode(`${tid}/ns/${name}`);
+  return { mnt: inode("mnt"), user: inode("user"), pid: inode("pid") };
 }

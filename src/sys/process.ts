@@ -1,4 +1,5 @@
 /** Processes, threads, signals and limits. */
+import { readFileSync } from "node:fs";
 import { SYS } from "./arch.ts";
 import { cstring } from "./cstring.ts";
 import { addr, i32, libc, orErrno, u32, u64 } from "./libc.ts";
@@ -65,6 +66,16 @@ export function tgkill(pid: number, tid: number, sig: number): number {
 /** kill(2). */
 export function kill(pid: number, sig: number): number {
   return orErrno(c.kill(pid, sig));
+}
+
+/** Real, effective and saved user of a process (proc(5)); empty where there is none. */
+export function idsOf(pid: number): number[] {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "latin1");
+    return (/^Uid:\s*(.*)$/m.exec(status)?.[1] ?? "").split(/\s+/).slice(0, 3).map(Number);
+  } catch {
+    return [];
+  }
 }
 
 /** Of pidfd_open(2), from Linux 6.9 on: any thread, not just the first of a process (O_EXCL). */

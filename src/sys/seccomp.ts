@@ -70,20 +70,36 @@ export const NOTIFIED_MAX = 200;
 /** An instruction: code, jumps for true and false, constant. */
 type Instruction = readonly [code: number, jt: number, jf: number, k: number];
 
+/** A notified call that is allowed all the same where the lower half of an argument is `value`. */
+export interface Exception {
+  readonly nr: number;
+  readonly argument: number;
+  readonly value: number;
+}
+
 /**
  * The filter: the calls of those numbers are notified, all others are allowed, and so is what
  * a program of another machine's interface does (i386 on x86-64).
  */
-export function notifyingProgram(numbers: readonly number[], arch: Arch = ARCH): Instruction[] {
+export function notifyingProgram(
+  numbers: readonly number[],
+  exception: Exception,
+  arch: Arch = ARCH,
+): Instruction[] {
   if (numbers.length > NOTIFIED_MAX) throw new RangeError("A filter of too many calls");
   const count = numbers.length;
+  const { nr, argument, value } = exception;
   return [
     [BPF_LD_W_ABS, 0, 0, SECCOMP_DATA.arch],
     [BPF_JMP_JEQ_K, 0, count + 1, AUDIT_ARCH[arch]],
     [BPF_LD_W_ABS, 0, 0, SECCOMP_DATA.nr],
-    ...numbers.map((nr, i): Instruction => [BPF_JMP_JEQ_K, count - i, 0, nr]),
+    ...numbers.map((one, i): Instruction => [BPF_JMP_JEQ_K, count - i, 0, one]),
     [BPF_RET_K, 0, 0, SECCOMP_RET_ALLOW],
+    [BPF_JMP_JEQ_K, 0, 2, nr],
+    [BPF_LD_W_ABS, 0, 0, SECCOMP_DATA.args + 8 * argument],
+    [BPF_JMP_JEQ_K, 1, 0, value],
     [BPF_RET_K, 0, 0, SECCOMP_RET_USER_NOTIF],
+    [BPF_RET_K, 0, 0, SECCOMP_RET_ALLOW],
   ];
 }
 
@@ -92,8 +108,8 @@ export function notifyingProgram(numbers: readonly number[], arch: Arch = ARCH):
  * the listener, closed on exec, or -errno: EINVAL before Linux 5.19, EACCES without
  * CAP_SYS_ADMIN, EBUSY where the thread has a listener already.
  */
-export function notifyCalls(numbers: readonly number[]): number {
-  const program = notifyingProgram(numbers);
+export function notifyCalls(numbers: readonly number[], exception: Exception): number {
+  const program = notifyingProgram(numbers, exception);
   const region = allocate(SOCK_FPROG_STRUCT_SIZE + program.length * SOCK_FILTER_STRUCT_SIZE);
   const { view, address } = region;
   view.setUint16(SOCK_FPROG.len, program.length, true);

@@ -10,6 +10,7 @@ export const SIGTERM = 15;
 export const SIGCONT = 18;
 export const SIGSTOP = 19;
 export const SIGTSTP = 20;
+export const SIGURG = 23;
 export const SIGXFSZ = 25;
 export const SIGWINCH = 28;
 /** The last one. */

@@ -209,6 +209,9 @@ export const MountAttr = {
   NOSYMFOLLOW: 0x20_0000,
 } as const;
 
+/** What is done to a process of the HOST's, in PROCESS. */
+export const ProcessCall = { SIGNAL: 1, SET_AFFINITY: 2, GET_AFFINITY: 3 } as const;
+
 /** Why a connection is closed, in GOODBYE. */
 export const Goodbye = {
   DONE: 0,

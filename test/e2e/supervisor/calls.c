@@ -4,6 +4,7 @@
  *
  *   calls mount SOURCE TARGET TYPE FLAGS DATA     "-" is NULL, FLAGS are a number
  *   calls umount TARGET FLAGS
+ *   calls kill PID SIGNAL | tgkill PID TID SIGNAL | pidfd_open PID
  *   calls statfs PATH | fstatfs PATH              prints f_type in hexadecimal
  *   calls in DIRECTORY CALL…                      in that directory
  *   calls root DIRECTORY CALL…                    with that root
@@ -33,6 +34,10 @@ static long call(char **words) {
     return syscall(SYS_mount, orNull(words[1]), orNull(words[2]), orNull(words[3]),
                    number(words[4]), orNull(words[5]));
   if (!strcmp(name, "umount")) return syscall(SYS_umount2, words[1], number(words[2]));
+  if (!strcmp(name, "kill")) return syscall(SYS_kill, number(words[1]), number(words[2]));
+  if (!strcmp(name, "tgkill"))
+    return syscall(SYS_tgkill, number(words[1]), number(words[2]), number(words[3]));
+  if (!strcmp(name, "pidfd_open")) return syscall(SYS_pidfd_open, number(words[1]), 0);
   if (!strcmp(name, "getppid")) return syscall(SYS_getppid) * 0;
   struct statfs figures;
   if (!strcmp(name, "statfs") || !strcmp(name, "fstatfs")) {
