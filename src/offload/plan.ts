@@ -2,15 +2,14 @@
 import { basename } from "node:path";
 import type { OffloadConfig, ServiceConfig } from "../config/offload.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
+import { dpuHooks, hostHooks, programsOf } from "./hooks.ts";
 import { type Profile, profiles } from "./profiles/profile.ts";
 import { rootfs } from "./rootfs.ts";
-import type { Side, Step } from "./step.ts";
+import { PATH, type Side, type Step } from "./step.ts";
 import { containers } from "./steps/containers.ts";
 import { directory } from "./steps/directory.ts";
 import { route, share } from "./steps/mounts.ts";
 import { service } from "./steps/service.ts";
-
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** Where the logs of an offload's services are. */
 export const logOf = (config: OffloadConfig, name: string) =>
@@ -45,6 +44,7 @@ function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[]
     });
   return [
     ...shares.map((path) => directory(path, { volatile: isVolatile(profile, path) })),
+    ...(profile.hooks ? hostHooks(config, qtfs) : []),
     containers(profile.traces, shares),
     daemon("server", "server", config.server, exports),
     daemon(
@@ -69,7 +69,8 @@ function dpuPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[] 
       share(qtfs, path, `${root}${path}`, options),
     ]),
     ...routesOf(config, profile).map((path) => route(qtfs, `${root}${path}`)),
-    ...servicesOf(config, profile).map((one) => dpuService(config, one)),
+    ...(profile.hooks ? dpuHooks(config, qtfs, { PATH }) : []),
+    ...servicesOf(config, profile).map((one) => dpuService(config, one, qtfs)),
   ];
 }
 
@@ -81,12 +82,19 @@ function servicesOf(config: OffloadConfig, { services }: Profile): ServiceConfig
   return [...own, ...config.services.filter(({ name }) => !names.includes(name))];
 }
 
-function dpuService(config: OffloadConfig, { name, command, env, ready }: ServiceConfig): Step {
+function dpuService(config: OffloadConfig, one: ServiceConfig, qtfs: string): Step {
   const { rootfs: root } = config;
+  const { name, command, env, ready } = one;
   return service({
     name,
     command,
-    env: { PATH, HOME: "/root", CMD_NET_ADDR: formatAddress(config.rexec), ...env },
+    launcher: [qtfs, "supervise", "--"],
+    env: {
+      PATH: `${programsOf(config)}:${PATH}`,
+      HOME: "/root",
+      CMD_NET_ADDR: formatAddress(config.rexec),
+      ...env,
+    },
     root,
     log: logOf(config, basename(name)),
     ready: ready === undefined ? undefined : { kind: "unix", path: `${root}${ready}` },

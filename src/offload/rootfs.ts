@@ -6,7 +6,7 @@ import { lstatSync, readlinkSync } from "node:fs";
 import type { OffloadConfig } from "../config/offload.ts";
 import type { Step } from "./step.ts";
 import { directory, link } from "./steps/directory.ts";
-import { bind, kernelMount } from "./steps/mounts.ts";
+import { bind, kernelMount, mountpoint } from "./steps/mounts.ts";
 
 /** Trees of the DPU that are the same within. */
 const TREES = ["/usr", "/etc", "/run", "/var/lib", "/var/log", "/dev", "/sys"];
@@ -20,6 +20,7 @@ export function rootfs({ rootfs: root, binds }: OffloadConfig): Step[] {
   if (root === "") return [];
   return [
     directory(root),
+    mountpoint(root),
     ...[...TREES, ...binds].flatMap((path) => bound(root, path)),
     ...MERGED.flatMap((path) => merged(root, path)),
     directory(`${root}/root`, { mode: 0o700, volatile: true }),

@@ -16,6 +16,9 @@ export interface Step {
   undo(note: Note | undefined): void | Promise<void>;
 }
 
+/** Where daemons of an offload look for programs. */
+export const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /** Where an offload's steps are carried out. */
 export type Side = "host" | "dpu";
 

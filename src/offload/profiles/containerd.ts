@@ -20,5 +20,6 @@ export const CONTAINERD = {
   routes: ["/usr/bin/containerd-shim-runc-v2"],
   allow: ["/usr/bin/containerd-shim-*"],
   services: [{ name: "containerd", command: ["containerd"], ready: CONTAINERD_SOCKET }],
+  hooks: false,
   traces: { managers: [CONTAINERD_SOCKET], runtimes: ["/run/containerd/runc"] },
 } as const satisfies Profile;

@@ -6,6 +6,7 @@ export const DOCKER = {
   ...CONTAINERD,
   shares: [...CONTAINERD.shares, "/var/lib/docker", "/run/docker/containerd", "/run/docker/netns"],
   volatile: [...CONTAINERD.volatile, "/run/docker/containerd", "/run/docker/netns"],
+  hooks: true,
   traces: {
     managers: CONTAINERD.traces.managers,
     runtimes: [...CONTAINERD.traces.runtimes, "/run/docker/runtime-runc"],

@@ -14,6 +14,8 @@ export interface Profile {
   /** What the DPU may run on the HOST (`qtfs rexec-server --allow`). */
   readonly allow: readonly string[];
   readonly services: readonly ServiceConfig[];
+  /** Whether it has hooks that must run on the DPU (back.ts). */
+  readonly hooks: boolean;
   /** How its containers are known on the HOST. */
   readonly traces: Traces;
 }

@@ -1,13 +1,15 @@
-/** Directories and symbolic links that are made where they are missing. */
+/** Directories, files and symbolic links that are made where they are missing. */
 import {
   existsSync,
   lstatSync,
   mkdirSync,
+  readFileSync,
   rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
   unlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
 import { type Note, type Step, shellLine } from "../step.ts";
@@ -58,6 +60,22 @@ export function link(path: string, target: string): Step {
     undo: (note) => {
       const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
       if (note === null && isLink) unlinkSync(path);
+    },
+  };
+}
+
+/** A script at `path` that everybody may run, with this very text. */
+export function script(path: string, text: string): Step {
+  return {
+    name: `script ${path}`,
+    commands: [`cat >${path} <<'END'\n${text}END`, shellLine(["chmod", "755", path])],
+    isDone: () => existsSync(path) && readFileSync(path, "utf8") === text,
+    run: () => {
+      writeFileSync(path, text, { mode: 0o755 });
+      return null;
+    },
+    undo: (note) => {
+      if (note === null) rmSync(path, { force: true });
     },
   };
 }

@@ -1,5 +1,5 @@
 /** Mounts of an offload. What stands at a place is read from mountinfo, which waits for nobody. */
-import { existsSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, rmSync, statSync } from "node:fs";
 import { mounts } from "../../info/mountinfo.ts";
 import { execute, type Step, shellLine } from "../step.ts";
 
@@ -35,6 +35,24 @@ export function bind(source: string, target: string): Step {
       return null;
     },
     undo: () => unmount(target, UMOUNT),
+  };
+}
+
+/** The directory `path` as a mount: only of one's root can what is mounted below be made private. */
+export function mountpoint(path: string): Step {
+  const commands = [
+    ["mount", "--bind", path, path],
+    ["mount", "--make-private", path],
+  ];
+  return {
+    name: `mountpoint ${path}`,
+    commands: commands.map(shellLine),
+    isDone: () => mountAt(path) !== undefined,
+    run: async () => {
+      for (const command of commands) await execute(command);
+      return null;
+    },
+    undo: () => unmount(path, UMOUNT),
   };
 }
 
@@ -97,5 +115,24 @@ export function route(qtfs: string, target: string): Step {
       return null;
     },
     undo: () => unmount(target, ["umount"]),
+  };
+}
+
+/** qtfs itself at `target`, in a directory that is there: for who cannot see where it is. */
+export function ownProgram(qtfs: string, target: string): Step {
+  const command = ["mount", "--bind", qtfs, target];
+  return {
+    name: `program ${target}`,
+    commands: [shellLine(["touch", target]), shellLine(command)],
+    isDone: () => mountAt(target) !== undefined,
+    run: async () => {
+      closeSync(openSync(target, "a"));
+      await execute(command);
+      return null;
+    },
+    undo: async (note) => {
+      await unmount(target, ["umount"]);
+      if (note === null) rmSync(target, { force: true });
+    },
   };
 }
