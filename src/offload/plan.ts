@@ -1,4 +1,5 @@
 /** The steps of an offload, in their order, for one of the two machines. */
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import type { OffloadConfig, ServiceConfig } from "../config/offload.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
@@ -24,8 +25,8 @@ export function planOf(config: OffloadConfig, side: Side, qtfs: string): Step[] 
 const unique = (list: readonly string[]) => [...new Set(list)];
 const sharesOf = (config: OffloadConfig, { shares }: Profile) =>
   unique([...shares, ...config.shares]);
-const routesOf = (config: OffloadConfig, { routes }: Profile) =>
-  unique([...routes, ...config.routes]);
+const routesOf = (config: OffloadConfig, { routes, optionalRoutes }: Profile) =>
+  unique([...routes, ...optionalRoutes.filter(existsSync), ...config.routes]);
 
 function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[] {
   const shares = sharesOf(config, profile);

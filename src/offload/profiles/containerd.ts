@@ -18,7 +18,9 @@ export const CONTAINERD = {
   ],
   volatile: ["/run/containerd", `${LIBRARY}/io.containerd.runtime.v2.task`],
   routes: ["/usr/bin/containerd-shim-runc-v2"],
-  allow: ["/usr/bin/containerd-shim-*"],
+  // modprobe among others: modules are the HOST's kernel's.
+  optionalRoutes: ["/usr/bin/kmod"],
+  allow: ["/usr/bin/containerd-shim-*", "/usr/bin/kmod"],
   services: [{ name: "containerd", command: ["containerd"], ready: CONTAINERD_SOCKET }],
   hooks: false,
   traces: { managers: [CONTAINERD_SOCKET], runtimes: ["/run/containerd/runc"] },

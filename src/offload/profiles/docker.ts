@@ -5,6 +5,9 @@ import type { Profile } from "./profile.ts";
 export const DOCKER = {
   ...CONTAINERD,
   shares: [...CONTAINERD.shares, "/var/lib/docker", "/run/docker/containerd", "/run/docker/netns"],
+  // docker top.
+  routes: [...CONTAINERD.routes, "/usr/bin/ps"],
+  allow: [...CONTAINERD.allow, "/usr/bin/ps"],
   volatile: [...CONTAINERD.volatile, "/run/docker/containerd", "/run/docker/netns"],
   hooks: true,
   traces: {

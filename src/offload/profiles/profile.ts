@@ -11,6 +11,8 @@ export interface Profile {
   readonly volatile: readonly string[];
   /** Programs of the rootfs that run on the HOST. */
   readonly routes: readonly string[];
+  /** The same, where the DPU has them. */
+  readonly optionalRoutes: readonly string[];
   /** What the DPU may run on the HOST (`qtfs rexec-server --allow`). */
   readonly allow: readonly string[];
   readonly services: readonly ServiceConfig[];
