@@ -13,6 +13,8 @@ import { basename } from "node:path";
 const TWINS_NAME = "qtfs-twins";
 /** What a rexec-server starts beside itself (rexec/server/keeperlink.ts). */
 const REXEC_KEEPER_NAME = "qtfs-rexec-keeper";
+/** What `qtfs supervise` starts beside a program (supervisor/process.ts). */
+const SUPERVISOR_WORD = "supervisor";
 const SERVER_NAMES = ["rexec-server", "rexec_server"];
 const MOUNT_HELPERS = ["mount.qtfs", "mount.fuse.qtfs"];
 
@@ -33,10 +35,20 @@ async function main(words: string[]): Promise<number> {
     const { serveKeeper } = await import("./rexec/server/keeper.ts");
     return serveKeeper(words[0] ?? "");
   }
-  const isOwn = name.startsWith("qtfs") || name === basename(process.execPath);
+  // Under a bind mount of itself, too, its name is another program's; from its source it is bun's.
+  const isSource = !Bun.main.startsWith("/$bunfs/");
+  const isOwn = name.startsWith("qtfs") || (isSource && name === basename(process.execPath));
   if (name === "rexec" || (isOwn && words[0] === "rexec")) {
     const { runRexec } = await import("./cli/rexec.ts");
     return await runRexec(name === "rexec" ? words.length : words.length - 1);
+  }
+  if (isOwn && words[0] === "supervise") {
+    const { runSupervise } = await import("./cli/supervise.ts");
+    return await runSupervise(words.length - 1);
+  }
+  if (isOwn && words[0] === SUPERVISOR_WORD) {
+    const { supervise } = await import("./supervisor/process.ts");
+    return await supervise(words.slice(1));
   }
   if (!isOwn && !SERVER_NAMES.includes(name)) {
     const { runRouted } = await import("./cli/rexec.ts");

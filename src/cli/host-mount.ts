@@ -1,20 +1,17 @@
 /** `qtfs mount --on-server` and `qtfs umount --on-server`: mounts of the HOST's kernel. */
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { HostCalls } from "../client/hostcalls.ts";
-import { mounts } from "../info/mountinfo.ts";
+import { type HostPlace, HostPlaces, latin1 } from "../onhost/places.ts";
+import { mountedHere, seenHere } from "../onhost/seen.ts";
+import { findSource, hostPath, sameMount, translated } from "../onhost/sources.ts";
 import { E, errnoText } from "../sys/errno.ts";
-import { POLLPRI, PollSet } from "../sys/poll.ts";
 import { parseAddress } from "../transport/address.ts";
 import { UmountFlag } from "../wire/constants.ts";
 import { MOUNT_DATA_MAX } from "../wire/limits.ts";
 import { type HostMountStep, hostMountSteps } from "./host-mount-options.ts";
-import { type HostPlace, HostPlaces, latin1 } from "./host-places.ts";
-import { findSource, hostPath, sameMount, translated } from "./host-source.ts";
 
 /** How long a server may take to say hello. */
 const GREETING_MS = 10_000;
-/** How long what has changed on the HOST may take to be seen here before nobody waits for it. */
-const SEEN_MS = 2000;
 const CAP_SYS_ADMIN = 21n;
 export interface HostMountRequest {
   type: string | undefined;
@@ -48,32 +45,6 @@ export async function mountOnServer(request: HostMountRequest): Promise<void> {
   if (made || needsPlace) seenHere(at, before);
 }
 
-/** What is mounted here at a place: numbers of mounts. */
-function mountedHere({ mount, path }: HostPlace): string {
-  const place = `${mount.target}/${Buffer.from(path, "latin1")}`;
-  return mounts()
-    .flatMap(({ mountpoint, id }) => (mountpoint === place ? [id] : []))
-    .join(" ");
-}
-
-/**
- * Waits a moment until something else is mounted here, too: whoever comes next would
- * find, and might change, the directory that is covered on the HOST.
- */
-function seenHere(at: HostPlace, before: string): void {
-  if (!at.mount.splits) return;
-  const endMs = performance.now() + SEEN_MS;
-  // The kernel tells whoever has it open that mounts have changed since (proc(5)).
-  const table = openSync("/proc/self/mountinfo", "r");
-  const changed = new PollSet(1);
-  changed.add(table, POLLPRI);
-  for (let leftMs = SEEN_MS; leftMs > 0; leftMs = Math.ceil(endMs - performance.now())) {
-    if (mountedHere(at) !== before) break;
-    changed.wait(leftMs);
-  }
-  closeSync(table);
-}
-
 /** Where a step takes place. */
 interface Stage {
   places: HostPlaces;
@@ -90,7 +61,8 @@ function carryOut(calls: HostCalls, step: HostMountStep, stage: Stage): number {
   const { kind, flags, clears = 0 } = step;
   const { places, at, from, text, type = "" } = stage;
   if (kind === "attributes") return calls.setAttributes(at.path, flags, clears);
-  const data = Buffer.from(translated(step.data, type, places, at), "latin1");
+  const find = (path: string) => findSource(places, at, Buffer.from(path, "latin1").toString());
+  const data = Buffer.from(translated(latin1(step.data), type, find), "latin1");
   if (data.length >= MOUNT_DATA_MAX) throw new Error(`The options exceed ${MOUNT_DATA_MAX} bytes`);
   const usesPlace = kind === "bind" || kind === "move";
   return calls.mount({

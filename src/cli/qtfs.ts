@@ -32,6 +32,10 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: "On the HOST: runs programs for qtfs rexec.",
     load: async () => (await import("./rexec-server.ts")).rexecServer,
   },
+  offload: {
+    summary: "Runs container daemons on the DPU, their containers on the HOST.",
+    load: async () => (await import("./offload.ts")).offload,
+  },
   info: {
     summary: "Shows what the servers, mounts and rexec-servers of this machine do.",
     load: async () => (await import("./info.ts")).info,

@@ -73,7 +73,8 @@ export const server = program({
       description:
         "A directory to export, with :ro read only; repeatable. A CLASS lets clients do more than " +
         "use files: sysmount mounts and unmounts on the HOST, beneath PATH (whoever may that " +
-        "reaches all of the HOST), device opens the HOST's devices, ioctl controls them.",
+        "reaches all of the HOST), device opens the HOST's devices, ioctl controls them, " +
+        "process signals the HOST's processes.",
     },
     config: {
       type: "string",

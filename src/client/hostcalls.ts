@@ -9,10 +9,12 @@ import { POLLIN, PollSet } from "../sys/poll.ts";
 import type { Address } from "../transport/address.ts";
 import type { SocketTransport } from "../transport/socket.ts";
 import { CLOSED } from "../transport/transport.ts";
-import { MountCall, OpenTree, ROOT_NODE } from "../wire/constants.ts";
+import { MountCall, OpenTree, ProcessCall, ROOT_NODE } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
+import { AFFINITY_MAX } from "../wire/limits.ts";
 import { ARGUMENTS, Op } from "../wire/ops.ts";
+import type { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { type Attached, attachTo, connect, expectFrame, FIRST_EPOCH } from "./connect.ts";
 import { sayGoodbye } from "./goodbye.ts";
@@ -23,6 +25,8 @@ const AWAY_MS = 30_000;
 const RETRY_MS = 100;
 /** All requests are those of one slot; its first one was ATTACH. */
 const SLOT = 0;
+/** Of PLACE_STATFS's answer. */
+const STATFS_FIELDS = 10;
 
 /** Where on the HOST: a path below what the session attached to, a byte a character. */
 export type HostPath = string;
@@ -41,12 +45,27 @@ export interface HostMount {
   data: Uint8Array;
 }
 
+/** What another process needs to go on with a session. */
+export interface HostSession {
+  /** Its id, a secret of 32 hexadecimal digits. */
+  readonly id: string;
+  /** Number of the request made last. */
+  readonly sequence: number;
+  /** EVENT frames that came. */
+  readonly events: number;
+}
+
+/** Where a file system's figures are put, in the order of PLACE_STATFS's answer. */
+export type StatfsFields = readonly number[];
+
 export class HostCalls {
   readonly #addresses: readonly Address[];
-  readonly #session: string;
+  #session: string;
   #transport: SocketTransport;
   #sequence = 1;
   #events = 0;
+  /** Called before a request is sent: what is kept by then is enough to learn its answer. */
+  keep: (session: HostSession) => void = () => {};
 
   /** Attaches to `source` at the first of `addresses` that takes us; throws a sentence. */
   constructor(addresses: readonly Address[], source: string, timeoutMs: number) {
@@ -56,6 +75,47 @@ export class HostCalls {
     this.#addresses = addresses;
     this.#session = attached.session;
     this.#transport = attached.transport;
+  }
+
+  /** Whether the connection stands; it is only looked at when something is asked. */
+  get isConnected(): boolean {
+    return this.#transport.receive() !== CLOSED;
+  }
+
+  /**
+   * Goes on with the session of a process that has died: the next request is the one that
+   * had been made last, so it is carried out once. Throws a sentence if the server knows
+   * nothing of the session.
+   */
+  goOn({ id, sequence, events }: HostSession): void {
+    sayGoodbye(this.#transport);
+    this.#session = id;
+    this.#sequence = sequence - 1;
+    this.#events = events;
+    this.#resume();
+  }
+
+  /**
+   * statfs(2) of what is mounted at the place: an errno, or the answer's fields with their
+   * halves one after the other, upper first.
+   */
+  statfs(at: HostPath): number | StatfsFields {
+    const fields: number[] = [];
+    const errno = this.#ask(
+      Op.PLACE_STATFS,
+      (w) => {
+        w.uint(ROOT_NODE);
+        w.latin1(at);
+      },
+      new Uint8Array(),
+      (reader) => {
+        for (let i = 0; i < STATFS_FIELDS; i++) {
+          reader.uint64();
+          fields.push(reader.high, reader.low);
+        }
+      },
+    );
+    return errno === 0 ? fields : errno;
   }
 
   /** mount(2) on the HOST; 0 or an errno. Throws a sentence where nobody can tell. */
@@ -84,14 +144,57 @@ export class HostCalls {
 
   /** mount_setattr(2) on the HOST of what is mounted there and below, with MountAttr bits. */
   setAttributes(at: HostPath, set: number, clear: number): number {
+    return this.#mountCall(MountCall.SETATTR, at, [OpenTree.RECURSIVE, set, clear, 0]);
+  }
+
+  /** Makes a network namespace on the HOST and mounts it there; 0 or an errno. */
+  makeNetns(at: HostPath): number {
+    return this.#mountCall(MountCall.NETNS, at, [0, 0, 0, 0]);
+  }
+
+  #mountCall(call: number, at: HostPath, values: readonly number[]): number {
     const write = (w: Writer) => {
-      w.uint(MountCall.SETATTR);
+      w.uint(call);
       w.uint(0);
       w.uint(ROOT_NODE);
       w.latin1(at);
-      for (const value of [OpenTree.RECURSIVE, set, clear, 0]) w.uint(value);
+      for (const value of values) w.uint(value);
     };
     return this.#ask(Op.MOUNT_CALL, write, new Uint8Array());
+  }
+
+  /** kill(2) on the HOST, as the caller `uid` may; 0 or an errno. */
+  signal(pid: number, signal: number, uid: number): number {
+    return this.#process(ProcessCall.SIGNAL, pid, uid, signal);
+  }
+
+  /** sched_setaffinity(2) on the HOST; 0 or an errno. */
+  setAffinity(pid: number, uid: number, mask: Uint8Array): number {
+    return this.#process(ProcessCall.SET_AFFINITY, pid, uid, 0, mask);
+  }
+
+  /** sched_getaffinity(2) on the HOST: the set, or an errno. */
+  getAffinity(pid: number, uid: number): Uint8Array | number {
+    let mask = new Uint8Array();
+    const read = (text: string) => {
+      mask = Buffer.from(text, "latin1");
+    };
+    const errno = this.#process(ProcessCall.GET_AFFINITY, pid, uid, 0, mask, read);
+    return errno === 0 ? mask : errno;
+  }
+
+  #process(
+    call: number,
+    pid: number,
+    uid: number,
+    signal: number,
+    payload: Uint8Array = new Uint8Array(),
+    read: (text: string) => void = () => {},
+  ): number {
+    const write = (w: Writer) => {
+      for (const value of [call, pid, uid, signal]) w.uint(value);
+    };
+    return this.#ask(Op.PROCESS, write, payload, (reader) => read(reader.latin1(AFFINITY_MAX)));
   }
 
   /** Ends the session. */
@@ -100,8 +203,14 @@ export class HostCalls {
     this.#transport.release();
   }
 
-  #ask(op: number, write: (w: Writer) => void, payload: Uint8Array): number {
+  #ask(
+    op: number,
+    write: (w: Writer) => void,
+    payload: Uint8Array,
+    read: (reader: Reader) => void = () => {},
+  ): number {
     this.#sequence++;
+    this.keep({ id: this.#session, sequence: this.#sequence, events: this.#events });
     while (true) {
       const w = this.#transport.begin(Kind.REQUEST);
       w.array(3 + (ARGUMENTS[op] as number));
@@ -111,14 +220,14 @@ export class HostCalls {
       write(w);
       this.#transport.endCopy(payload, payload.length);
       this.#transport.flush();
-      const errno = this.#answer();
+      const errno = this.#answer(read);
       if (errno !== undefined) return errno;
       this.#resume();
     }
   }
 
   /** The answer's errno once it comes; undefined if the connection ends before. */
-  #answer(): number | undefined {
+  #answer(read: (reader: Reader) => void): number | undefined {
     const transport = this.#transport;
     const polls = new PollSet(1);
     polls.add(transport.fd, POLLIN);
@@ -133,7 +242,9 @@ export class HostCalls {
         reader.array();
         const isOurs = reader.uint() === SLOT && reader.uint() === this.#sequence;
         if (!isOurs) throw new ProtocolError("server answers what was not asked");
-        return reader.uint();
+        const errno = reader.uint();
+        if (errno === 0) read(reader);
+        return errno;
       }
       // For as long as it takes: the call may wait on the HOST, and whoever waits here may be killed.
       polls.wait(-1);

@@ -19,7 +19,7 @@ const CONNECTIONS_MAX = 16;
 const IDLE_TIMEOUT_S = 10;
 
 export interface Daemon {
-  kind: "server" | "mount" | "rexec-server";
+  kind: "server" | "mount" | "rexec-server" | "supervisor";
   log: Log;
   /** What beside `Process` it reports: a ServerSnapshot, MountSnapshot or RexecSnapshot. */
   snapshot(): object;

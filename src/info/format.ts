@@ -15,6 +15,7 @@ import {
   type Process,
   type RexecReport,
   type ServerReport,
+  type SupervisorReport,
 } from "./report.ts";
 import { stateName } from "./threads.ts";
 import { bytes, duration, integer, micros, words } from "./units.ts";
@@ -53,6 +54,7 @@ function summary(report: DaemonReport): string {
     const running = report.programs.filter(({ ending }) => ending === undefined).length;
     return `${running} programs, and no rexec-server`;
   }
+  if (report.kind === "supervisor") return report.program.command.join(" ");
   const exports = report.exports.map(({ path, readOnly }) => path + (readOnly ? ":ro" : ""));
   return `${exports.join(" ")} at ${report.listen.join(" ")}`;
 }
@@ -65,6 +67,7 @@ export function formatReport(report: DaemonReport): string {
   }
   if (report.kind === "rexec-server") return formatRexec(report);
   if (report.kind === "rexec-keeper") return formatKeeper(report);
+  if (report.kind === "supervisor") return formatSupervisor(report);
   const own = report.kind === "server" ? serverFields(report) : mountFields(report);
   const common = processFields(report);
   // Not every daemon has all of them; what is zero says nothing.
@@ -128,6 +131,26 @@ function programTable(programs: readonly ProgramReport[]): string {
   ]);
   const heading = ["PID", "UID", "FOR", "STATE", "IN", "OUT", "PROGRAM"];
   return columns([heading, ...rows], [4, 5]);
+}
+
+/** A supervisor: what it supervises, and which calls it has looked at. */
+function formatSupervisor(report: SupervisorReport): string {
+  const { command, pid, startedAt } = report.program;
+  const fields: Field[] = [
+    ["supervises", command.join(" ").slice(0, WORDS_MAX)],
+    ["started", `as process ${pid}, ${startedAt}`],
+    ["threads", `${report.threads}`],
+    ...processFields(report),
+  ];
+  const seen = report.calls.filter(({ done, failed, wentOn }) => done + failed + wentOn > 0);
+  const rows = seen.map(({ name, done, failed, wentOn, meanMicroseconds }) => [
+    name,
+    ...[wentOn, done, failed].map(integer),
+    micros(meanMicroseconds),
+  ]);
+  const heading = ["CALL", "HERE", "ON HOST", "FAILED", "MEAN"];
+  const table = rows.length === 0 ? "No call yet.\n" : columns([heading, ...rows], [1, 2, 3, 4]);
+  return `qtfs supervisor, process ${report.pid}\n${fields.map(fieldLine).join("")}\n${table}`;
 }
 
 function programState({ ending, startedMs, connected }: ProgramReport): string {

@@ -75,7 +75,7 @@ export function endpoints(directory = CONTROL_DIRECTORY): Endpoint[] {
     throw error;
   }
   return names.flatMap((name) => {
-    const match = /^(server|mount|rexec-server|rexec-keeper)-(\d+)\.sock$/.exec(name);
+    const match = /^(server|mount|rexec-server|rexec-keeper|supervisor)-(\d+)\.sock$/.exec(name);
     if (match === null) return [];
     const kind = match[1] as Endpoint["kind"];
     return [{ kind, pid: Number(match[2]), path: `${directory}/${name}` }];

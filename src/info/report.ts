@@ -8,6 +8,7 @@ import type { TwinsReport } from "../client/twins/report.ts";
 import type { KeeperSnapshot } from "../rexec/server/control.ts";
 import type { RexecSnapshot } from "../rexec/server/daemon.ts";
 import type { ServerSnapshot } from "../server/daemon.ts";
+import type { SupervisorSnapshot } from "../supervisor/report.ts";
 import type { LogLevel } from "./log.ts";
 
 export const SCHEMA = 1;
@@ -33,15 +34,23 @@ export type RexecReport = { kind: "rexec-server" } & Process & RexecSnapshot;
 /** What has the programs of a rexec-server that is gone. */
 export type KeeperReport = { kind: "rexec-keeper" } & Process & KeeperSnapshot;
 
+export type SupervisorReport = { kind: "supervisor" } & Process & SupervisorSnapshot;
+
 /** A daemon that listens and does not answer, or answers what is no report. */
 export interface SilentReport {
-  kind: "server" | "mount" | "rexec-server" | "rexec-keeper";
+  kind: "server" | "mount" | "rexec-server" | "rexec-keeper" | "supervisor";
   pid: number;
   /** Why there is nothing more. */
   error: string;
 }
 
-export type DaemonReport = ServerReport | MountReport | RexecReport | KeeperReport | SilentReport;
+export type DaemonReport =
+  | ServerReport
+  | MountReport
+  | RexecReport
+  | KeeperReport
+  | SupervisorReport
+  | SilentReport;
 
 /** What `qtfs info --json` prints, with one daemon or with all of this machine. */
 export interface InfoReport {
@@ -72,4 +81,9 @@ export function isRexec(report: DaemonReport): report is RexecReport {
 /** Whether it is a rexec-server, or a keeper without one, that answered: what has programs. */
 export function hasPrograms(report: DaemonReport): report is RexecReport | KeeperReport {
   return (report.kind === "rexec-server" || report.kind === "rexec-keeper") && !isSilent(report);
+}
+
+/** Whether it is a supervisor that answered. */
+export function isSupervisor(report: DaemonReport): report is SupervisorReport {
+  return report.kind === "supervisor" && !isSilent(report);
 }

@@ -20,7 +20,7 @@ export function select(
   if (/^\d+$/.test(which)) {
     const found = reports.filter(({ pid }) => pid === Number(which));
     if (found.length === 0)
-      throw new Error(`Process ${which} is no qtfs server, mount or rexec-server`);
+      throw new Error(`Process ${which} is no qtfs server, mount, rexec-server or supervisor`);
     return found;
   }
   return which.includes("://") ? byAddress(reports, which) : [byPath(reports, which, lines)];

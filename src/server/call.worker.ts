@@ -1,5 +1,8 @@
 /** A thread that runs the system calls of one reactor's queue. */
+import { cstring } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
+import { bindNewNetns } from "../sys/netns.ts";
+import { AT_FDCWD, close, O_CLOEXEC, O_PATH, openat } from "../sys/open.ts";
 import { signalEventfd } from "../sys/poll.ts";
 import { gettid, onSignalInterrupt } from "../sys/process.ts";
 import { rawSyscall } from "../sys/rawsyscall.ts";
@@ -14,7 +17,7 @@ import {
   STOP,
   TAIL,
 } from "./callqueue.ts";
-import { INTERRUPT_SIGNAL } from "./calls.ts";
+import { BIND_NETNS, INTERRUPT_SIGNAL } from "./calls.ts";
 
 /** What main gives the thread. */
 export interface CallThreadData {
@@ -40,10 +43,19 @@ function run(queue: CallQueue, id: number): number {
   const at = id * JOB_NUMBERS;
   const n = (i: number) => numbers[at + i] as number;
   if (Atomics.load(queue.cancelled, id) === 1) return -E.EINTR;
+  if (n(0) === BIND_NETNS) return bindNetns(n(1));
   const result = rawSyscall(n(0), n(1), n(2), n(3), n(4), n(5), n(6));
   // The signal was for a job that this thread had just ended.
   const stray = result === -E.EINTR && Atomics.load(queue.cancelled, id) === 0;
   return stray ? run(queue, id) : result;
+}
+
+function bindNetns(at: number): number {
+  const procfs = openat(AT_FDCWD, cstring("/proc"), O_PATH | O_CLOEXEC, 0);
+  if (procfs < 0) return procfs;
+  const result = bindNewNetns(procfs, at);
+  close(procfs);
+  return result;
 }
 
 function serve(data: CallThreadData): void {

@@ -33,6 +33,8 @@ export const CALL_THREADS_MAX = 8;
 export const POLL_WAITS_MS = 5;
 /** Interrupts a blocking call: a real-time signal that no runtime uses. */
 export const INTERRUPT_SIGNAL = 44;
+/** In place of a call's number: makes a network namespace and mounts it on a descriptor. */
+export const BIND_NETNS = -1;
 
 const NONE = -1;
 

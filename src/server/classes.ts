@@ -4,13 +4,14 @@
  * original qtfs reads (`[Sysmount]`), in lower case.
  */
 
-export const OPERATION_CLASSES = ["sysmount", "device", "ioctl"] as const;
+export const OPERATION_CLASSES = ["sysmount", "device", "ioctl", "process"] as const;
 
 /**
  * - `sysmount`: mounts and unmounts beneath the export, in the server's mount namespace.
  *   Whoever may mount can bring any part of the HOST beneath the export.
  * - `device`: device nodes beneath the export open the HOST's devices.
  * - `ioctl`: ioctl(2) on those devices.
+ * - `process`: signals to any process of the HOST, and on which processors it runs.
  */
 export type OperationClass = (typeof OPERATION_CLASSES)[number];
 

@@ -6,6 +6,7 @@
  * | operation | told by |
  * | --- | --- |
  * | OPEN, SETATTR, WRITE at an offset, locks, IOCTL … | nothing: run again, the outcome is the same |
+ * | PROCESS: a signal | noted once it was sent |
  * | UMOUNT with EXPIRE | nothing, and it must not run again: EIO |
  * | READ, WRITE of a device | nothing: a device is not opened again, its handle is ESTALE (recovery.ts) |
  * | UNLINK, RMDIR | the inode noted before is no longer there by that name |

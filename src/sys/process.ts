@@ -1,4 +1,5 @@
 /** Processes, threads, signals and limits. */
+import { readFileSync } from "node:fs";
 import { SYS } from "./arch.ts";
 import { cstring } from "./cstring.ts";
 import { addr, i32, libc, orErrno, u32, u64 } from "./libc.ts";
@@ -67,6 +68,16 @@ export function kill(pid: number, sig: number): number {
   return orErrno(c.kill(pid, sig));
 }
 
+/** Real, effective and saved user of a process (proc(5)); empty where there is none. */
+export function idsOf(pid: number): number[] {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "latin1");
+    return (/^Uid:\s*(.*)$/m.exec(status)?.[1] ?? "").split(/\s+/).slice(0, 3).map(Number);
+  } catch {
+    return [];
+  }
+}
+
 /** Of pidfd_open(2), from Linux 6.9 on: any thread, not just the first of a process (O_EXCL). */
 export const PIDFD_THREAD = 0o200;
 
@@ -104,6 +115,12 @@ export function raiseNoFileLimit(): number {
 export function onSignalInterrupt(signal: number): number {
   action.bytes.fill(0);
   putWord64(action.words, SIGACTION.handler / 4, handlerAddress());
+  return orErrno(c.sigaction(signal, action.address, 0));
+}
+
+/** Gives `signal` its default action (SIG_DFL, which is 0). Returns 0 or -errno. */
+export function resetSignal(signal: number): number {
+  action.bytes.fill(0);
   return orErrno(c.sigaction(signal, action.address, 0));
 }
 

@@ -13,6 +13,7 @@ export const SIGSTOP = 19;
 export const SIGTSTP = 20;
 export const SIGTTIN = 21;
 export const SIGTTOU = 22;
+export const SIGURG = 23;
 export const SIGXFSZ = 25;
 export const SIGWINCH = 28;
 /** The last one. */

@@ -174,6 +174,8 @@ export const MountCall = {
   /** read(2) of a context: what the kernel has to say. */
   LOG: 8,
   CLOSE: 9,
+  /** A new network namespace, mounted at the place. */
+  NETNS: 10,
 } as const;
 
 /** Commands of FSCONFIG (values of linux/mount.h). */
@@ -206,6 +208,9 @@ export const MountAttr = {
   NODIRATIME: 0x80,
   NOSYMFOLLOW: 0x20_0000,
 } as const;
+
+/** What is done to a process of the HOST's, in PROCESS. */
+export const ProcessCall = { SIGNAL: 1, SET_AFFINITY: 2, GET_AFFINITY: 3 } as const;
 
 /** Why a connection is closed, in GOODBYE. */
 export const Goodbye = {

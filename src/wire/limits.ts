@@ -34,6 +34,8 @@ export const XATTR_VALUE_MAX = 65536;
 
 /** Bytes of a mount's options: a page of the smallest kind, which mount(2) takes. */
 export const MOUNT_DATA_MAX = 4096;
+/** Bytes of a set of processors: those of 8192. */
+export const AFFINITY_MAX = 1024;
 
 /** Objects of the new mount API that one session may have: contexts and mounts that are nowhere. */
 export const MOUNT_OBJECTS_MAX = 256;

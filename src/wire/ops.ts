@@ -54,13 +54,15 @@ export const Op = {
   SOCKET_BIND: 49,
   PASS_OPEN: 50,
   SOCKET_REBIND: 51,
+  PLACE_STATFS: 52,
+  PROCESS: 53,
   WATCH: 40,
 } as const;
 
 export type OpName = keyof typeof Op;
 
 /** One past the highest operation number: the size of tables indexed by operation. */
-export const OP_COUNT = 52;
+export const OP_COUNT = 54;
 
 /** Messages that are never answered. */
 export const Oneway = {
@@ -150,6 +152,8 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.SOCKET_BIND]: 8,
   [Op.PASS_OPEN]: 2,
   [Op.SOCKET_REBIND]: 2,
+  [Op.PLACE_STATFS]: 2,
+  [Op.PROCESS]: 4,
   [Op.WATCH]: 2,
 };
 
@@ -180,6 +184,7 @@ const CHANGING: ReadonlySet<number> = new Set([
   Op.MOUNT_CALL,
   Op.MOUNT_END,
   Op.SOCKET_BIND,
+  Op.PROCESS,
 ]);
 
 /** Whether running `op` twice differs from running it once. */

@@ -1,8 +1,8 @@
 /** What the options of a mount on the HOST ask for, and which of its paths a path here is. */
 import { describe, expect, test } from "bun:test";
 import { hostMountSteps } from "../../src/cli/host-mount-options.ts";
-import { locate } from "../../src/cli/host-places.ts";
 import { parseMountinfo } from "../../src/info/mountinfo.ts";
+import { locate } from "../../src/onhost/places.ts";
 import { MountAttr as A, MountFlag as F } from "../../src/wire/constants.ts";
 
 describe("options", () => {

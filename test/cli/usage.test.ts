@@ -76,7 +76,7 @@ describe("exit code 1, one line on stderr", () => {
     [["server", "--export", "/tmp", "--listen", "tcp://127.0.0.1:1"], "add --insecure"],
     [
       ["info", "999999999"],
-      "qtfs info: Process 999999999 is no qtfs server, mount or rexec-server",
+      "qtfs info: Process 999999999 is no qtfs server, mount, rexec-server or supervisor",
     ],
     [["info", "/proc"], "qtfs info: /proc is not on a qtfs mount"],
     [["info", "/x\x1b[2J\ny"], "qtfs info: /x\\x1b[2J⏎y is not on a qtfs mount"],

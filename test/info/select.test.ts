@@ -16,7 +16,9 @@ const chosen = (which: string, reports: DaemonReport[] = all) =>
 
 test("a number is a process", () => {
   expect(chosen("42")).toEqual([42]);
-  expect(() => chosen("1")).toThrow("Process 1 is no qtfs server, mount or rexec-server");
+  expect(() => chosen("1")).toThrow(
+    "Process 1 is no qtfs server, mount, rexec-server or supervisor",
+  );
 });
 
 test("an address is the server there, or else the mounts that use it", () => {

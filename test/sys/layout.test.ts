@@ -24,6 +24,7 @@ import * as perf from "../../src/sys/perf.ts";
 import * as poll from "../../src/sys/poll.ts";
 import * as processFamily from "../../src/sys/process.ts";
 import * as scm from "../../src/sys/scm.ts";
+import * as seccomp from "../../src/sys/seccomp.ts";
 import * as signals from "../../src/sys/signals.ts";
 import * as sockaddr from "../../src/sys/sockaddr.ts";
 import * as sockdiag from "../../src/sys/sockdiag.ts";
@@ -206,6 +207,31 @@ const families: readonly Family[] = [
       PERF_EVENT_ATTR: { type: "struct perf_event_attr", field: "" },
       PERF_MMAP_PAGE: { type: "struct perf_event_mmap_page", field: "" },
       PERF_EVENT_HEADER: { type: "struct perf_event_header", field: "" },
+    },
+  },
+  {
+    name: "seccomp",
+    exports: seccomp,
+    only: /^(SECCOMP|SOCK_F|AUDIT)/,
+    includes: ["linux/ioctl.h", "linux/seccomp.h", "linux/filter.h", "linux/audit.h"],
+    structs: {
+      SECCOMP_DATA: { type: "struct seccomp_data", field: "" },
+      SECCOMP_NOTIF: { type: "struct seccomp_notif", field: "" },
+      SECCOMP_NOTIF_RESP: { type: "struct seccomp_notif_resp", field: "" },
+      SECCOMP_NOTIF_ADDFD: { type: "struct seccomp_notif_addfd", field: "" },
+      SOCK_FILTER: { type: "struct sock_filter", field: "" },
+      SOCK_FPROG: { type: "struct sock_fprog", field: "" },
+    },
+  },
+  {
+    name: "BPF",
+    exports: seccomp,
+    only: /^BPF_/,
+    includes: ["linux/filter.h"],
+    renamed: {
+      BPF_LD_W_ABS: "BPF_LD|BPF_W|BPF_ABS",
+      BPF_JMP_JEQ_K: "BPF_JMP|BPF_JEQ|BPF_K",
+      BPF_RET_K: "BPF_RET|BPF_K",
     },
   },
   { name: "umount", exports: mount, only: /^(MNT_|UMOUNT_)/, includes: ["sys/mount.h"] },

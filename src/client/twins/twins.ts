@@ -81,6 +81,8 @@ export class Twins {
   #isWanted = false;
   #tids: readonly number[] = [];
   #questions: Question[] = [];
+  /** What it has said and nobody has heard yet. */
+  #received: FromTwins[] = [];
   /** Names that the kernel is to forget, by what they name. */
   readonly #stale = new Map<string, Stale>();
   readonly #asked = new Map<number, Question>();
@@ -134,7 +136,7 @@ export class Twins {
   isTwin(pid: number): boolean {
     if (pid === 0) return false;
     // It says which it is before it uses it.
-    if (!this.#tids.includes(pid)) this.#hear();
+    if (!this.#tids.includes(pid)) this.#receive();
     return this.#tids.includes(pid);
   }
 
@@ -184,15 +186,25 @@ export class Twins {
   }
 
   #hear(): boolean {
+    this.#receive();
+    const heard = this.#received;
+    this.#received = [];
+    for (const message of heard) this.#heard(message);
+    if (this.#channel?.isClosed) this.#ended();
+    return heard.length > 0;
+  }
+
+  /**
+   * Receives what the twin process says. Only who it is is taken note of at once: all else may
+   * answer other callers, and an answer may be half made where this is called.
+   */
+  #receive(): void {
     const channel = this.#channel;
-    if (channel === undefined) return false;
-    let any = false;
+    if (channel === undefined) return;
     for (let one = channel.receive(); one !== undefined; one = channel.receive()) {
-      any = true;
-      this.#heard(one);
+      if (one.kind === "hello") this.#heard(one);
+      else this.#received.push(one);
     }
-    if (channel.isClosed) this.#ended();
-    return any;
   }
 
   #heard(message: FromTwins): void {
@@ -224,6 +236,7 @@ export class Twins {
 
   #ended(): void {
     this.#channel = undefined;
+    this.#received = [];
     this.#tids = [];
     this.#questions = [];
     this.#asked.clear();

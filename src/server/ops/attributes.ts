@@ -166,11 +166,16 @@ export function statfs(session: Session): number {
   session.reader.finish();
   if (node < 0) return E.ESTALE;
   const fd = session.attached.reach.fd(node);
-  if (fd < 0) return -fd;
+  return fd < 0 ? -fd : replyStatfs(session, fd, []);
+}
+
+/** Answers with what fstatfs(2) says of `fd`, and `further` fields of 64 bits (STATFS); or an errno. */
+export function replyStatfs(session: Session, fd: number, further: readonly number[]): number {
   const result = fstatfs(fd, statfsBuffer.address);
   if (result < 0) return -result;
-  const w = session.reply(9);
-  for (const at of [STATFS.blocks, STATFS.bfree, STATFS.bavail, STATFS.files, STATFS.ffree]) {
+  const { blocks, bfree, bavail, files, ffree } = STATFS;
+  const w = session.reply(9 + further.length);
+  for (const at of [blocks, bfree, bavail, files, ffree, ...further]) {
     w.uint64(statfsBuffer.view.getUint32(at + 4, true), statfsBuffer.view.getUint32(at, true));
   }
   w.uint(statfsField(STATFS.bsize));

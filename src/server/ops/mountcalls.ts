@@ -19,6 +19,7 @@ import { AT_EMPTY_PATH, close, O_CLOEXEC } from "../../sys/open.ts";
 import { FsConfig, MountCall, MoveMount, OpenTree } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { MOUNT_DATA_MAX, MOUNT_LOG_MAX } from "../../wire/limits.ts";
+import { BIND_NETNS } from "../calls.ts";
 import { openPlace, readOptionalPlace } from "../places.ts";
 import { LATER, type Session } from "../session.ts";
 import { EMPTY_PATH } from "../status.ts";
@@ -42,7 +43,8 @@ interface Call {
 
 /** The system call that a request asks for, and what becomes of its result. */
 interface Made {
-  readonly name: CallName;
+  /** BIND_NETNS is none of the kernel's, but several in one (call.worker.ts). */
+  readonly name: CallName | typeof BIND_NETNS;
   readonly args: readonly number[];
   /** Whether it gives a descriptor, or bytes in memory. */
   readonly gives?: "object" | "text";
@@ -84,6 +86,9 @@ const MAKERS: Readonly<Record<number, (call: Call) => Made | number>> = {
     const on = place === NO_FD ? object : place;
     const args = [on, EMPTY_PATH, flags | AT_EMPTY_PATH, memory.putBytes(bytes), bytes.length];
     return { name: "mount_setattr", args };
+  },
+  [MountCall.NETNS]: ({ place }) => {
+    return place === NO_FD ? E.EINVAL : { name: BIND_NETNS, args: [place] };
   },
   [MountCall.LOG]: ({ object, memory }) => {
     const text = memory.putBytes(new Uint8Array(MOUNT_LOG_MAX));
@@ -142,7 +147,8 @@ export function mountCall(session: Session): number {
   if (maker === undefined) return E.ENOSYS;
   const place = where === undefined ? NO_FD : openPlace(session.attached, where);
   if (where !== undefined && place < 0) return -place;
-  const isDone = call === MountCall.MOVE_MOUNT && hasMoved(session, place);
+  const puts = call === MountCall.MOVE_MOUNT || call === MountCall.NETNS;
+  const isDone = puts && hasMoved(session, place);
   const object = number === 0 || isDone ? NO_FD : session.mountObjects.borrow(number);
   const memory = new Texts();
   const made =
@@ -159,7 +165,7 @@ export function mountCall(session: Session): number {
     return typeof made === "number" && !isDone ? made : answer(session, 0, "");
   }
   const { name, args, gives } = made;
-  session.services.calls.start(session, SYS[name], args, {
+  session.services.calls.start(session, name === BIND_NETNS ? name : SYS[name], args, {
     done: (result) => {
       const text = gives === "text" && result > 0 ? memory.text(args[1] as number, result) : "";
       memory.free();

@@ -9,13 +9,14 @@ import { SYS } from "../../sys/arch.ts";
 import { PathBuffer } from "../../sys/cstring.ts";
 import { E } from "../../sys/errno.ts";
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, close } from "../../sys/open.ts";
+import { STATFS } from "../../sys/stat.ts";
 import { MOUNT_PROPAGATION, MountFlag, UmountFlag } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { MOUNT_DATA_MAX, NAME_MAX, PATH_MAX } from "../../wire/limits.ts";
 import { lastName, openParent, openPlace, readOptionalPlace, readPlace } from "../places.ts";
 import { LATER, type Session } from "../session.ts";
 import { EMPTY_PATH } from "../status.ts";
-import { finishSync } from "./attributes.ts";
+import { finishSync, replyStatfs } from "./attributes.ts";
 import { isAnother, mountId, refusal, Texts } from "./mounting.ts";
 
 /** Those of a mount that is there already. */
@@ -72,6 +73,17 @@ export function mountOp(session: Session): number {
     done: (result) => finishSync(session, result),
   });
   return LATER;
+}
+
+/** `[node, path]` → as STATFS, with fsid behind ffree: of whatever is mounted at the place */
+export function placeStatfs(session: Session): number {
+  const place = readPlace(session);
+  session.reader.finish();
+  const fd = openPlace(session.attached, place);
+  if (fd < 0) return -fd;
+  const errno = replyStatfs(session, fd, [STATFS.fsid]);
+  close(fd);
+  return errno;
 }
 
 /** `[node, path, flags]` → nothing */

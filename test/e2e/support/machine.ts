@@ -3,6 +3,7 @@
  * terminals of their own on this machine's kernel.
  */
 import { WITHOUT_OTHERS } from "./apart.ts";
+import { Groups } from "./cgroups.ts";
 import { childrenOf, Program, until } from "./program.ts";
 import { type Result, type RunOptions, run } from "./run.ts";
 
@@ -10,11 +11,14 @@ const TIMEOUT_MS = 60_000;
 /** Between the end of the time of a program and that of whoever waits for it. */
 const GRACE_MS = 10_000;
 
+const SPACES = ["--mount", "--pid", "--net", "--uts", "--ipc"];
+
 /** The first process, to whom orphans come: it ends, and all others with it, when its stdin ends. */
 const INIT = `
 exec 2>&1
 hostname $0
 ip link set lo up
+eval "$1"
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts /dev/pts
 [ -L /dev/ptmx ] || mount --bind /dev/pts/ptmx /dev/ptmx
@@ -23,28 +27,45 @@ echo started
 read || :
 `;
 
+export interface MachineOptions {
+  /** With control groups of its own, as root of each hierarchy. */
+  cgroups?: boolean;
+  /** Lines for its first process's shell, before all else. */
+  script?: string;
+}
+
+let serial = 0;
+
 export class Machine {
   readonly name: string;
+  readonly #groups: Groups | undefined;
   /** unshare, whose only child is the first process. */
   readonly #outer: Bun.Subprocess<"pipe", "pipe", "ignore">;
   #init = 0;
   /** That were started and may run still. */
   readonly #programs = new Set<Program>();
 
-  private constructor(name: string) {
+  private constructor(name: string, { cgroups = false, script = "" }: MachineOptions) {
     this.name = name;
-    const spaces = ["--mount", "--pid", "--net", "--uts", "--ipc"];
+    const groups = cgroups ? new Groups(`qtfs-${name}-${process.pid}-${serial++}`) : undefined;
+    this.#groups = groups;
+    const spaces = [...SPACES, ...(cgroups ? ["--cgroup"] : [])];
+    const first = `${groups?.mountScript ?? ""}\n${script}`;
     const options = ["--fork", "--kill-child", "--mount-proc", "--propagation", "private"];
     this.#outer = Bun.spawn(
-      ["unshare", ...spaces, ...options, ...WITHOUT_OTHERS, "bash", "-euc", INIT, name],
+      [
+        ...(groups?.join ?? []),
+        ...["unshare", ...spaces, ...options, ...WITHOUT_OTHERS],
+        ...["bash", "-euc", INIT, name, first],
+      ],
       {
         stdio: ["pipe", "pipe", "ignore"],
       },
     );
   }
 
-  static async start(name: string): Promise<Machine> {
-    const machine = new Machine(name);
+  static async start(name: string, options: MachineOptions = {}): Promise<Machine> {
+    const machine = new Machine(name, options);
     let said = "";
     for await (const chunk of machine.#outer.stdout) {
       said += Buffer.from(chunk).toString();
@@ -65,8 +86,9 @@ export class Machine {
   #enter(command: string[], { cwd = "/", uid }: RunOptions): string[] {
     const asUser = uid === undefined ? [] : ["--reuid", `${uid}`, "--regid", `${uid}`];
     return [
+      ...(this.#groups?.join ?? []),
       ...["nsenter", "--target", `${this.#init}`],
-      ...["--mount", "--pid", "--net", "--uts", "--ipc", "--"],
+      ...[...SPACES, ...(this.#groups === undefined ? [] : ["--cgroup"]), "--"],
       ...(uid === undefined ? [] : ["setpriv", ...asUser, "--clear-groups"]),
       ...["env", "-C", cwd, ...command],
     ];
@@ -111,5 +133,7 @@ export class Machine {
       () => this.#outer.exitCode !== null || this.#outer.signalCode !== null,
       () => `the end of the machine ${this.name}`,
     );
+    // Its processes are gone a moment after the first.
+    await this.#groups?.remove();
   }
 }

@@ -17,8 +17,8 @@ import { QTFS } from "./server.ts";
 
 const START_MS = 20_000;
 const UMOUNT_MS = 15_000;
-const HOST_ADDRESS = "10.77.0.1";
-const DPU_ADDRESS = "10.77.0.2";
+export const HOST_ADDRESS = "10.77.0.1";
+export const DPU_ADDRESS = "10.77.0.2";
 const PORT = 7070;
 const LOG = ["--log-level", process.env.QTFS_E2E_LOG ?? "info"];
 
@@ -42,6 +42,8 @@ export interface MachinesOptions {
   native?: boolean;
   /** With both programs on the DPU, too. */
   alone?: boolean;
+  /** What the server allows beside using files. */
+  allow?: readonly string[];
 }
 
 export class Machines {
@@ -62,14 +64,14 @@ export class Machines {
 
   /** Starts what QTFS_E2E_WAYS asks for. */
   static async start(options: MachinesOptions = {}): Promise<Machines> {
-    const { wire = "unix", native = true, alone = false } = options;
+    const { wire = "unix", native = true, alone = false, allow = [] } = options;
     const machines = new Machines();
     const only = process.env.QTFS_E2E_WAYS;
     try {
       await chmod(machines.scratch, 0o755);
       for (const path of [machines.share, machines.#plain]) mkdirSync(path);
       if (native && only !== "qtfs") await machines.#startNative();
-      if (only !== "native") await machines.#startPair(wire, alone);
+      if (only !== "native") await machines.#startPair(wire, alone, allow);
     } catch (error) {
       await machines.close();
       throw error;
@@ -82,7 +84,7 @@ export class Machines {
     this.#addWay("native", machine, machine, this.#plain);
   }
 
-  async #startPair(wire: Wire, alone: boolean): Promise<void> {
+  async #startPair(wire: Wire, alone: boolean, allow: readonly string[]): Promise<void> {
     const [host, dpu] = await Promise.all([this.#machine("host"), this.#machine("dpu")]);
     if (wire === "tcp") await link(host, dpu);
     const [address, option] =
@@ -97,7 +99,7 @@ export class Machines {
       address,
       ...insecure,
       "--export",
-      `${this.share}:rw`,
+      `${this.share}:${["rw", ...allow].join(",")}`,
     ];
     this.#startServer = () => {
       this.#server = host.spawn([QTFS, ...serve]);
@@ -192,7 +194,7 @@ export class Machines {
 }
 
 /** Joins two machines' networks by a cable. */
-async function link(host: Machine, dpu: Machine): Promise<void> {
+export async function link(host: Machine, dpu: Machine): Promise<void> {
   // From outside, where both are known by their numbers.
   const names = ["name", "wire", "netns", `${host.init}`, "type", "veth", "peer", "name", "wire"];
   await sh(`ip link add ${names.join(" ")} netns ${dpu.init}`);

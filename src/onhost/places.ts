@@ -24,6 +24,16 @@ export interface Served {
   target: string;
 }
 
+/** What is asked of a mount of qtfs for calls on its HOST. */
+export interface Share extends Served {
+  /** The HOST's directory that is mounted. */
+  source: string;
+  /** Addresses of the server, divided by `, `. */
+  server: string;
+  /** Whether the HOST's mounts are mounts here. */
+  splits: boolean;
+}
+
 /** The mounts of this machine whose processes answer. */
 export class HostPlaces {
   readonly #served: readonly MountReport[];

@@ -1,5 +1,5 @@
 /** What a mount on the HOST is made of, named as the HOST names it. */
-import { type HostPlace, type HostPlaces, latin1 } from "./host-places.ts";
+import { type HostPlace, type HostPlaces, latin1, type Share } from "./places.ts";
 
 /** Options of overlay that name directories, several divided by colons. */
 const OVERLAY_PATHS = /^(lowerdir\+?|datadir\+|upperdir|workdir)=(.*)$/s;
@@ -28,24 +28,28 @@ export function findSource(
 }
 
 /** The HOST's own path of a place, a byte a character. */
-export function hostPath({ mount, path }: HostPlace): string {
+export function hostPath({ mount, path }: HostPlace<Pick<Share, "source">>): string {
   const top = latin1(mount.source).replace(/\/$/, "");
   return path === "" ? top || "/" : `${top}/${path}`;
 }
 
 /**
- * The file system's options (UTF-16) as the HOST is told them (a byte a character):
- * directories of an overlay that are on the mount are named as the HOST names them,
- * all else is passed on as it is.
+ * A file system's options as the HOST is told them: directories of an overlay that `find`
+ * knows are named as the HOST names them, all else stays as it is. Texts have a byte a
+ * character.
  */
-export function translated(data: string, type: string, places: HostPlaces, at: HostPlace): string {
-  if (type !== "overlay") return latin1(data);
+export function translated(
+  data: string,
+  type: string,
+  find: (path: string) => HostPlace<Pick<Share, "source">> | undefined,
+): string {
+  if (type !== "overlay") return data;
   const words = data.split(/(?<!\\),/).map((word) => {
     const [, name, value] = OVERLAY_PATHS.exec(word) ?? [];
-    if (name === undefined || value === undefined) return latin1(word);
+    if (name === undefined || value === undefined) return word;
     const paths = value.split(/(?<!\\):/).map((path) => {
-      const from = findSource(places, at, withoutEscapes(path));
-      return from === undefined ? latin1(path) : hostPath(from).replace(/[\\:,]/g, "\\$&");
+      const from = find(withoutEscapes(path));
+      return from === undefined ? path : hostPath(from).replace(/[\\:,]/g, "\\$&");
     });
     return `${name}=${paths.join(":")}`;
   });

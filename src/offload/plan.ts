@@ -1,0 +1,103 @@
+/** The steps of an offload, in their order, for one of the two machines. */
+import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import type { OffloadConfig, ServiceConfig } from "../config/offload.ts";
+import { type Address, formatAddress } from "../transport/address.ts";
+import { dpuHooks, hostHooks, programsOf } from "./hooks.ts";
+import { type Profile, profiles } from "./profiles/profile.ts";
+import { rootfs } from "./rootfs.ts";
+import { PATH, type Side, type Step } from "./step.ts";
+import { containers } from "./steps/containers.ts";
+import { directory } from "./steps/directory.ts";
+import { route, share } from "./steps/mounts.ts";
+import { service } from "./steps/service.ts";
+
+/** Where the logs of an offload's services are. */
+export const logOf = (config: OffloadConfig, name: string) =>
+  `/var/log/qtfs/offload-${config.name}-${name}.log`;
+
+/** All steps of `side`; `qtfs` is the path of this executable. */
+export function planOf(config: OffloadConfig, side: Side, qtfs: string): Step[] {
+  const profile = profiles[config.profile];
+  return side === "host" ? hostPlan(config, profile, qtfs) : dpuPlan(config, profile, qtfs);
+}
+
+const unique = (list: readonly string[]) => [...new Set(list)];
+const sharesOf = (config: OffloadConfig, { shares }: Profile) =>
+  unique([...shares, ...config.shares]);
+const routesOf = (config: OffloadConfig, { routes, optionalRoutes }: Profile) =>
+  unique([...routes, ...optionalRoutes.filter(existsSync), ...config.routes]);
+
+function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[] {
+  const shares = sharesOf(config, profile);
+  const insecure = config.insecure ? ["--insecure"] : [];
+  const exports = shares.flatMap((path) => ["--export", `${path}:rw,sysmount`]);
+  const allow = unique([...profile.allow, ...config.routes]);
+  const daemon = (name: string, subcommand: string, address: Address, words: string[]) =>
+    service({
+      name,
+      command: [qtfs, subcommand, "--listen", formatAddress(address), ...insecure, ...words],
+      env: { PATH },
+      root: "",
+      log: logOf(config, name),
+      ready: address,
+      signal: "SIGINT",
+    });
+  return [
+    ...shares.map((path) => directory(path, { volatile: isVolatile(profile, path) })),
+    ...(profile.hooks ? hostHooks(config, qtfs) : []),
+    containers(profile.traces, shares),
+    daemon("server", "server", config.server, exports),
+    daemon(
+      "rexec-server",
+      "rexec-server",
+      config.rexec,
+      allow.flatMap((path) => ["--allow", path]),
+    ),
+  ];
+}
+
+const isVolatile = ({ volatile }: Profile, path: string) => volatile.includes(path);
+
+function dpuPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[] {
+  const { rootfs: root } = config;
+  const shares = sharesOf(config, profile);
+  const options = `server=${formatAddress(config.server)}${config.insecure ? ",insecure" : ""}`;
+  return [
+    ...rootfs(config),
+    ...shares.flatMap((path) => [
+      directory(`${root}${path}`),
+      share(qtfs, path, `${root}${path}`, options),
+    ]),
+    ...routesOf(config, profile).map((path) => route(qtfs, `${root}${path}`)),
+    ...(profile.hooks ? dpuHooks(config, qtfs, { PATH }) : []),
+    ...servicesOf(config, profile).map((one) => dpuService(config, one, qtfs)),
+  ];
+}
+
+/** The profile's services, those of the configuration in place of theirs by the same name, then its others. */
+function servicesOf(config: OffloadConfig, { services }: Profile): ServiceConfig[] {
+  const given = new Map(config.services.map((one) => [one.name, one]));
+  const own = services.map((one) => ({ ...one, ...given.get(one.name) }));
+  const names = services.map(({ name }) => name);
+  return [...own, ...config.services.filter(({ name }) => !names.includes(name))];
+}
+
+function dpuService(config: OffloadConfig, one: ServiceConfig, qtfs: string): Step {
+  const { rootfs: root } = config;
+  const { name, command, env, ready } = one;
+  return service({
+    name,
+    command,
+    launcher: [qtfs, "supervise", "--"],
+    env: {
+      PATH: `${programsOf(config)}:${PATH}`,
+      HOME: "/root",
+      CMD_NET_ADDR: formatAddress(config.rexec),
+      ...env,
+    },
+    root,
+    log: logOf(config, basename(name)),
+    ready: ready === undefined ? undefined : { kind: "unix", path: `${root}${ready}` },
+  });
+}

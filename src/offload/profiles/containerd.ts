@@ -1,0 +1,27 @@
+/**
+ * containerd with its overlayfs snapshotter, ctr and CRI: shims mount the containers' roots, on
+ * the HOST; containerd itself mounts only for a moment, what may as well be here. Its databases
+ * and images stay on the DPU's disk.
+ */
+import type { Profile } from "./profile.ts";
+
+export const CONTAINERD_SOCKET = "/run/containerd/containerd.sock";
+const LIBRARY = "/var/lib/containerd";
+
+export const CONTAINERD = {
+  shares: [
+    // State, FIFOs, the shims' sockets and containerd's own.
+    "/run/containerd",
+    `${LIBRARY}/io.containerd.runtime.v2.task`,
+    `${LIBRARY}/io.containerd.snapshotter.v1.overlayfs/snapshots`,
+    `${LIBRARY}/io.containerd.grpc.v1.cri`,
+  ],
+  volatile: ["/run/containerd", `${LIBRARY}/io.containerd.runtime.v2.task`],
+  routes: ["/usr/bin/containerd-shim-runc-v2"],
+  // modprobe among others: modules are the HOST's kernel's.
+  optionalRoutes: ["/usr/bin/kmod"],
+  allow: ["/usr/bin/containerd-shim-*", "/usr/bin/kmod"],
+  services: [{ name: "containerd", command: ["containerd"], ready: CONTAINERD_SOCKET }],
+  hooks: false,
+  traces: { managers: [CONTAINERD_SOCKET], runtimes: ["/run/containerd/runc"] },
+} as const satisfies Profile;

@@ -1,0 +1,28 @@
+/** dockerd and its containerd: dockerd mounts containers' roots itself, so it runs supervised. */
+import { CONTAINERD } from "./containerd.ts";
+import type { Profile } from "./profile.ts";
+
+export const DOCKER = {
+  ...CONTAINERD,
+  shares: [...CONTAINERD.shares, "/var/lib/docker", "/run/docker/containerd", "/run/docker/netns"],
+  // docker top.
+  routes: [...CONTAINERD.routes, "/usr/bin/ps"],
+  allow: [...CONTAINERD.allow, "/usr/bin/ps"],
+  volatile: [...CONTAINERD.volatile, "/run/docker/containerd", "/run/docker/netns"],
+  hooks: true,
+  traces: {
+    managers: CONTAINERD.traces.managers,
+    runtimes: [...CONTAINERD.traces.runtimes, "/run/docker/runtime-runc"],
+  },
+  services: [
+    ...CONTAINERD.services,
+    {
+      name: "dockerd",
+      command: [
+        ...["dockerd", "--containerd", "/run/containerd/containerd.sock"],
+        ...["--iptables=false", "--ip6tables=false", "--bridge=none"],
+      ],
+      ready: "/run/docker.sock",
+    },
+  ],
+} as const satisfies Profile;

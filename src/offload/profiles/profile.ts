@@ -1,0 +1,28 @@
+/** What is to be shared, routed and started for a daemon to manage the HOST's containers. */
+import type { ProfileName, ServiceConfig } from "../../config/offload.ts";
+import type { Traces } from "../steps/containers.ts";
+import { CONTAINERD } from "./containerd.ts";
+import { DOCKER } from "./docker.ts";
+
+export interface Profile {
+  /** Directories of the HOST, at the same paths in the rootfs. */
+  readonly shares: readonly string[];
+  /** Those of `shares` that hold nothing that outlives the daemons' containers. */
+  readonly volatile: readonly string[];
+  /** Programs of the rootfs that run on the HOST. */
+  readonly routes: readonly string[];
+  /** The same, where the DPU has them. */
+  readonly optionalRoutes: readonly string[];
+  /** What the DPU may run on the HOST (`qtfs rexec-server --allow`). */
+  readonly allow: readonly string[];
+  readonly services: readonly ServiceConfig[];
+  /** Whether it has hooks that must run on the DPU (back.ts). */
+  readonly hooks: boolean;
+  /** How its containers are known on the HOST. */
+  readonly traces: Traces;
+}
+
+export const profiles: Readonly<Record<ProfileName, Profile>> = {
+  containerd: CONTAINERD,
+  docker: DOCKER,
+};

@@ -1,0 +1,138 @@
+/** Mounts of an offload. What stands at a place is read from mountinfo, which waits for nobody. */
+import { closeSync, existsSync, openSync, rmSync, statSync } from "node:fs";
+import { mounts } from "../../info/mountinfo.ts";
+import { execute, type Step, shellLine } from "../step.ts";
+
+/** What the newest mount at `target` is of, and its type; undefined where there is none. */
+export function mountAt(target: string): { source: string; type: string } | undefined {
+  return mounts().findLast(({ mountpoint }) => mountpoint === target);
+}
+
+/** Takes away all that is mounted at `target` and below, be it in use. */
+async function unmount(target: string, first: readonly string[]): Promise<void> {
+  if (mountAt(target) === undefined) return;
+  try {
+    await execute([...first, target]);
+  } catch {
+    await execute(["umount", "--recursive", "--lazy", target]);
+  }
+}
+
+const UMOUNT = ["umount", "--recursive"];
+
+/** A tree of this machine, at `target` too; what is mounted in one later is not seen in the original. */
+export function bind(source: string, target: string): Step {
+  const commands = [
+    ["mount", "--rbind", source, target],
+    ["mount", "--make-rslave", target],
+  ];
+  return {
+    name: `bind ${target}`,
+    commands: commands.map(shellLine),
+    isDone: () => mountAt(target) !== undefined,
+    run: async () => {
+      for (const command of commands) await execute(command);
+      return null;
+    },
+    undo: () => unmount(target, UMOUNT),
+  };
+}
+
+/** The directory `path` as a mount: only of one's root can what is mounted below be made private. */
+export function mountpoint(path: string): Step {
+  const commands = [
+    ["mount", "--bind", path, path],
+    ["mount", "--make-private", path],
+  ];
+  return {
+    name: `mountpoint ${path}`,
+    commands: commands.map(shellLine),
+    isDone: () => mountAt(path) !== undefined,
+    run: async () => {
+      for (const command of commands) await execute(command);
+      return null;
+    },
+    undo: () => unmount(path, UMOUNT),
+  };
+}
+
+/** A new mount of a file system of this kernel. */
+export function kernelMount(type: string, target: string, options = "rw"): Step {
+  const command = ["mount", "-t", type, "-o", options, type, target];
+  return {
+    name: `${type} ${target}`,
+    commands: [shellLine(command)],
+    isDone: () => mountAt(target)?.type === type,
+    run: async () => {
+      await execute(command);
+      return null;
+    },
+    undo: () => unmount(target, UMOUNT),
+  };
+}
+
+/** The HOST's `source` at `target`, by `qtfs mount` with `options`. */
+export function share(qtfs: string, source: string, target: string, options: string): Step {
+  const command = [qtfs, "mount", "-o", options, source, target];
+  return {
+    name: `share ${target}`,
+    commands: [shellLine(command)],
+    isDone: () => isShared(source, target),
+    run: async () => {
+      await execute(command);
+      return null;
+    },
+    undo: () => unmount(target, UMOUNT),
+  };
+}
+
+/** Whether the mount is there and answers; one whose process is gone does not count. */
+async function isShared(source: string, target: string): Promise<boolean> {
+  const mount = mountAt(target);
+  if (mount?.type !== "fuse.qtfs" || mount.source !== source) return false;
+  const looker = Bun.spawn(["stat", "-t", target], {
+    stdio: ["ignore", "ignore", "ignore"],
+    timeout: 10_000,
+    killSignal: "SIGKILL",
+  });
+  return (await looker.exited) === 0;
+}
+
+/** Over the program at `target` lies qtfs, which runs the program of that name on the other machine. */
+export function route(qtfs: string, target: string): Step {
+  const command = ["mount", "--bind", qtfs, target];
+  return {
+    name: `route ${target}`,
+    commands: [shellLine(command)],
+    isDone: () => mountAt(target) !== undefined,
+    run: async () => {
+      if (!existsSync(target) || !statSync(target).isFile()) {
+        throw new Error(
+          `${target} is missing: install its package here too, for it is replaced by qtfs`,
+        );
+      }
+      await execute(command);
+      return null;
+    },
+    undo: () => unmount(target, ["umount"]),
+  };
+}
+
+/** qtfs itself at `target`, in a directory that is there: for who cannot see where it is. */
+export function ownProgram(qtfs: string, target: string): Step {
+  const command = ["mount", "--bind", qtfs, target];
+  return {
+    name: `program ${target}`,
+    commands: [shellLine(["touch", target]), shellLine(command)],
+    isDone: () => mountAt(target) !== undefined,
+    run: async () => {
+      closeSync(openSync(target, "a"));
+      await execute(command);
+      return null;
+    },
+    undo: async (note) => {
+      await unmount(target, ["umount"]);
+      if (note === null) rmSync(target, { force: true });
+    },
+  };
+}

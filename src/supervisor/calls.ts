@@ -1,0 +1,38 @@
+/** The calls that a supervisor looks at, and who decides on each. */
+import { type CallName, SYS } from "../sys/arch.ts";
+import type { Exception } from "../sys/seccomp.ts";
+import { SIGURG } from "../sys/signals.ts";
+import { getAffinityCall, setAffinityCall } from "./affinity.ts";
+import type { Decide } from "./call.ts";
+import { killCall, pidfdOpenCall, tgkillCall, tkillCall } from "./kill.ts";
+import { mountCall } from "./mount.ts";
+import { fstatfsCall, statfsCall } from "./statfs.ts";
+import { umountCall } from "./umount.ts";
+
+const DECIDERS: Partial<Record<CallName, Decide>> = {
+  mount: mountCall,
+  umount2: umountCall,
+  statfs: statfsCall,
+  fstatfs: fstatfsCall,
+  kill: killCall,
+  tkill: tkillCall,
+  tgkill: tgkillCall,
+  pidfd_open: pidfdOpenCall,
+  sched_setaffinity: setAffinityCall,
+  sched_getaffinity: getAffinityCall,
+};
+
+/** Names of the calls, in the order that they are counted in. */
+export const CALL_NAMES = Object.keys(DECIDERS) as CallName[];
+
+/** Their numbers: what the filter is made of. */
+export const CALL_NUMBERS: readonly number[] = CALL_NAMES.map((name) => SYS[name]);
+
+/** Go's runtime interrupts its own threads by this, thousands of times a second. */
+export const EXCEPTION: Exception = { nr: SYS.tgkill, argument: 2, value: SIGURG };
+
+/** Who decides on the call of that number. */
+export function deciderOf(nr: number): Decide | undefined {
+  const name = CALL_NAMES[CALL_NUMBERS.indexOf(nr)];
+  return name === undefined ? undefined : DECIDERS[name];
+}

@@ -1,0 +1,189 @@
+/**
+ * The supervisor: a process beside the programs whose calls it looks at. It gets the listener
+ * of their filter from whoever starts them (launch.ts), or from the keeper when the process
+ * before it has died, and ends when none of them is left.
+ */
+import { ownCommand } from "../cli/background.ts";
+import { FirstKeeper, KEPT, Keeper } from "../client/keeper.ts";
+import { type Control, serveControl } from "../info/control.ts";
+import { createLog, isLogLevel, type Log } from "../info/log.ts";
+import { allocate } from "../sys/memory.ts";
+import { F_SETFD, FD_CLOEXEC, fcntlInt } from "../sys/open.ts";
+import { POLLIN, PollSet } from "../sys/poll.ts";
+import { raiseNoFileLimit, setProcessName } from "../sys/process.ts";
+import { recvFds, send } from "../sys/socket.ts";
+import { CALL_NAMES } from "./calls.ts";
+import {
+  CALLS_MAX,
+  CallRecord,
+  createRecord,
+  readSettings,
+  type Settings,
+  writeSettings,
+} from "./record.ts";
+import type { SupervisorSnapshot } from "./report.ts";
+import type { FromThread, ThreadData } from "./supervise.worker.ts";
+import { Tally } from "./tally.ts";
+import type { FromWatch } from "./watch.worker.ts";
+
+/** Its word on the command line. */
+export const SUPERVISOR_WORD = "supervisor";
+/** Behind it: goes on for one that has died. */
+const SUCCESSOR_WORD = "successor";
+/** Where whoever starts it says what to supervise. */
+export const LAUNCHER_FD = 3;
+export const NAME = "qtfs-supervisor";
+/** What a launcher says, at most. */
+export const SETTINGS_MAX = 8000;
+const LAUNCHER_MS = 20_000;
+/** Threads that it begins with. */
+const THREADS = 2;
+
+/** Runs until no supervised program is left; the exit code. */
+export async function supervise(words: readonly string[]): Promise<number> {
+  setProcessName(NAME);
+  raiseNoFileLimit();
+  // With their service, programs end; what they unmount while they do goes through here.
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
+  const isSuccessor = words[0] === SUCCESSOR_WORD;
+  const { listener, record } = isSuccessor ? inherited() : received();
+  const supervisor = new Supervisor(listener, record);
+  await supervisor.start();
+  if (isSuccessor) supervisor.log.write("warn", "The process before has died: this one goes on");
+  // Only now are calls looked at, whatever becomes of this process.
+  else tellLauncher();
+  await supervisor.ended;
+  return process.exit(0);
+}
+
+interface Held {
+  readonly listener: number;
+  readonly record: number;
+}
+
+function inherited(): Held {
+  for (const fd of [KEPT.fuse, KEPT.record]) fcntlInt(fd, F_SETFD, FD_CLOEXEC);
+  return { listener: KEPT.fuse, record: KEPT.record };
+}
+
+/** From the launcher: the listener, and the settings, put into a record. */
+function received(): Held {
+  fcntlInt(LAUNCHER_FD, F_SETFD, FD_CLOEXEC);
+  const polls = new PollSet(1);
+  polls.add(LAUNCHER_FD, POLLIN);
+  polls.wait(LAUNCHER_MS);
+  const said = allocate(SETTINGS_MAX);
+  const { n, fds } = recvFds(LAUNCHER_FD, said.address, said.size, 1);
+  const [listener] = fds;
+  if (n <= 0 || listener === undefined) throw new Error("Nobody says what to supervise");
+  const record = createRecord();
+  writeSettings(record, JSON.parse(said.bytes.toString("utf8", 0, n)) as Settings);
+  return { listener, record };
+}
+
+function tellLauncher(): void {
+  const word = allocate(1);
+  send(LAUNCHER_FD, word.address, 1, 0);
+}
+
+class Supervisor {
+  readonly log: Log;
+  readonly ended: Promise<void>;
+  readonly #end: () => void;
+  readonly #listener: number;
+  readonly #record: number;
+  readonly #settings: Settings;
+  readonly #tally = new Tally();
+  readonly #firstKeeper = new FirstKeeper();
+  #keeper: Keeper | undefined;
+  #control: Control | undefined;
+  /** Places in the record that no thread has, the next one last. */
+  readonly #places = Array.from({ length: CALLS_MAX }, (_, i) => CALLS_MAX - 1 - i);
+
+  constructor(listener: number, record: number) {
+    this.#listener = listener;
+    this.#record = record;
+    this.#settings = readSettings(record);
+    const { logLevel } = this.#settings;
+    this.log = createLog(isLogLevel(logLevel) ? logLevel : "info");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ended = promise;
+    this.#end = resolve;
+  }
+
+  /** Resolves when calls are looked at, and go on being so should this process die. */
+  async start(): Promise<void> {
+    this.#startKeeper();
+    this.#firstKeeper.dismiss();
+    const { level } = this.log;
+    this.#tally.talks = level === "debug" || level === "trace";
+    // Who finds a call at its place that a process before this one has left, answers it.
+    const wanted = Math.max(THREADS, this.#places.filter((index) => this.#isLeft(index)).length);
+    this.#places.sort((a, b) => Number(this.#isLeft(a)) - Number(this.#isLeft(b)) || b - a);
+    await Promise.all(Array.from({ length: wanted }, () => this.#addThread()));
+    this.#watch();
+    this.#serveInfo();
+  }
+
+  #startKeeper(): void {
+    const kept = { fuse: this.#listener, record: this.#record, channels: -1, twins: -1 };
+    const command = [...ownCommand(), SUPERVISOR_WORD, SUCCESSOR_WORD];
+    this.#keeper = new Keeper(command, kept, () => this.#startKeeper());
+  }
+
+  #isLeft(index: number): boolean {
+    return new CallRecord(this.#record, index).isLeft;
+  }
+
+  async #addThread(): Promise<void> {
+    const index = this.#places.pop();
+    if (index === undefined) return;
+    const worker = new Worker(new URL("./supervise.worker.ts", import.meta.url).href);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    worker.onmessage = ({ data }: { data: FromThread }) => {
+      if (data.kind === "log") this.log.write(data.level, data.text);
+      else if (data.kind === "ready") resolve();
+      else this.#addThread();
+    };
+    worker.onerror = ({ message }) => this.#fail(message);
+    const [listener, record, tally] = [this.#listener, this.#record, this.#tally.shared];
+    worker.postMessage({ listener, record, index, tally } satisfies ThreadData);
+    await promise;
+  }
+
+  /** Nobody looks at the calls of a thread that has failed: the next process does. */
+  #fail(message: string): void {
+    this.log.write("error", message);
+    process.exit(1);
+  }
+
+  #watch(): void {
+    const worker = new Worker(new URL("./watch.worker.ts", import.meta.url).href);
+    worker.onmessage = (_: { data: FromWatch }) => {
+      this.#keeper?.dismiss();
+      this.#control?.close();
+      this.#end();
+    };
+    worker.onerror = ({ message }) => this.#fail(message);
+    worker.postMessage(this.#listener);
+  }
+
+  #serveInfo(): void {
+    const { log } = this;
+    try {
+      this.#control = serveControl({ kind: "supervisor", log, snapshot: () => this.#snapshot() });
+    } catch (error) {
+      log.write("warn", `qtfs info will not see this process: ${(error as Error).message}`);
+    }
+  }
+
+  #snapshot(): SupervisorSnapshot {
+    const { command, pid, startedAt } = this.#settings;
+    const calls = CALL_NAMES.map((name, i) => ({ name, ...this.#tally.read(i) }));
+    return {
+      program: { pid, command: [...command], startedAt },
+      threads: CALLS_MAX - this.#places.length,
+      calls,
+    };
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * A thread of the supervisor: waits for a call of the supervised programs, decides, answers,
+ * and waits for the next one. Several may wait; the kernel gives each call to one of them.
+ */
+import { E, errnoName } from "../sys/errno.ts";
+import { Notification, wakeInStep } from "../sys/seccomp.ts";
+import { type Call, GO_ON, type Verdict } from "./call.ts";
+import { Caller, prepareThread } from "./caller.ts";
+import { CALL_NAMES, CALL_NUMBERS, deciderOf } from "./calls.ts";
+import { CallRecord } from "./record.ts";
+import { Sessions } from "./sessions.ts";
+import { Shares } from "./shares.ts";
+import { Procfs, spacesOf } from "./spaces.ts";
+import { Idle, Tally } from "./tally.ts";
+
+/** What main gives the thread. */
+export interface ThreadData {
+  listener: number;
+  /** Descriptor of the record, and this thread's place in it. */
+  record: number;
+  index: number;
+  tally: SharedArrayBuffer;
+}
+
+/** What the thread tells main. */
+export type FromThread =
+  | { kind: "ready" }
+  /** All threads are at a call: another one would not wait. */
+  | { kind: "busy" }
+  | { kind: "log"; level: "debug" | "info" | "warn"; text: string };
+
+declare const self: {
+  onmessage: ((event: { data: ThreadData }) => void) | null;
+  postMessage(message: FromThread): void;
+};
+
+class Thread {
+  readonly #record: CallRecord;
+  readonly #args: Notification;
+  readonly #procfs = new Procfs();
+  readonly #own = spacesOf(this.#procfs, "self");
+  readonly #shares = new Shares(this.#procfs);
+  readonly #sessions: Sessions;
+  readonly #tally: Tally;
+
+  constructor({ listener, record, index, tally }: ThreadData) {
+    prepareThread();
+    this.#record = new CallRecord(record, index);
+    this.#args = new Notification(listener, this.#record.region);
+    this.#sessions = new Sessions(this.#record);
+    this.#tally = new Tally(tally);
+    wakeInStep(listener);
+  }
+
+  /** Serves until nobody is left whose calls could come. */
+  async run(): Promise<void> {
+    // What a process before this one has received.
+    if (this.#args.isOpen && this.#args.isValid()) await this.#serve();
+    this.#record.clear();
+    self.postMessage({ kind: "ready" });
+    while (true) {
+      this.#tally.idle(Idle.ENTER);
+      const result = this.#args.receive();
+      if (this.#tally.idle(Idle.LEAVE) === 0) self.postMessage({ kind: "busy" });
+      // A caller that is gone already. (Main knows when all are.)
+      if (result === -E.ENOENT || result === -E.EINTR) continue;
+      if (result < 0) throw new Error(`Cannot receive calls: ${errnoName(result)}`);
+      await this.#serve();
+      this.#record.clear();
+    }
+  }
+
+  async #serve(): Promise<void> {
+    const { tid, nr } = this.#args;
+    const startNs = Bun.nanoseconds();
+    this.#sessions.begin();
+    const call: Call = {
+      args: this.#args,
+      caller: new Caller(this.#procfs, this.#own, tid),
+      procfs: this.#procfs,
+      shares: this.#shares,
+      sessions: this.#sessions,
+      log: (level, text) => self.postMessage({ kind: "log", level, text }),
+    };
+    const verdict = await this.#decide(call, nr);
+    if (verdict === GO_ON) this.#args.letGoOn();
+    else this.#args.answer(verdict);
+    this.#tally.count(CALL_NUMBERS.indexOf(nr), verdict, Bun.nanoseconds() - startNs);
+  }
+
+  async #decide(call: Call, nr: number): Promise<Verdict> {
+    const name = CALL_NAMES[CALL_NUMBERS.indexOf(nr)] ?? `call ${nr}`;
+    try {
+      const verdict = await deciderOf(nr)?.(call);
+      if (!this.#tally.talks) return verdict;
+      const how = verdict === GO_ON ? "goes on" : verdict < 0 ? errnoName(verdict) : "on the HOST";
+      call.log("debug", `${name} of ${call.caller.tid}: ${how}`);
+      return verdict;
+    } catch (error) {
+      call.log("warn", `${name} of ${call.caller.tid} failed: ${(error as Error).message}`);
+      return -E.EIO;
+    }
+  }
+}
+
+self.onmessage = (event) => {
+  new Thread(event.data).run().catch((error) => {
+    setTimeout(() => {
+      throw error;
+    });
+  });
+};

@@ -1,0 +1,75 @@
+/*
+ * Makes one system call as it is told on the command line and says what came of it: its
+ * result, or the name of its error. Static, so that it runs in any root.
+ *
+ *   calls mount SOURCE TARGET TYPE FLAGS DATA     "-" is NULL, FLAGS are a number
+ *   calls umount TARGET FLAGS
+ *   calls kill PID SIGNAL | tgkill PID TID SIGNAL | pidfd_open PID
+ *   calls statfs PATH | fstatfs PATH              prints f_type in hexadecimal
+ *   calls in DIRECTORY CALL…                      in that directory
+ *   calls root DIRECTORY CALL…                    with that root
+ *   calls user UID CALL…                          as that user
+ *   calls private CALL…                           with mounts of its own
+ *   calls loop COUNT CALL…                        so many times: prints nanoseconds for one
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *orNull(const char *word) { return strcmp(word, "-") ? word : NULL; }
+static unsigned long number(const char *word) { return strtoul(word, NULL, 0); }
+
+static long call(char **words) {
+  const char *name = words[0];
+  if (!strcmp(name, "mount"))
+    return syscall(SYS_mount, orNull(words[1]), orNull(words[2]), orNull(words[3]),
+                   number(words[4]), orNull(words[5]));
+  if (!strcmp(name, "umount")) return syscall(SYS_umount2, words[1], number(words[2]));
+  if (!strcmp(name, "kill")) return syscall(SYS_kill, number(words[1]), number(words[2]));
+  if (!strcmp(name, "tgkill"))
+    return syscall(SYS_tgkill, number(words[1]), number(words[2]), number(words[3]));
+  if (!strcmp(name, "pidfd_open")) return syscall(SYS_pidfd_open, number(words[1]), 0);
+  if (!strcmp(name, "getppid")) return syscall(SYS_getppid) * 0;
+  struct statfs figures;
+  if (!strcmp(name, "statfs") || !strcmp(name, "fstatfs")) {
+    int fd = name[0] == 'f' ? open(words[1], O_PATH) : -1;
+    long result = fd < 0 ? statfs(words[1], &figures) : fstatfs(fd, &figures);
+    return result < 0 ? result : (long)figures.f_type;
+  }
+  fprintf(stderr, "unknown call %s\n", name);
+  exit(2);
+}
+
+int main(int argc, char **argv) {
+  (void)argc;
+  char **words = argv + 1;
+  long count = 1;
+  for (;; words += 2) {
+    int failed = 0;
+    if (!strcmp(words[0], "in")) failed = chdir(words[1]);
+    else if (!strcmp(words[0], "root")) failed = chroot(words[1]) || chdir("/");
+    else if (!strcmp(words[0], "user")) failed = setresuid(number(words[1]), number(words[1]), number(words[1]));
+    else if (!strcmp(words[0], "loop")) count = (long)number(words[1]);
+    else if (!strcmp(words[0], "private")) failed = unshare(CLONE_NEWNS), words--;
+    else break;
+    if (failed) return perror(words[0]), 2;
+  }
+  struct timespec start, end;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  long result = 0;
+  for (long i = 0; i < count; i++) result = call(words);
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  if (count > 1) result = ((end.tv_sec - start.tv_sec) * 1000000000L + end.tv_nsec - start.tv_nsec) / count;
+  if (result < 0) puts(strerrorname_np(errno));
+  else printf(count > 1 ? "%ld\n" : "%lx\n", result);
+  return 0;
+}
