@@ -6,6 +6,7 @@ import { eventfd, signalEventfd } from "../../sys/poll.ts";
 import { listenTcp, listenUnix } from "../../sys/socket.ts";
 import { type Address, formatAddress } from "../../transport/address.ts";
 import { LEASE_MS } from "../../wire/limits.ts";
+import { fitsChannel } from "./channel.ts";
 import type { Listener } from "./front.ts";
 import { UNKNOWN } from "./orphans.ts";
 import { keeperPath } from "./place.ts";
@@ -68,6 +69,8 @@ export function startRexecServer(options: RexecServerOptions): RexecDaemon {
       `Cannot listen at ${formatAddress(tcp)} without a rule: name with --allow what may be run, or with tcp = true in [[allow]]`,
     );
   }
+  const tooLong = options.rules.find((rule) => !fitsChannel(rule));
+  if (tooLong !== undefined) throw new Error(`Rule ${tooLong.name} is too long`);
   return new Daemon(
     options,
     options.listen.map((address) => listen(address, options.uids)),

@@ -53,6 +53,7 @@ export interface ProgramOwner {
   readonly client: Client;
   /** Whether it has a connection. */
   readonly connected: boolean;
+  programEnded(): void;
 }
 
 export class Program implements StreamHandler, Watched {
@@ -178,6 +179,7 @@ export class Program implements StreamHandler, Watched {
     const read = [...this.#ends.finished(this.#extra), ...this.#files.finished()];
     this.#say(OutOfBand.ENDED, [code, signal, ...read]);
     this.#host.ended(this);
+    this.#owner.programEnded();
     this.#settle();
   }
 

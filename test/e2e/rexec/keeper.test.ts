@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { until } from "../support/program.ts";
+import { Link } from "./link.ts";
 import { QTFS, run, Stage } from "./stage.ts";
 
 /** Runs `fn` with a server of its own. */
@@ -36,10 +37,10 @@ class Waiting {
   output = "";
   readonly #reading: Promise<void>;
 
-  constructor(stage: Stage, after: string, ...options: string[]) {
+  constructor(stage: Stage, after: string, address = stage.address) {
     this.#file = `${stage.directory}/go-${crypto.randomUUID()}`;
     const script = `echo $$; while [ ! -e ${this.#file} ]; do sleep 0.05; done; ${after}`;
-    this.child = Bun.spawn([...stage.rexec, ...options, "sh", "-c", script], {
+    this.child = Bun.spawn([QTFS, "rexec", "--server", address, "sh", "-c", script], {
       stdio: ["ignore", "pipe", "pipe"],
       timeout: 30_000,
       killSignal: "SIGKILL",
@@ -133,6 +134,34 @@ test("without another server programs end after the lease, and the keeper with t
     expect(await new Response(waiting.child.stderr).text()).toContain("was stopped");
     await ended(pid);
     await ended(keeper);
+  });
+});
+
+const KEEPING = 'lease_s = 1\n[[allow]]\nprogram = "*"\non_lost = "keep"\n';
+
+test("on_lost = keep: a program waits for its client beyond the lease, and the client for it", async () => {
+  const config = `/tmp/qtfs-keep-${process.pid}.toml`;
+  writeFileSync(config, KEEPING);
+  await withStage(["--config", config], async (stage) => {
+    const link = new Link(stage.directory, "link");
+    await link.begin();
+    const address = `unix://${link.path}`;
+    const returns = new Waiting(stage, "echo after; exit 7", address);
+    const never = new Waiting(stage, "echo never", address);
+    const [pid, other] = [await returns.pid(), await never.pid()];
+    link.closed = true;
+    never.child.kill("SIGKILL");
+    const states = async () => (await run([QTFS, "info", stage.address])).stdout;
+    // Longer than the lease, which is looked at twice.
+    await Bun.sleep(2500);
+    expect(await states()).toMatch(new RegExp(`^${other} .*, client away`, "m"));
+    expect([runs(pid), runs(other), returns.child.exitCode]).toEqual([true, true, null]);
+    link.closed = false;
+    returns.release();
+    expect(await returns.end()).toEqual(["after\n", 7]);
+    expect((await run([QTFS, "info", `${other}`, "--signal", "KILL"])).code).toBe(0);
+    await ended(other);
+    link.end();
   });
 });
 
