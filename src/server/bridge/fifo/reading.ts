@@ -2,18 +2,17 @@
 
 import { Pulled } from "../../../bridge/fifoline.ts";
 import type { Held } from "../../../bridge/holders.ts";
-import { hasWriters, pollNow, putAll, takeAll } from "../../../bridge/pipeends.ts";
+import { hasWriters, pollNow } from "../../../bridge/pipeends.ts";
 import { EPOLLIN } from "../../../sys/epoll.ts";
 import { read } from "../../../sys/io.ts";
-import { close, O_RDONLY, O_RDWR, O_WRONLY } from "../../../sys/open.ts";
+import { O_RDONLY } from "../../../sys/open.ts";
 import { POLLHUP, POLLIN } from "../../../sys/poll.ts";
 import { FifoWord } from "../../../wire/streams.ts";
 import { BothEnds } from "./both.ts";
 import { type EndParts, Mode } from "./parts.ts";
+import { Unread } from "./unread.ts";
 
 const NONE = -1;
-/** The word after GIVEN follows at once, if any does. */
-const GIVEN_MS = 1;
 /** By then an open(2) that need not wait is over. */
 const DOUBT_MS = 10;
 
@@ -21,22 +20,17 @@ export class Reading {
   readonly #parts: EndParts;
   /** While both ends are open on the DPU. */
   readonly #both: BothEnds;
+  readonly #unread: Unread;
   /** Whether the HOST has a writer, as the client was told. */
   #hasWriter = false;
   /** What tells of that writer is data alone, which a former one may have left. */
   #isDoubtful = false;
-  /** What was not read there. */
-  #residue: Uint8Array[] = [];
-  /** Bytes that are sent before any others. */
-  #early: Uint8Array[] = [];
-  /** Both ends, while what was put back waits for the next word. */
-  #kept = NONE;
-  #cancelPutBack = () => {};
   #cancelDoubt = () => {};
 
   constructor(parts: EndParts) {
     this.#parts = parts;
     this.#both = new BothEnds(parts, (held) => this.#came(held));
+    this.#unread = new Unread(parts);
   }
 
   /** READ; what was on its way to readers, `late`, is after what is in the pipe. */
@@ -47,13 +41,8 @@ export class Reading {
       parts.fail(-fd);
       return;
     }
-    this.#cancelPutBack();
     const wasOff = parts.mode === Mode.OFF;
-    if (!wasOff) {
-      const early = [...this.#residue, ...this.#early, ...takeAll(fd), late];
-      this.#early = early.filter(({ length }) => length > 0);
-      this.#residue = [];
-    }
+    if (!wasOff) this.#unread.resume(fd, late);
     parts.replace(fd);
     parts.mode = Mode.READING;
     this.#hasWriter = false;
@@ -75,9 +64,9 @@ export class Reading {
 
   #begun(): void {
     const { end, line, options } = this.#parts;
-    const isDoubtful = this.#early.length === 0 && pollNow(end.fd) === POLLIN;
+    const isDoubtful = !this.#unread.any && pollNow(end.fd) === POLLIN;
     if (isDoubtful && options.partners.isAsync) this.#doubt();
-    else if (this.#early.length > 0 || this.#findsWriter()) this.#writerCame();
+    else if (this.#unread.any || this.#findsWriter()) this.#writerCame();
     else {
       line.say(FifoWord.NO_WRITERS);
       this.#awaitWriter(EPOLLIN);
@@ -139,7 +128,7 @@ export class Reading {
   pull(): void {
     if (!this.#hasWriter) return;
     const { end, line } = this.#parts;
-    for (const early of this.#early.splice(0)) line.send(early);
+    this.#unread.send();
     const found = line.pull((address, max) => read(end.fd, address, max));
     if (found === Pulled.BLOCKED) end.unwatch();
     else if (found === Pulled.END || this.#isMistaken(found)) this.#writersLeft();
@@ -235,64 +224,30 @@ export class Reading {
 
   /** Data that was not read there. */
   take(bytes: Uint8Array): void {
-    this.#residue.push(new Uint8Array(bytes));
-    this.#parts.line.consumed(bytes.length);
+    this.#unread.take(bytes);
   }
 
   /** GIVEN. */
   given(): void {
     this.#parts.mode = Mode.GIVEN;
-    this.#cancelPutBack = this.#parts.options.loop.after(GIVEN_MS, () => this.putBack(false));
+    this.#unread.given(() => this.putBack(false));
   }
 
-  /**
-   * What was not read there goes back to where it came from, before what has come since, if
-   * anybody has that open; with `stays`, for a writer there, who wants to have it open at once.
-   */
+  /** What was not read there goes back; `stays`: a writer of the DPU's wants to have it open at once. */
   putBack(stays: boolean): void {
-    const { end } = this.#parts;
-    this.#cancelPutBack();
-    const given = [...this.#residue, ...this.#early];
-    this.#residue = [];
-    this.#early = [];
-    const rest = given.length > 0 ? takeAll(end.fd) : [];
-    if (given.length > 0 && (this.#hasWriter || stays)) {
-      this.#kept = this.#parts.open(O_RDWR);
-      this.#putAll(this.#kept, [...given, ...rest]);
-      end.close();
-      if (!stays) this.letGoOfKept();
-    } else {
-      end.close();
-      const fd = given.length > 0 ? this.#parts.open(O_WRONLY) : NONE;
-      if (fd >= 0) {
-        this.#putAll(fd, [...given, ...rest]);
-        close(fd);
-      }
-    }
-    this.#parts.mode = Mode.OFF;
-  }
-
-  #putAll(fd: number, parts: readonly Uint8Array[]): void {
-    const lost = fd < 0 ? 1 : putAll(fd, parts);
-    if (lost > 0) this.#parts.options.log(`${lost} unread bytes found no room in a FIFO`);
+    this.#unread.putBack(this.#hasWriter, stays);
   }
 
   /** Closes what kept the data that was put back; whether there was anything. */
   letGoOfKept(): boolean {
-    if (this.#kept < 0) return false;
-    close(this.#kept);
-    this.#kept = NONE;
-    return true;
+    return this.#unread.letGoOfKept();
   }
 
   /** Lets go of everything. */
   close(): void {
     if (this.#parts.mode === Mode.GIVEN) this.putBack(false);
     this.#cancelDoubt();
-    this.#cancelPutBack();
     this.#both.letGo();
-    this.letGoOfKept();
-    this.#residue = [];
-    this.#early = [];
+    this.#unread.close();
   }
 }
