@@ -3,7 +3,7 @@ import { Backlog } from "../../../bridge/backlog.ts";
 import { EPOLLERR, EPOLLOUT } from "../../../sys/epoll.ts";
 import { E } from "../../../sys/errno.ts";
 import { write } from "../../../sys/io.ts";
-import { close, O_RDWR } from "../../../sys/open.ts";
+import { close } from "../../../sys/open.ts";
 import { FifoWord } from "../../../wire/streams.ts";
 import { type EndParts, Mode } from "./parts.ts";
 
@@ -101,22 +101,11 @@ export class Writing {
 
   #released(): void {
     const { end, line } = this.#parts;
-    this.#leaveBacklog();
+    // One kernel would not have taken it without a reader; to put it there would let writers in.
+    this.#dropBacklog();
     end.close();
     this.#parts.mode = Mode.OFF;
     line.say(FifoWord.RELEASED);
-  }
-
-  /** What was written without a reader is still there for as long as others have it open. */
-  #leaveBacklog(): void {
-    if (this.#backlog.length > 0) {
-      const both = this.#parts.open(O_RDWR);
-      if (both >= 0) {
-        write(both, this.#backlog.address, this.#backlog.length);
-        close(both);
-      }
-    }
-    this.#dropBacklog();
   }
 
   /** What nobody has taken, which is forgotten here. */

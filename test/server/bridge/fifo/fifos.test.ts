@@ -7,7 +7,9 @@ import { FifoLine } from "../../../../src/bridge/fifoline.ts";
 import { holds as heldBy, identityOf } from "../../../../src/bridge/holders.ts";
 import { Loop } from "../../../../src/bridge/loop.ts";
 import { hasWriters, takeAll } from "../../../../src/bridge/pipeends.ts";
+import { callText, openCall } from "../../../../src/client/twins/fifo/opencall.ts";
 import { HostFifos } from "../../../../src/server/bridge/fifo/fifos.ts";
+import { ARCH } from "../../../../src/sys/arch.ts";
 import { cstring } from "../../../../src/sys/cstring.ts";
 import { E } from "../../../../src/sys/errno.ts";
 import { write } from "../../../../src/sys/io.ts";
@@ -183,6 +185,26 @@ describe.each([
     }
     line.say(FifoWord.RELEASE);
     hears("RELEASED");
+  });
+
+  test("what came when nobody reads any more lets no writer of the HOST's in", () => {
+    const { line, hears, holds, open, run, turn } = stage();
+    const reader = ok(open(O_RDONLY));
+    line.say(FifoWord.WRITE);
+    hears("READERS");
+    close(reader);
+    hears("NO_READERS");
+    const writer = run('>"$1"');
+    const endMs = performance.now() + BOUND_MS;
+    const isWaiting = () => openCall(callText(writer.pid), ARCH, () => undefined)?.writes === true;
+    while (!isWaiting() && performance.now() < endMs) turn();
+    line.send(Buffer.from("late"));
+    line.say(FifoWord.RELEASE);
+    hears("RELEASED");
+    for (let i = 0; i < 50; i++) {
+      turn();
+      expect(holds(writer.pid).writes).toBe(false);
+    }
   });
 
   test("tries: nobody, or somebody who reads", () => {
