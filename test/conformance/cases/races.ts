@@ -61,8 +61,8 @@ export const cases = area("race", {
     put("d/f");
     const actors = await crowd(context, 3);
     const [linker, ...lookers] = actors;
-    const looking = lookers.map((actor) => actor.look("d", 1500));
-    await linker?.relink("d", 1500);
+    const looking = lookers.map((actor) => actor.look("d", 500));
+    await linker?.relink("d", 500);
     await Promise.all(looking);
     equal(p.list("d"), ["f"], "names");
     equal(p.stat("d/f").nlink, 1, "links");
