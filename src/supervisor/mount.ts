@@ -44,7 +44,7 @@ export async function mountCall(call: Call): Promise<Verdict> {
   if (typeof source === "number" || typeof data === "number") return GO_ON;
   const flags = mountFlags(args.arg32(3));
   const isNew = (flags & (OF_ONE_THAT_IS_THERE | MountFlag.BIND | MountFlag.MOVE)) === 0;
-  if (isNew && /^fuse(\.|blk|$)/.test(type)) return GO_ON;
+  if (isNew && isFuse(type)) return GO_ON;
   const found = await find(call, target);
   // What is done to a share as a whole, or to a bind of it, is done to this machine's mount.
   if (found === undefined || found.isOurs) return GO_ON;
@@ -71,6 +71,23 @@ export async function mountCall(call: Call): Promise<Verdict> {
   if (result === 0 && makes && !seenHere(at, before)) {
     call.log("warn", `What was mounted at ${target} on the HOST is not seen here`);
   }
+  return result;
+}
+
+/** Whether a type of file system is served by a process of this machine. */
+export function isFuse(type: string): boolean {
+  return /^fuse(\.|blk|$)/.test(type);
+}
+
+/** Moves what is mounted on the HOST from one place of a share to another. */
+export function moveOnHost(call: Call, from: HostPlace<Share>, at: HostPlace<Share>): number {
+  const flags = MountFlag.MOVE;
+  const before = mountedHere(at);
+  const data = new Uint8Array();
+  const result = onHost(call, at.mount, (calls) =>
+    calls.mount({ from: from.path, source: "", at: at.path, type: "", flags, data }),
+  );
+  if (result === 0) seenHere(at, before);
   return result;
 }
 

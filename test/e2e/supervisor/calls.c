@@ -5,6 +5,9 @@
  *   calls mount SOURCE TARGET TYPE FLAGS DATA     "-" is NULL, FLAGS are a number
  *   calls umount TARGET FLAGS
  *   calls kill PID SIGNAL | tgkill PID TID SIGNAL | pidfd_open PID
+ *   calls fsopen TYPE | fspick PATH | open_tree PATH FLAGS | move_mount FROM TO
+ *   calls mount_setattr PATH SET CLEAR FLAGS
+ *   calls attach FROM TO                          a copy of a mount, by descriptors
  *   calls statfs PATH | fstatfs PATH              prints f_type in hexadecimal
  *   calls in DIRECTORY CALL…                      in that directory
  *   calls root DIRECTORY CALL…                    with that root
@@ -37,6 +40,18 @@ static long call(char **words) {
   if (!strcmp(name, "kill")) return syscall(SYS_kill, number(words[1]), number(words[2]));
   if (!strcmp(name, "tgkill"))
     return syscall(SYS_tgkill, number(words[1]), number(words[2]), number(words[3]));
+  if (!strcmp(name, "fsopen")) return syscall(SYS_fsopen, words[1], 0);
+  if (!strcmp(name, "fspick")) return syscall(SYS_fspick, AT_FDCWD, words[1], 0);
+  if (!strcmp(name, "open_tree")) return syscall(SYS_open_tree, AT_FDCWD, words[1], number(words[2]));
+  if (!strcmp(name, "move_mount"))
+    return syscall(SYS_move_mount, AT_FDCWD, words[1], AT_FDCWD, words[2], 0);
+  if (!strcmp(name, "attach"))
+    return syscall(SYS_move_mount, syscall(SYS_open_tree, AT_FDCWD, words[1], OPEN_TREE_CLONE), "",
+                   open(words[2], O_PATH), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+  if (!strcmp(name, "mount_setattr")) {
+    struct mount_attr attributes = {.attr_set = number(words[2]), .attr_clr = number(words[3])};
+    return syscall(SYS_mount_setattr, AT_FDCWD, words[1], number(words[4]), &attributes, sizeof attributes);
+  }
   if (!strcmp(name, "pidfd_open")) return syscall(SYS_pidfd_open, number(words[1]), 0);
   if (!strcmp(name, "getppid")) return syscall(SYS_getppid) * 0;
   struct statfs figures;

@@ -89,6 +89,7 @@ test("a caller that is killed in its call", async () => {
   const printed = await stage.lines(`${SUPERVISOR}
     pid=$(supervisor)
     kill -STOP "$pid"
+    until [[ "$(</proc/$pid/stat)" == *") T "* ]]; do sleep 0.02; done
     ${stage.program} mount none ${at}/a tmpfs 0 - & caller=$!
     until [[ "$(</proc/$caller/syscall)" =~ ^(165|40)\\  ]]; do sleep 0.02; done
     kill -KILL $caller
