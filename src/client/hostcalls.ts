@@ -41,7 +41,7 @@ export interface Attributes {
 }
 
 export interface HostMount {
-  /** What to bind or move; absent where `source` is a text. */
+  /** What to bind or move; of a new file system the directory that paths in its data begin at. */
   from?: HostPath;
   /** Empty for none (NULL). */
   source: string;
