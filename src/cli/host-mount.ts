@@ -60,7 +60,9 @@ interface Stage {
 function carryOut(calls: HostCalls, step: HostMountStep, stage: Stage): number {
   const { kind, flags, clears = 0 } = step;
   const { places, at, from, text, type = "" } = stage;
-  if (kind === "attributes") return calls.setAttributes(at.path, flags, clears);
+  if (kind === "attributes") {
+    return calls.setAttributes(at.path, { set: flags, clear: clears, isRecursive: true });
+  }
   const find = (path: string) => findSource(places, at, Buffer.from(path, "latin1").toString());
   const data = Buffer.from(translated(latin1(step.data), type, find), "latin1");
   if (data.length >= MOUNT_DATA_MAX) throw new Error(`The options exceed ${MOUNT_DATA_MAX} bytes`);

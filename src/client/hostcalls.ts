@@ -31,8 +31,17 @@ const STATFS_FIELDS = 10;
 /** Where on the HOST: a path below what the session attached to, a byte a character. */
 export type HostPath = string;
 
+/** What mount_setattr(2) changes: MountAttr bits, and a MountFlag for how mounts propagate. */
+export interface Attributes {
+  set: number;
+  clear: number;
+  propagation?: number;
+  /** Of the mounts below, too. */
+  isRecursive: boolean;
+}
+
 export interface HostMount {
-  /** What to bind or move; absent where `source` is a text. */
+  /** What to bind or move; of a new file system the directory that paths in its data begin at. */
   from?: HostPath;
   /** Empty for none (NULL). */
   source: string;
@@ -142,9 +151,10 @@ export class HostCalls {
     return this.#ask(Op.UMOUNT, write, new Uint8Array());
   }
 
-  /** mount_setattr(2) on the HOST of what is mounted there and below, with MountAttr bits. */
-  setAttributes(at: HostPath, set: number, clear: number): number {
-    return this.#mountCall(MountCall.SETATTR, at, [OpenTree.RECURSIVE, set, clear, 0]);
+  /** mount_setattr(2) on the HOST of what is mounted there. */
+  setAttributes(at: HostPath, { set, clear, propagation = 0, isRecursive }: Attributes): number {
+    const flags = isRecursive ? OpenTree.RECURSIVE : 0;
+    return this.#mountCall(MountCall.SETATTR, at, [flags, set, clear, propagation]);
   }
 
   /** Makes a network namespace on the HOST and mounts it there; 0 or an errno. */

@@ -5,7 +5,7 @@
  * profile = "containerd"             # containerd or docker
  * server = "tcp://10.0.0.1:7000"     # where the HOST serves its files
  * rexec = "tcp://10.0.0.1:7001"      # and runs programs for the DPU
- * rexec_back = "tcp://10.0.0.2:7001" # and the DPU for the HOST, where the profile needs it
+ * rexec_back = "tcp://10.0.0.2:7001" # and the DPU for the HOST: where that has no dockerd
  * insecure = true                    # allows tcp://
  * rootfs = "/another_rootfs"         # "/": the services are not put into a chroot
  * name = "containerd"                # where several offloads are on one machine
@@ -42,7 +42,7 @@ export interface OffloadConfig {
   readonly name: string;
   readonly server: Address;
   readonly rexec: Address;
-  readonly rexecBack: Address;
+  readonly rexecBack?: Address;
   readonly insecure: boolean;
   readonly rootfs: string;
   readonly binds: readonly string[];
@@ -53,7 +53,6 @@ export interface OffloadConfig {
 
 const LIST_MAX = 256;
 const WORDS_MAX = 256;
-const BACK_SOCKET: Address = { kind: "unix", path: "/run/qtfs/rexec-back.sock" };
 
 const path = z
   .string()
@@ -76,7 +75,7 @@ const schema = z.strictObject({
   name: name.optional(),
   server: address.default(DEFAULT_SERVER),
   rexec: address.default(DEFAULT_REXEC),
-  rexec_back: address.default(BACK_SOCKET),
+  rexec_back: address.optional(),
   insecure: z.boolean().default(false),
   rootfs: path.default("/another_rootfs"),
   binds: paths,
@@ -103,7 +102,7 @@ export function readOffloadConfig(file: string): OffloadConfig {
   return {
     ...rest,
     name: given ?? rest.profile,
-    rexecBack: rexec_back,
+    ...(rexec_back && { rexecBack: rexec_back }),
     rootfs: rootfs === "/" ? "" : rootfs.replace(/\/+$/, ""),
     services: service.map(({ env, ready, ...one }) => ({
       ...one,

@@ -1,7 +1,8 @@
 /**
  * Hooks of dockerd before version 28: runc starts `/proc/<dockerd's pid>/exe libnetwork-setkey` on
- * the HOST, where no dockerd is. A runc of our own, first in the shims' PATH, names another program
- * in its place: qtfs, which runs dockerd by that name on the DPU.
+ * the HOST, where that process is not. A runc of our own, first in the shims' PATH, names another
+ * program in its place: the HOST's dockerd, which by that name does nothing but tell a socket in
+ * /run/docker/libnetwork; or, with `rexec_back`, qtfs, which runs the DPU's.
  */
 import type { OffloadConfig } from "../config/offload.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
@@ -20,22 +21,24 @@ export const programsOf = ({ name }: OffloadConfig) => `/run/qtfs/offload/${name
 /** The HOST's part. */
 export function hostHooks(config: OffloadConfig, qtfs: string): Step[] {
   const programs = programsOf(config);
+  const { rexecBack } = config;
   return [
     directory(programs),
-    link(`${programs}/${HOOK}`, qtfs),
-    script(`${programs}/runc`, runcOf(programs, config.rexecBack)),
+    link(`${programs}/${HOOK}`, rexecBack === undefined ? PROGRAM : qtfs),
+    script(`${programs}/runc`, runcOf(programs, rexecBack)),
   ];
 }
 
-function runcOf(programs: string, back: Address): string {
+function runcOf(programs: string, back: Address | undefined): string {
+  const address = back === undefined ? "" : ` CMD_NET_ADDR=${formatAddress(back)}`;
   const from = `"path":"/proc/[0-9]*/exe","args":["${HOOK}"`;
   const to = `"path":"${programs}/${HOOK}","args":["${HOOK}"`;
   const expression = `s#${from.replaceAll("[", "\\[").replace("\\[0-9]", "[0-9]")}#${to}#`;
   return `#!/bin/sh
-# Made by qtfs offload: ${HOOK} runs on the DPU.
+# Made by qtfs offload: ${HOOK} is not that of a process of the HOST.
 PATH=${PATH}
 runc=$(command -v runc)
-export PATH=${programs}:$PATH CMD_NET_ADDR=${formatAddress(back)}
+export PATH=${programs}:$PATH${address}
 bundle=. words="$*"
 case " $words " in
 *" create "* | *" run "*)
@@ -50,9 +53,10 @@ exec "$runc" "$@"
 `;
 }
 
-/** The DPU's part: a rexec-server that runs dockerd and nothing else. */
+/** The DPU's part: with `rexec_back`, a rexec-server that runs dockerd and nothing else. */
 export function dpuHooks(config: OffloadConfig, qtfs: string, env: Record<string, string>): Step[] {
   const { rootfs: root, rexecBack, insecure } = config;
+  if (rexecBack === undefined) return [];
   const programs = programsOf(config);
   const own = `${programs}/qtfs`;
   return [

@@ -9,7 +9,7 @@ import { rootfs } from "./rootfs.ts";
 import { PATH, type Side, type Step } from "./step.ts";
 import { containers } from "./steps/containers.ts";
 import { directory } from "./steps/directory.ts";
-import { route, share } from "./steps/mounts.ts";
+import { bind, route, share } from "./steps/mounts.ts";
 import { service } from "./steps/service.ts";
 
 /** Where the logs of an offload's services are. */
@@ -69,10 +69,17 @@ function dpuPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[] 
       directory(`${root}${path}`),
       share(qtfs, path, `${root}${path}`, options),
     ]),
+    ...profile.kept.flatMap((path) => kept(config, path)),
     ...routesOf(config, profile).map((path) => route(qtfs, `${root}${path}`)),
     ...(profile.hooks ? dpuHooks(config, qtfs, { PATH }) : []),
     ...servicesOf(config, profile).map((one) => dpuService(config, one, qtfs)),
   ];
+}
+
+/** A directory of the DPU's in place of one of the HOST's. */
+function kept({ name, rootfs: root }: OffloadConfig, path: string): Step[] {
+  const own = `/var/lib/qtfs/${name}${path}`;
+  return [directory(own), directory(`${root}${path}`), bind(own, `${root}${path}`)];
 }
 
 /** The profile's services, those of the configuration in place of theirs by the same name, then its others. */

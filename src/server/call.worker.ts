@@ -1,10 +1,11 @@
 /** A thread that runs the system calls of one reactor's queue. */
 import { cstring } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
+import { mount } from "../sys/mount.ts";
 import { bindNewNetns } from "../sys/netns.ts";
 import { AT_FDCWD, close, O_CLOEXEC, O_PATH, openat } from "../sys/open.ts";
 import { signalEventfd } from "../sys/poll.ts";
-import { gettid, onSignalInterrupt } from "../sys/process.ts";
+import { fchdir, gettid, onSignalInterrupt, unshareFs } from "../sys/process.ts";
 import { rawSyscall } from "../sys/rawsyscall.ts";
 import {
   CallQueue,
@@ -17,7 +18,7 @@ import {
   STOP,
   TAIL,
 } from "./callqueue.ts";
-import { BIND_NETNS, INTERRUPT_SIGNAL } from "./calls.ts";
+import { BIND_NETNS, INTERRUPT_SIGNAL, MOUNT_IN } from "./calls.ts";
 
 /** What main gives the thread. */
 export interface CallThreadData {
@@ -44,6 +45,7 @@ function run(queue: CallQueue, id: number): number {
   const n = (i: number) => numbers[at + i] as number;
   if (Atomics.load(queue.cancelled, id) === 1) return -E.EINTR;
   if (n(0) === BIND_NETNS) return bindNetns(n(1));
+  if (n(0) === MOUNT_IN) return mountIn(n(1), n(2), n(3), n(4), n(5), n(6));
   const result = rawSyscall(n(0), n(1), n(2), n(3), n(4), n(5), n(6));
   // The signal was for a job that this thread had just ended.
   const stray = result === -E.EINTR && Atomics.load(queue.cancelled, id) === 0;
@@ -55,6 +57,31 @@ function bindNetns(at: number): number {
   if (procfs < 0) return procfs;
   const result = bindNewNetns(procfs, at);
   close(procfs);
+  return result;
+}
+
+let hasOwnDirectory = false;
+
+function mountIn(
+  directory: number,
+  source: number,
+  at: number,
+  type: number,
+  flags: number,
+  data: number,
+): number {
+  if (!hasOwnDirectory) {
+    const result = unshareFs();
+    if (result < 0) return result;
+    hasOwnDirectory = true;
+  }
+  const root = openat(AT_FDCWD, cstring("/"), O_PATH | O_CLOEXEC, 0);
+  if (root < 0) return root;
+  const entered = fchdir(directory);
+  const result = entered < 0 ? entered : mount(source, at, type, flags, data);
+  // Where a thread is stays in use.
+  fchdir(root);
+  close(root);
   return result;
 }
 

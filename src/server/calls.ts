@@ -35,6 +35,8 @@ export const POLL_WAITS_MS = 5;
 export const INTERRUPT_SIGNAL = 44;
 /** In place of a call's number: makes a network namespace and mounts it on a descriptor. */
 export const BIND_NETNS = -1;
+/** The same: mount(2) with a working directory, its first argument. */
+export const MOUNT_IN = -2;
 
 const NONE = -1;
 

@@ -6,12 +6,24 @@ import { getAffinityCall, setAffinityCall } from "./affinity.ts";
 import type { Decide } from "./call.ts";
 import { killCall, pidfdOpenCall, tgkillCall, tkillCall } from "./kill.ts";
 import { mountCall } from "./mount.ts";
+import {
+  fsopenCall,
+  fspickCall,
+  mountSetattrCall,
+  moveMountCall,
+  openTreeCall,
+} from "./newmounts.ts";
 import { fstatfsCall, statfsCall } from "./statfs.ts";
 import { umountCall } from "./umount.ts";
 
 const DECIDERS: Partial<Record<CallName, Decide>> = {
   mount: mountCall,
   umount2: umountCall,
+  fsopen: fsopenCall,
+  fspick: fspickCall,
+  open_tree: openTreeCall,
+  move_mount: moveMountCall,
+  mount_setattr: mountSetattrCall,
   statfs: statfsCall,
   fstatfs: fstatfsCall,
   kill: killCall,

@@ -8,10 +8,12 @@ import type { HostPlace, Share } from "../onhost/places.ts";
 import { mountedHere, seenHere } from "../onhost/seen.ts";
 import { hostPath, translated } from "../onhost/sources.ts";
 import { cstring } from "../sys/cstring.ts";
+import { E } from "../sys/errno.ts";
 import { allocate } from "../sys/memory.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, close } from "../sys/open.ts";
 import { S_IFBLK, S_IFMT, STATX, STATX_STRUCT_SIZE, STATX_TYPE, statx } from "../sys/stat.ts";
 import { MOUNT_PROPAGATION, MountFlag } from "../wire/constants.ts";
+import { MOUNT_DATA_MAX } from "../wire/limits.ts";
 import { type Call, GO_ON, onHost, type Verdict } from "./call.ts";
 import { bindNetns, OTHER } from "./netns.ts";
 import type { Found } from "./shares.ts";
@@ -44,7 +46,7 @@ export async function mountCall(call: Call): Promise<Verdict> {
   if (typeof source === "number" || typeof data === "number") return GO_ON;
   const flags = mountFlags(args.arg32(3));
   const isNew = (flags & (OF_ONE_THAT_IS_THERE | MountFlag.BIND | MountFlag.MOVE)) === 0;
-  if (isNew && /^fuse(\.|blk|$)/.test(type)) return GO_ON;
+  if (isNew && isFuse(type)) return GO_ON;
   const found = await find(call, target);
   // What is done to a share as a whole, or to a bind of it, is done to this machine's mount.
   if (found === undefined || found.isOurs) return GO_ON;
@@ -55,11 +57,14 @@ export async function mountCall(call: Call): Promise<Verdict> {
   }
   const what = await sourceOf(call, source, flags, at);
   if (what === GO_ON || !args.isValid()) return GO_ON;
-  const options = isNew ? await translatedHere(call, data, type, at) : data;
+  const { options, within = what.from } = isNew
+    ? await optionsThere(call, data, type, at)
+    : { options: data };
+  if (options.length >= MOUNT_DATA_MAX) return -E.E2BIG;
   const before = mountedHere(at);
   const result = onHost(call, at.mount, (calls) =>
     calls.mount({
-      ...(what.from !== undefined && { from: what.from }),
+      ...(within !== undefined && { from: within }),
       source: what.from === undefined ? what.text : "",
       at: at.path,
       type,
@@ -71,6 +76,23 @@ export async function mountCall(call: Call): Promise<Verdict> {
   if (result === 0 && makes && !seenHere(at, before)) {
     call.log("warn", `What was mounted at ${target} on the HOST is not seen here`);
   }
+  return result;
+}
+
+/** Whether a type of file system is served by a process of this machine. */
+export function isFuse(type: string): boolean {
+  return /^fuse(\.|blk|$)/.test(type);
+}
+
+/** Moves what is mounted on the HOST from one place of a share to another. */
+export function moveOnHost(call: Call, from: HostPlace<Share>, at: HostPlace<Share>): number {
+  const flags = MountFlag.MOVE;
+  const before = mountedHere(at);
+  const data = new Uint8Array();
+  const result = onHost(call, at.mount, (calls) =>
+    calls.mount({ from: from.path, source: "", at: at.path, type: "", flags, data }),
+  );
+  if (result === 0) seenHere(at, before);
   return result;
 }
 
@@ -120,17 +142,41 @@ function isDevice(fd: number): boolean {
   return (described.view.getUint16(STATX.mode, true) & S_IFMT) === S_IFBLK;
 }
 
-/** A file system's options, its directories named as the HOST names them. */
+/** A file system's options, and the place on the share that paths in them begin at. */
+interface Options {
+  readonly options: string;
+  readonly within?: string;
+}
+
+/** The options as the HOST is told them. */
+async function optionsThere(
+  call: Call,
+  data: string,
+  type: string,
+  at: HostPlace<Share>,
+): Promise<Options> {
+  const options = await translatedHere(call, data, type, at, () => true);
+  if (options.length < MOUNT_DATA_MAX) return { options };
+  // So many layers that their paths are relative for want of room: they stay so.
+  const cwd = await find(call, ".");
+  if (cwd?.place.mount.source !== at.mount.source) return { options };
+  const isAbsolute = (path: string) => path.startsWith("/");
+  const shorter = await translatedHere(call, data, type, at, isAbsolute);
+  return { options: shorter, within: cwd.place.path };
+}
+
+/** A file system's options, its directories that `isMeant` picks named as the HOST names them. */
 async function translatedHere(
   call: Call,
   data: string,
   type: string,
   at: HostPlace<Share>,
+  isMeant: (path: string) => boolean,
 ): Promise<string> {
   const found = new Map<string, HostPlace<Share>>();
-  const wanted: string[] = [];
+  const wanted = new Set<string>();
   translated(data, type, (path) => {
-    wanted.push(path);
+    if (isMeant(path)) wanted.add(path);
     return undefined;
   });
   for (const path of wanted) {

@@ -36,6 +36,8 @@ export const NAME = "qtfs-supervisor";
 /** What a launcher says, at most. */
 export const SETTINGS_MAX = 8000;
 const LAUNCHER_MS = 20_000;
+/** All threads are at their calls for that long when another one is started. */
+const BUSY_MS = 50;
 /** Threads that it begins with. */
 const THREADS = 2;
 
@@ -97,7 +99,10 @@ class Supervisor {
   readonly #firstKeeper = new FirstKeeper();
   #keeper: Keeper | undefined;
   #control: Control | undefined;
-  /** Places in the record that no thread has, the next one last. */
+  /** Places of the threads in the record. */
+  readonly #threads: number[] = [];
+  #isLooking = false;
+  /** Those that no thread has, the next one last. */
   readonly #places = Array.from({ length: CALLS_MAX }, (_, i) => CALLS_MAX - 1 - i);
 
   constructor(listener: number, record: number) {
@@ -131,6 +136,18 @@ class Supervisor {
     this.#keeper = new Keeper(command, kept, () => this.#startKeeper());
   }
 
+  /** Where all threads are at a call for long, those that come would wait for what takes long. */
+  #lookLater(): void {
+    if (this.#isLooking || this.#places.length === 0) return;
+    this.#isLooking = true;
+    setTimeout(() => {
+      this.#isLooking = false;
+      const busyMs = this.#tally.busyForMs(this.#threads);
+      if (busyMs >= BUSY_MS) this.#addThread();
+      if (busyMs > 0) this.#lookLater();
+    }, BUSY_MS);
+  }
+
   #isLeft(index: number): boolean {
     return new CallRecord(this.#record, index).isLeft;
   }
@@ -138,12 +155,13 @@ class Supervisor {
   async #addThread(): Promise<void> {
     const index = this.#places.pop();
     if (index === undefined) return;
+    this.#threads.push(index);
     const worker = new Worker(new URL("./supervise.worker.ts", import.meta.url).href);
     const { promise, resolve } = Promise.withResolvers<void>();
     worker.onmessage = ({ data }: { data: FromThread }) => {
       if (data.kind === "log") this.log.write(data.level, data.text);
       else if (data.kind === "ready") resolve();
-      else this.#addThread();
+      else this.#lookLater();
     };
     worker.onerror = ({ message }) => this.#fail(message);
     const [listener, record, tally] = [this.#listener, this.#record, this.#tally.shared];
@@ -182,7 +200,7 @@ class Supervisor {
     const calls = CALL_NAMES.map((name, i) => ({ name, ...this.#tally.read(i) }));
     return {
       program: { pid, command: [...command], startedAt },
-      threads: CALLS_MAX - this.#places.length,
+      threads: this.#threads.length,
       calls,
     };
   }

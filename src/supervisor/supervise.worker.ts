@@ -11,7 +11,7 @@ import { CallRecord } from "./record.ts";
 import { Sessions } from "./sessions.ts";
 import { Shares } from "./shares.ts";
 import { Procfs, spacesOf } from "./spaces.ts";
-import { Idle, Tally } from "./tally.ts";
+import { Tally } from "./tally.ts";
 
 /** What main gives the thread. */
 export interface ThreadData {
@@ -25,7 +25,7 @@ export interface ThreadData {
 /** What the thread tells main. */
 export type FromThread =
   | { kind: "ready" }
-  /** All threads are at a call: another one would not wait. */
+  /** No thread is left that waits for a call. */
   | { kind: "busy" }
   | { kind: "log"; level: "debug" | "info" | "warn"; text: string };
 
@@ -35,6 +35,7 @@ declare const self: {
 };
 
 class Thread {
+  readonly #index: number;
   readonly #record: CallRecord;
   readonly #args: Notification;
   readonly #procfs = new Procfs();
@@ -45,6 +46,7 @@ class Thread {
 
   constructor({ listener, record, index, tally }: ThreadData) {
     prepareThread();
+    this.#index = index;
     this.#record = new CallRecord(record, index);
     this.#args = new Notification(listener, this.#record.region);
     this.#sessions = new Sessions(this.#record);
@@ -59,9 +61,9 @@ class Thread {
     this.#record.clear();
     self.postMessage({ kind: "ready" });
     while (true) {
-      this.#tally.idle(Idle.ENTER);
+      this.#tally.end(this.#index);
       const result = this.#args.receive();
-      if (this.#tally.idle(Idle.LEAVE) === 0) self.postMessage({ kind: "busy" });
+      if (this.#tally.begin(this.#index)) self.postMessage({ kind: "busy" });
       // A caller that is gone already. (Main knows when all are.)
       if (result === -E.ENOENT || result === -E.EINTR) continue;
       if (result < 0) throw new Error(`Cannot receive calls: ${errnoName(result)}`);

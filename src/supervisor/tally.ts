@@ -1,17 +1,17 @@
 /** Figures of all threads of a supervisor, in memory that they share. */
-import { GO_ON, type Verdict } from "./call.ts";
 
-/** What a thread does about being idle. */
-export const Idle = { ENTER: 1, LEAVE: -1 } as const;
+import { GO_ON, type Verdict } from "./call.ts";
+import { CALLS_MAX } from "./record.ts";
 
 /** Kinds of calls that there is room for. */
 const KINDS_MAX = 64;
 /** Of each kind: how many went on here, were done on the HOST, failed there; and nanoseconds. */
 const Figure = { GONE_ON: 0, DONE: 1, FAILED: 2, NS: 3 } as const;
 const FIGURES = 4;
-const HEAD = 2;
-const IDLE = 0;
-const TALKS = 1;
+const TALKS = 0;
+const IDLE = 1;
+/** Where the figures begin: behind one number, and when each thread's call has begun. */
+const HEAD = 1 + CALLS_MAX;
 
 /** What is told of one kind of call. */
 export interface CallFigures {
@@ -24,29 +24,54 @@ export interface CallFigures {
   readonly meanMicroseconds: number;
 }
 
+/** The same in all threads. */
+function nowMs(): number {
+  return performance.timeOrigin + performance.now();
+}
+
 export class Tally {
   readonly shared: SharedArrayBuffer;
-  readonly #idle: Int32Array;
+  readonly #flags: Int32Array;
+  /** Milliseconds of the runtime's clock, by thread; 0 for one that waits. */
+  readonly #sinceMs: Float64Array;
   readonly #figures: BigInt64Array;
 
   constructor(shared = new SharedArrayBuffer(8 * (HEAD + KINDS_MAX * FIGURES))) {
     this.shared = shared;
-    this.#idle = new Int32Array(shared, 0, 2);
+    this.#flags = new Int32Array(shared, 0, 2);
+    this.#sinceMs = new Float64Array(shared, 8, CALLS_MAX);
     this.#figures = new BigInt64Array(shared, 8 * HEAD);
   }
 
   /** Whether anybody wants to hear of each call. */
   get talks(): boolean {
-    return Atomics.load(this.#idle, TALKS) === 1;
+    return Atomics.load(this.#flags, TALKS) === 1;
   }
 
   set talks(on: boolean) {
-    Atomics.store(this.#idle, TALKS, on ? 1 : 0);
+    Atomics.store(this.#flags, TALKS, on ? 1 : 0);
   }
 
-  /** Threads that wait for a call, once this one does or does no more. */
-  idle(change: number): number {
-    return Atomics.add(this.#idle, IDLE, change) + change;
+  /** The thread `index` is at a call from now on, until `end`. Whether none waits now. */
+  begin(index: number): boolean {
+    this.#sinceMs[index] = nowMs();
+    return Atomics.sub(this.#flags, IDLE, 1) <= 1;
+  }
+
+  end(index: number): void {
+    this.#sinceMs[index] = 0;
+    Atomics.add(this.#flags, IDLE, 1);
+  }
+
+  /** For how long each of `threads` has been at its call: the shortest time, 0 where one waits. */
+  busyForMs(threads: readonly number[]): number {
+    const now = nowMs();
+    return Math.min(
+      ...threads.map((index) => {
+        const since = this.#sinceMs[index] as number;
+        return since === 0 ? 0 : now - since;
+      }),
+    );
   }
 
   /** Counts a call of the kind `index`. */

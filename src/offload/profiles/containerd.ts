@@ -17,6 +17,7 @@ export const CONTAINERD = {
     `${LIBRARY}/io.containerd.grpc.v1.cri`,
   ],
   volatile: ["/run/containerd", `${LIBRARY}/io.containerd.runtime.v2.task`],
+  kept: [],
   routes: ["/usr/bin/containerd-shim-runc-v2"],
   // modprobe among others: modules are the HOST's kernel's.
   optionalRoutes: ["/usr/bin/kmod"],

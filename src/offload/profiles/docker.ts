@@ -2,13 +2,17 @@
 import { CONTAINERD } from "./containerd.ts";
 import type { Profile } from "./profile.ts";
 
+/** FIFOs, network namespaces, and the sockets that its hook connects to. */
+const STATE = ["/run/docker/containerd", "/run/docker/netns", "/run/docker/libnetwork"] as const;
+
 export const DOCKER = {
   ...CONTAINERD,
-  shares: [...CONTAINERD.shares, "/var/lib/docker", "/run/docker/containerd", "/run/docker/netns"],
+  shares: [...CONTAINERD.shares, "/var/lib/docker", ...STATE],
+  kept: ["/var/lib/docker/network", "/var/lib/docker/buildkit"],
   // docker top.
   routes: [...CONTAINERD.routes, "/usr/bin/ps"],
   allow: [...CONTAINERD.allow, "/usr/bin/ps"],
-  volatile: [...CONTAINERD.volatile, "/run/docker/containerd", "/run/docker/netns"],
+  volatile: [...CONTAINERD.volatile, ...STATE],
   hooks: true,
   traces: {
     managers: CONTAINERD.traces.managers,

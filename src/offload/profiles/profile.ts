@@ -9,6 +9,8 @@ export interface Profile {
   readonly shares: readonly string[];
   /** Those of `shares` that hold nothing that outlives the daemons' containers. */
   readonly volatile: readonly string[];
+  /** Directories in `shares` that stay on the DPU's disk all the same: databases. */
+  readonly kept: readonly string[];
   /** Programs of the rootfs that run on the HOST. */
   readonly routes: readonly string[];
   /** The same, where the DPU has them. */

@@ -1,5 +1,5 @@
 /** Daemons of an offload, in the background in sessions of their own, with their logs in files. */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname } from "node:path";
@@ -43,8 +43,8 @@ export function service(one: Service): Step {
     ],
     isDone: async () => find() !== undefined && (await listens(one.ready)),
     run: async () => {
-      if (find() === undefined) start(words, env, log);
-      await untilReady(one, find);
+      const started = find() === undefined ? start(words, env, log) : undefined;
+      await untilReady(one, find, started);
       return null;
     },
     undo: () => {
@@ -55,14 +55,20 @@ export function service(one: Service): Step {
   };
 }
 
-function start(words: readonly string[], env: Readonly<Record<string, string>>, log: string): void {
+function start(
+  words: readonly string[],
+  env: Readonly<Record<string, string>>,
+  log: string,
+): ChildProcess {
   mkdirSync(dirname(log), { recursive: true });
   const fd = openSync(log, "a", 0o640);
   const [program = "", ...rest] = words;
   const child = spawn(program, rest, { cwd: "/", env, detached: true, stdio: ["ignore", fd, fd] });
   closeSync(fd);
+  // A program that is not there has no exit code either.
   child.on("error", () => {});
   child.unref();
+  return child;
 }
 
 /** Whether somebody listens at `address`; true where nobody is expected to. */
@@ -81,14 +87,18 @@ function listens(address: Address | undefined): Promise<boolean> {
   });
 }
 
-/** Waits until it is of use. Nothing tells of that but a try, nor of its end: it is nobody's child. */
-async function untilReady({ name, ready, log }: Service, find: () => number | undefined) {
+/** Waits until it is of use; nothing tells of that but a try. */
+async function untilReady(
+  { name, ready, log }: Service,
+  find: () => number | undefined,
+  started: ChildProcess | undefined,
+): Promise<void> {
   const endMs = performance.now() + READY_MS;
-  const startMs = performance.now();
+  const hasEnded = () =>
+    started !== undefined &&
+    (started.pid === undefined || started.exitCode !== null || started.signalCode !== null);
   while (!(await listens(ready)) || find() === undefined) {
-    const now = performance.now();
-    // It becomes what it is looked for as only after a moment.
-    if (now > endMs || (now - startMs > 1000 && find() === undefined)) {
+    if (hasEnded() || performance.now() > endMs) {
       throw new Error(`${name} does not run; the end of ${log}:\n${tailOf(log)}`);
     }
     await Bun.sleep(LOOK_MS);

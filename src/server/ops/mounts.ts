@@ -13,6 +13,7 @@ import { STATFS } from "../../sys/stat.ts";
 import { MOUNT_PROPAGATION, MountFlag, UmountFlag } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { MOUNT_DATA_MAX, NAME_MAX, PATH_MAX } from "../../wire/limits.ts";
+import { MOUNT_IN } from "../calls.ts";
 import { lastName, openParent, openPlace, readOptionalPlace, readPlace } from "../places.ts";
 import { LATER, type Session } from "../session.ts";
 import { EMPTY_PATH } from "../status.ts";
@@ -21,12 +22,15 @@ import { isAnother, mountId, refusal, Texts } from "./mounting.ts";
 
 /** Those of a mount that is there already. */
 const OF_ONE_THAT_IS_THERE = MountFlag.REMOUNT | MOUNT_PROPAGATION;
+/** Those of what is at a place. */
+const OF_A_PLACE = OF_ONE_THAT_IS_THERE | MountFlag.BIND | MountFlag.MOVE;
 const MOUNT_FLAGS_ALL = Object.values(MountFlag).reduce<number>((all, flag) => all | flag, 0);
 const names = new PathBuffer(1);
 
 /**
  * `[from or 0, fromPath, node, path, source, type, flags]`, payload: data → nothing.
- * What is mounted (bind, move) is the place `from`, or else the text `source`. Empty
+ * What is mounted (bind, move) is the place `from`, or else the text `source`. A new file
+ * system has the text, and `from` is the directory that paths in its data begin at. Empty
  * texts and data are NULL.
  */
 export function mountOp(session: Session): number {
@@ -57,14 +61,16 @@ export function mountOp(session: Session): number {
     return -what;
   }
   const memory = new Texts();
+  const isIn = from !== undefined && (flags & OF_A_PLACE) === 0;
   const args = [
-    from === undefined ? memory.put(source) : memory.put(`/proc/self/fd/${what}`),
+    ...(isIn ? [what] : []),
+    from === undefined || isIn ? memory.put(source) : memory.put(`/proc/self/fd/${what}`),
     memory.put(`/proc/self/fd/${at}`),
     memory.put(type),
     flags,
     memory.putBytes(reader.bytes.subarray(payloadStart, payloadStart + payloadLength)),
   ];
-  session.services.calls.start(session, SYS.mount, args, {
+  session.services.calls.start(session, isIn ? MOUNT_IN : SYS.mount, args, {
     closes: at,
     frees: memory.region,
     ends: () => {

@@ -1,6 +1,5 @@
 /** dockerd and its containerd on the DPU, containers on the HOST, by `qtfs offload`. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { DPU_ADDRESS } from "../support/machines.ts";
 import { until } from "../support/program.ts";
 import { IMAGE, Stage } from "./stage.ts";
 
@@ -9,8 +8,7 @@ const NAME = IMAGE.replace("docker.io/library/", "");
 let stage: Stage;
 
 beforeAll(async () => {
-  const back = `rexec_back = "tcp://${DPU_ADDRESS}:7001"`;
-  stage = await Stage.begin(['profile = "docker"', back]);
+  stage = await Stage.begin(['profile = "docker"']);
 }, MINUTE);
 afterAll(() => stage.end(), MINUTE);
 

@@ -1,4 +1,7 @@
-/** Containers outlive what their managers do not: daemons killed, a link cut, qtfs killed. */
+/**
+ * Containers outlive what their managers do not: daemons killed, a link cut, qtfs killed. Here
+ * dockerd's hook is run back on the DPU.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { DPU_ADDRESS } from "../support/machines.ts";
 import { until } from "../support/program.ts";

@@ -90,6 +90,23 @@ test("binds, remounts and propagation happen on the HOST", async () => {
   expect(await stage.onHost(at)).toEqual({});
 });
 
+test("an overlay of so many layers that their paths are relative", async () => {
+  const names = Array.from(
+    { length: 100 },
+    (_, i) => `l/${"layer-of-a-name-that-is-long".slice(0, 26)}${i}`,
+  );
+  const at = stage.directory(...names, "upper", "work", "merged");
+  for (const name of names) writeFileSync(`${at}/${name}/${name.slice(2)}`, "");
+  const options = `lowerdir=${names.join(":")},upperdir=upper,workdir=work`;
+  expect(options.length + 100 * at.length).toBeGreaterThan(4096);
+  const [mounted, count] = await stage.lines(`
+    ${stage.program} in ${at} mount overlay merged overlay 0 ${options}
+    ls ${at}/merged | wc -l`);
+  expect([mounted, count]).toEqual(["0", "100"]);
+  expect(await stage.onHost(at)).toEqual({ merged: "overlay" });
+  expect(await stage.calls(`umount ${at}/merged 0`)).toEqual(["0"]);
+});
+
 test("what is not on a share, or only this machine's, is done here", async () => {
   const at = stage.directory("a", "b");
   await stage.dpu.sh("mkdir -p /run/own/a /run/own/b");

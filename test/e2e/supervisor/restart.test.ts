@@ -86,14 +86,25 @@ test("killed amid calls: each is made once", async () => {
 
 test("a caller that is killed in its call", async () => {
   const at = stage.directory("a");
-  const printed = await stage.lines(`${SUPERVISOR}
-    pid=$(supervisor)
-    kill -STOP "$pid"
-    ${stage.program} mount none ${at}/a tmpfs 0 - & caller=$!
-    until [[ "$(</proc/$caller/syscall)" =~ ^(165|40)\\  ]]; do sleep 0.02; done
-    kill -KILL $caller
-    wait $caller || echo $?
-    kill -CONT "$pid"
-    ${stage.program} statfs ${at}/a >/dev/null && echo goes on`);
-  expect(printed).toEqual(["137", "goes on"]);
+  const script = `
+    echo ready; read -r word
+    ${stage.program} mount none ${at}/a tmpfs 0 - & echo $!
+    wait $! || echo $?
+    ${stage.program} statfs ${at}/a >/dev/null && echo goes on`;
+  const program = stage.dpu.spawn(stage.under("bash", "-c", script));
+  await program.prints("ready");
+  // Who is supervised cannot do what follows: kill(2) waits for the supervisor, too.
+  const pid = (await stage.dpu.sh(`${SUPERVISOR} supervisor`)).trim();
+  await stage.dpu.sh(`
+    kill -STOP ${pid}
+    until [[ "$(</proc/${pid}/stat)" == *") T "* ]]; do sleep 0.02; done`);
+  program.say("go\n");
+  await program.prints(/^\d+\n/m);
+  const [, caller] = program.stdout.split("\n");
+  await stage.dpu.sh(`
+    until [[ "$(</proc/${caller}/syscall)" =~ ^(165|40)\\  ]]; do sleep 0.02; done
+    kill -KILL ${caller}
+    kill -CONT ${pid}`);
+  const printed = (await program.output()).split("\n");
+  expect(printed).toEqual(["ready", caller as string, "137", "goes on", ""]);
 });
