@@ -176,7 +176,7 @@ const STOPS: Record<string, string> = {
   "by another process":
     "$D/probe job 0 $RUN sh -c 'echo r; (sleep 0.1; kill -STOP $$) & wait; sleep 60'",
   "and ends as it wants":
-    "$D/probe job 20 $RUN sh -c 'trap \"exit 7\" TERM; echo r; sleep 60 & wait'",
+    "$D/probe job 20 $RUN sh -c 'trap \"exit 7\" TERM; echo r; sleep 60 >/dev/null 2>&1 & wait'",
 };
 
 const DESCRIPTORS: Record<string, string> = {

@@ -74,7 +74,9 @@ export class Client {
     const said = `program ${id}: exit ${got}, ${stdout.length} of ${wanted.length} bytes, ${text}`;
     if (!isPrefix) return { isDone: false, stderr: text, problem: `${said}: other bytes` };
     if (this.wasKilled) return { isDone: false, stderr: text };
-    if (got === UNKNOWN && text.startsWith("rexec: ")) return { isDone: false, stderr: text };
+    // Where the program's own standard error has ended, rexec has none either for its sentence.
+    const isUnknown = text.startsWith("rexec: ") || text.startsWith(`err ${id}\n`);
+    if (got === UNKNOWN && isUnknown) return { isDone: false, stderr: text };
     const isRight = stdout.length === wanted.length && got === code && text === `err ${id}\n`;
     return isRight
       ? { isDone: true, stderr: text }

@@ -1,9 +1,10 @@
 /** Seeded rounds of cuts and kills under load, for rexec. */
+import { existsSync } from "node:fs";
 import { until } from "../../e2e/support/program.ts";
 import { type Random, random } from "../../support/random.ts";
 import { seedOf } from "../plan.ts";
-import { Client, orderOf } from "./client.ts";
-import { LEASE_S, World } from "./world.ts";
+import { Client, type Order, orderOf } from "./client.ts";
+import { World } from "./world.ts";
 
 /** What programs survive (but for their client's end), and what they do not. */
 const MILD = ["cut", "down", "kill", "stop", "client"] as const;
@@ -82,10 +83,16 @@ class Rounds {
     return this.#verdict;
   }
 
+  /** The same of each number, whenever its turn comes. */
+  #order(): Order {
+    const id = this.#next++;
+    return orderOf(id, random(seedOf(this.#options.seed, id)));
+  }
+
   /** One client after the other. */
   async #load(): Promise<void> {
     while (!this.#isOver) {
-      const client = new Client(this.#world, orderOf(this.#next++, this.#chance));
+      const client = new Client(this.#world, this.#order());
       this.#clients.add(client);
       const { isDone, problem, stderr } = await client.end();
       this.#clients.delete(client);
@@ -138,11 +145,13 @@ class Rounds {
     for (const pid of orphans) this.#verdict.problems.push(`${when}: nobody has process ${pid}`);
   }
 
-  /** Those whose clients were killed end after the lease; then nothing is left. */
+  /** Programs whose clients were killed behind the link wait for their lease; INT ends all, and nothing is left. */
   async #lookForLeft(): Promise<void> {
     const { stage } = this.#world;
-    const isClean = () => this.#world.running().length === 0 && stage.children.length === 0;
-    await until(isClean, () => `the end of ${this.#world.running()}`, (LEASE_S + 20) * 1000);
+    const { keeper, pid } = stage;
+    process.kill(pid, "SIGINT");
+    const isClean = () => this.#world.running().length === 0 && !existsSync(`/proc/${keeper}`);
+    await until(isClean, () => `the end of ${keeper} and ${this.#world.running()}`);
   }
 
   #judge(): void {
@@ -159,7 +168,8 @@ class Rounds {
         continue;
       }
       this.#verdict.lost++;
-      if (wasKilled || (keepers > 0 && KEEPER_WAS_KILLED.test(stderr))) continue;
+      const isOfKeeper = KEEPER_WAS_KILLED.test(stderr) || stderr === `err ${id}\n`;
+      if (wasKilled || (keepers > 0 && isOfKeeper)) continue;
       problems.push(`program ${id} was started, and its client said ${stderr}`);
     }
   }
