@@ -11,6 +11,8 @@ import { basename } from "node:path";
 
 /** What a mount starts beside itself (client/twins/starter.ts). */
 const TWINS_NAME = "qtfs-twins";
+/** What a rexec-server starts beside itself (rexec/server/keeperlink.ts). */
+const REXEC_KEEPER_NAME = "qtfs-rexec-keeper";
 /** What `qtfs supervise` starts beside a program (supervisor/process.ts). */
 const SUPERVISOR_WORD = "supervisor";
 const SERVER_NAMES = ["rexec-server", "rexec_server"];
@@ -28,6 +30,10 @@ async function main(words: string[]): Promise<number> {
   if (name === TWINS_NAME) {
     const { serveTwins } = await import("./client/twins/process.ts");
     return await serveTwins();
+  }
+  if (name === REXEC_KEEPER_NAME) {
+    const { serveKeeper } = await import("./rexec/server/keeper.ts");
+    return serveKeeper(words[0] ?? "");
   }
   // Under a bind mount of itself, too, its name is another program's; from its source it is bun's.
   const isSource = !Bun.main.startsWith("/$bunfs/");

@@ -1,9 +1,9 @@
 /** What both ends of a FIFO's stream do with a pipe: all of it without waiting. */
 import { E } from "../sys/errno.ts";
-import { read, write } from "../sys/io.ts";
+import { pipe2, read, SPLICE_F_NONBLOCK, tee, write } from "../sys/io.ts";
 import { ioctl } from "../sys/ioctl.ts";
 import { allocate } from "../sys/memory.ts";
-import { F_GETPIPE_SZ, F_SETPIPE_SZ, fcntlInt } from "../sys/open.ts";
+import { F_GETPIPE_SZ, F_SETPIPE_SZ, fcntlInt, O_CLOEXEC, O_NONBLOCK } from "../sys/open.ts";
 import { POLLIN, PollSet } from "../sys/poll.ts";
 
 /** asm-generic/ioctls.h */
@@ -36,10 +36,27 @@ export function takeAll(fd: number): Uint8Array[] {
   }
 }
 
-/** One byte, 0 at the end, or -errno; the byte itself is the result's second. */
-export function takeOne(fd: number): [result: number, byte: Uint8Array] {
-  const got = read(fd, chunk.address, 1);
-  return [got, new Uint8Array(chunk.bytes.subarray(0, Math.max(got, 0)))];
+/**
+ * Whether anybody has the pipe of read end `fd` open for writing; undefined where data in it
+ * hides that. Nothing is taken, and nobody sees the look: tee(2) finds the end as read(2)
+ * would (ipipe_prep in fs/splice.c).
+ */
+export function hasWriters(fd: number): boolean | undefined {
+  spare ??= makeSpare();
+  const got = tee(fd, spare.write, 1, SPLICE_F_NONBLOCK);
+  if (got === 0) return false;
+  if (got < 0) return true;
+  read(spare.read, chunk.address, 1);
+  return undefined;
+}
+
+/** A pipe that what is looked at goes through. */
+let spare: { read: number; write: number } | undefined;
+
+function makeSpare(): { read: number; write: number } {
+  const ends = pipe2(O_CLOEXEC | O_NONBLOCK);
+  if (typeof ends === "number") throw new Error(`Cannot make a pipe: errno ${-ends}`);
+  return { read: ends[0], write: ends[1] };
 }
 
 /** Puts `parts` into an empty pipe, made larger if they need it; how many bytes found no room. */

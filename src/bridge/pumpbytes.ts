@@ -14,6 +14,7 @@ import { STREAM_CHUNK_MAX } from "../wire/limits.ts";
 import { OutOfBand } from "../wire/streams.ts";
 import { BesideSource } from "./besidesource.ts";
 import type { Mark } from "./marks.ts";
+import { unread } from "./pipeends.ts";
 import { Port, Shape } from "./port.ts";
 import { type CommonOptions, Pump } from "./pump.ts";
 import { Sink } from "./sink.ts";
@@ -71,6 +72,14 @@ export class BytePump extends Pump {
   override onEvents(events: number): void {
     if ((events & (EPOLLIN | EPOLLPRI)) === EPOLLIN) this.source.sawPlain();
     super.onEvents(events);
+  }
+
+  /** Others may have the other end still: what they write from now on is not read. */
+  override leftByOwner(): void {
+    if (this.isClosed) return;
+    this.source.endAfter(unread(this.fd));
+    if (this.halfCloses) this.noReader();
+    super.leftByOwner();
   }
 
   protected override leftByPeer(): void {

@@ -2,8 +2,11 @@
 import type { RexecServerConfig } from "../config/rexec.ts";
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { type RexecServerOptions, startRexecServer } from "../rexec/server/daemon.ts";
+import { bytePattern } from "../rexec/server/patterns.ts";
+import type { Rule } from "../rexec/server/rules.ts";
 import { type Address, DEFAULT_REXEC, formatAddress } from "../transport/address.ts";
 import { readAddress } from "./address.ts";
+import { ownCommand } from "./background.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
 import { type Lists, program } from "./program.ts";
@@ -18,17 +21,32 @@ const CONFIG_SAMPLE = [
   "lease_s = 60          # how long programs outlive a lost connection",
   'log_level = "info"',
   "",
-  "[[allow]]             # as often as needed; without one, see --allow",
+  'cgroup_parent = "/sys/fs/cgroup/qtfs"',
+  "",
+  "[[allow]]             # as often as needed, the first that fits counts; without one, see --allow",
+  'name = "shims"        # in the log',
+  'users = ["ops", 1000] # clients of unix sockets; all who may connect without it',
+  "tcp = false           # true: whoever reaches a tcp:// port, too; needs as",
   'program = "/usr/bin/containerd-shim-*"',
-  'args = "-namespace moby *"   # of all arguments, joined by blanks; any without it',
+  'args = ["-namespace", "moby", "..."]   # or one text for all, joined by blanks',
+  'as = "root"           # "*", the default: as the client, root as it likes',
+  'env_pass = ["LANG", "LC_*"]',
+  'env_set = { PATH = "/usr/bin:/bin" }',
+  'cwd = "/"',
+  "max = 100             # at once",
+  'limits = { nofile = 4096, as = "2G", core = "0:unlimited" }',
+  'cgroup = "shims"      # beneath cgroup_parent, or an absolute path',
+  "timeout_s = 3600",
+  'on_lost = "keep"      # or terminate: when the client is away for longer than lease_s',
 ];
 
 export const rexecServer = program({
   name: "qtfs rexec-server",
   description:
     "Runs programs of this machine for qtfs rexec of another. Stays in the foreground until " +
-    "SIGTERM or SIGINT, and ends what it runs then; tells systemd when it is ready " +
-    "(Type=notify). Root may run everything over the unix socket, as any user; others only " +
+    "SIGINT, and ends what it runs then, or SIGTERM: programs go on, and the next one that is " +
+    "started with the same --listen within the lease (60 s) has them again, also after a kill. " +
+    "Tells systemd when it is ready (Type=notify). Root may run everything over the unix socket, as any user; others only " +
     "where --allow-uid says so, and as themselves.",
   examples: [
     { command: "qtfs rexec-server", does: `Serves root at ${formatAddress(DEFAULT_REXEC)}.` },
@@ -97,17 +115,20 @@ function serverOptions(
   log: Log,
 ): RexecServerOptions {
   const { leaseS } = config;
+  const given = lists.allow?.map((pattern): Rule => {
+    return { name: pattern, program: readPattern(pattern), tcp: true };
+  });
+  const rules: Rule[] = orElse(given, config.rules ?? []);
   return {
     listen: orElse(lists.listen?.map(readAddress), config.listen ?? defaultListen()),
-    rules: orElse(
-      lists.allow?.map((pattern) => ({ program: readPattern(pattern) })),
-      config.rules ?? [],
-    ),
+    rules,
     insecure: insecure || config.insecure === true,
     uids: [
       process.geteuid?.() ?? 0,
       ...orElse(lists["allow-uid"]?.map(readUid), config.allowUids ?? []),
+      ...rules.flatMap(({ users }) => users ?? []),
     ],
+    command: ownCommand(),
     ...(leaseS !== undefined && { leaseMs: leaseS * MS_PER_S }),
     log: log.write,
   };
@@ -124,7 +145,7 @@ function orElse<T>(given: T[] | undefined, otherwise: T[]): T[] {
 }
 
 function readPattern(text: string): string {
-  if (/^[/*]/.test(text)) return text;
+  if (/^[/*]/.test(text)) return bytePattern(text);
   throw new UsageError(`pattern "${text}" is no absolute path`);
 }
 
@@ -140,13 +161,15 @@ async function serve(options: RexecServerOptions, log: Log): Promise<number> {
   const control = serveInfo({ kind: "rexec-server", log, snapshot });
   const { promise: signal, resolve: stop } = Promise.withResolvers<StopSignal>();
   onStopSignal(stop);
+  await Promise.race([daemon.ready, signal]);
   for (const address of options.listen) {
     log.write("info", `Listening at ${formatAddress(address)}`);
   }
   tellServiceManager("READY=1");
-  log.write("info", `Stopping: ${await signal}`);
+  const why = await signal;
+  log.write("info", `Stopping: ${why}`);
   tellServiceManager("STOPPING=1");
-  await daemon.stop();
+  await daemon.stop(why === "SIGINT" ? "end" : "leave");
   control?.close();
   log.write("info", "Stopped");
   return process.exit(0);

@@ -117,6 +117,11 @@ export function putEntry(
   return ENTRY_OUT_SIZE;
 }
 
+/** The name of the struct fuse_entry_out at `at` is not to be believed: it is asked for again. */
+export function distrustName(view: DataView, at: number): void {
+  put64(view, at + ENTRY_OUT.entry_valid, 0);
+}
+
 /** Writes the struct fuse_entry_out that says a name does not exist in a watched directory. */
 export function putAbsent(view: DataView, at: number, validSeconds: number): number {
   for (let i = 0; i < ENTRY_OUT_SIZE; i += 8) put64(view, at + i, 0);

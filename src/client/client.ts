@@ -13,13 +13,14 @@ import { Kind } from "../wire/frame.ts";
 import { ARGUMENTS, OP_COUNT, Op } from "../wire/ops.ts";
 import { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
-import { putAttrOut, putEntry, type Validity } from "./answers.ts";
+import { distrustName, putAttrOut, putEntry, type Validity } from "./answers.ts";
 import { BULK_MIN } from "./bulk.ts";
 import type { FileSystemFigures } from "./filesystems.ts";
 import { Forgets } from "./forgets.ts";
 import { LockedNodes } from "./locked.ts";
 import { Lookahead } from "./lookahead.ts";
 import { LookedUpNodes } from "./lookedup.ts";
+import { Losers } from "./losers.ts";
 import { Memo } from "./memo.ts";
 import { Oneways } from "./oneways.ts";
 import { Pending, RESENT_BIT, State } from "./pending.ts";
@@ -62,6 +63,8 @@ export class Client {
   /** Called when the server tells of a file system of its own. */
   fileSystemMet: (met: FileSystemFigures) => void = () => {};
   readonly memo = new Memo();
+  /** Files that have lost a name of late. */
+  readonly losers = new Losers();
   readonly lookedUp = new LookedUpNodes();
   readonly lookahead = new Lookahead((entry) => this.forget(entry.high, entry.low, 1));
   /** What of a HOST's /proc is this machine's; undefined without -o proc. */
@@ -129,6 +132,7 @@ export class Client {
   forgetSession(): void {
     this.lookahead.clear();
     this.memo.clear();
+    this.losers.clear();
     this.lookedUp.clear();
     this.locked.clear();
     this.directoryEnds.clear();
@@ -437,13 +441,41 @@ export class Client {
   }
 
   /** Writes an entry whose node and attributes are next in the server's answer. */
-  putEntryHere(at: number): number {
+  putEntryHere(at: number, slot: number): number {
     const { reader } = this.transport;
     reader.uint64();
     const { high, low } = reader;
     if (high === 0 && low === 0) throw new ProtocolError("entry has no node");
     this.readAttributesHere(reader);
-    return putEntry(this.fuse.answer.view, at, high, low, this.attributes, this.validity);
+    return this.putEntryAt(at, slot, high, low);
+  }
+
+  /** Writes an entry at `at` for the request of `slot`, from `attributes`. */
+  putEntryAt(at: number, slot: number, high: number, low: number): number {
+    const { attributes, fuse, losers, pending, validity } = this;
+    if (!losers.active) return putEntry(fuse.answer.view, at, high, low, attributes, validity);
+    const isLoser = losers.correct(pending.order[slot] as number, high, low, attributes);
+    const bytes = putEntry(fuse.answer.view, at, high, low, attributes, validity);
+    if (isLoser) distrustName(fuse.answer.view, at);
+    return bytes;
+  }
+
+  /** Corrects `attributes`, which are about the node of the request of `slot`. */
+  correctAttributes(slot: number): void {
+    const { attributes, losers, pending } = this;
+    if (!losers.active) return;
+    const { nodeHigh, nodeLow, order } = pending;
+    const [high, low] = [nodeHigh[slot] as number, nodeLow[slot] as number];
+    losers.correct(order[slot] as number, high, low, attributes);
+  }
+
+  /** Reads which node has lost a name and has others, next in the server's answer. */
+  readLoserHere(): void {
+    const { reader } = this.transport;
+    reader.uint64();
+    if (reader.high === 0 && reader.low === 0) return;
+    if (this.lookahead.active) this.lookahead.dropNode(reader.high, reader.low);
+    this.losers.note(this.record.get(Head.ASKED), reader.high, reader.low);
   }
 
   /** Writes an entry for a node the kernel has, from `attributes`. */

@@ -1,25 +1,21 @@
 /** A mount as main sees it: its thread, libfuse's mount, and how it ends. */
-import { rmSync, statSync, writeFileSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { adoptFuse, type FuseMount, mountFuse } from "../fuse/libfuse.ts";
 import { CONTROL_DIRECTORY } from "../info/control.ts";
-import { Counters, type OpFigures } from "../info/counters.ts";
+import { Counters } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
-import { mounts } from "../info/mountinfo.ts";
-import { type Stuck, type ThreadReport, Watchdog } from "../info/watchdog.ts";
+import { type Stuck, Watchdog } from "../info/watchdog.ts";
 import { cstring } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
 import { UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
 import { eventfd } from "../sys/poll.ts";
 import { formatAddress } from "../transport/address.ts";
 import type { Facts } from "../wire/hello.ts";
-import type { Validity } from "./answers.ts";
-import { BULK_MAX } from "./bulk.ts";
 import { claimMount } from "./claim.ts";
-import type { CacheMode } from "./client.ts";
 import { describeDoing } from "./doing.ts";
-import { type FileSystemFigures, FileSystemList } from "./filesystems.ts";
-import type { GhostThreadData } from "./ghost.worker.ts";
-import { FirstKeeper, type Guardian, Keeper, type Kept } from "./keeper.ts";
+import { FileSystemList } from "./filesystems.ts";
+import { startGhosts } from "./ghoststarter.ts";
+import { FirstKeeper, type Kept } from "./keeper.ts";
 import type { LinkNews } from "./link.ts";
 import type { AttachData, MountMessage, ServeData } from "./mount.worker.ts";
 import { NoticeQueue } from "./noticequeue.ts";
@@ -32,64 +28,24 @@ import {
   readSettings,
   type Settings,
 } from "./settings.ts";
+import type { MountSnapshot } from "./snapshot.ts";
 import { ChannelStore, type KeptChannel } from "./submounts/channelstore.ts";
 import { OrderKind, Orders } from "./submounts/orders.ts";
-import { type SubmountReport, Submounts } from "./submounts/submounts.ts";
+import { Submounts } from "./submounts/submounts.ts";
+import { countTakeover, Succession } from "./succession.ts";
+import { deviceOf, mountFlags, setReadahead, VALIDITY } from "./superblock.ts";
 import { TwinStarter } from "./twins/starter.ts";
 import { GhostChannel } from "./watches/ghostchannel.ts";
 
-/** How often a mount may be taken over in a short time: one that dies at once each time is given up. */
-const TAKEOVERS_MAX = 10;
-const TAKEOVERS_WITHIN_MS = 10_000;
 /** How long a process waits for the end of another that serves the mount still. */
 const CLAIM_MS = 10_000;
 /** How long the HOST's mounts may take to be taken away in order, when the mount is to end. */
 const SUBMOUNTS_END_MS = 5000;
 /** How long watchers may hold up the mount's end. */
 const GHOSTS_END_MS = 3000;
-/** How long a process lives on that has handed over, to say so. */
-const HAND_OVER_MS = 100;
 
 /** In place of a descriptor. */
 const NONE = -1;
-
-/** What `qtfs info` shows of a mount. */
-export interface MountSnapshot {
-  source: string;
-  target: string;
-  server: string;
-  readOnly: boolean;
-  cache: CacheMode;
-  connected: boolean;
-  /** The HOST's file systems that were met in the tree, and how their files are treated. */
-  fileSystems: FileSystemFigures[];
-  /** What became of the connection since the mount was made. */
-  recovery: {
-    losses: number;
-    /** Times that the session went on with another process of the server. */
-    serverRestarts: number;
-    /** Times that the server did not know it any more. */
-    sessionsLost: number;
-    /** How long the last loss took to mend. */
-    lastAwayMs: number;
-    /** Times, of late, that a process took over from one that had died. */
-    takeovers: number;
-  };
-  /** Process that takes over should this one die; the service manager may start one instead. */
-  keeper: number | undefined;
-  inStore: boolean;
-  /** Process that serves the HOST's sockets and FIFOs here, once any was met: it says more itself. */
-  twinsPid: number | undefined;
-  /** Whether the HOST's mounts below the directory are to have superblocks of their own. */
-  splits: boolean;
-  /** Those that have. */
-  submounts: SubmountReport[];
-  threads: ThreadReport[];
-  serverFacts: Facts;
-  clientFacts: Facts;
-  totals: Record<string, number>;
-  operations: OpFigures[];
-}
 
 export interface MountDaemon {
   snapshot(): MountSnapshot;
@@ -101,47 +57,6 @@ export interface MountDaemon {
   letGo(): void;
   /** Resolves when the mount has ended, with the reason if it failed. */
   finished: Promise<string | undefined>;
-}
-
-/** Validity of what the kernel is told, in seconds, by cache mode. */
-const VALIDITY: Record<CacheMode, Validity> = {
-  never: { ordinarySeconds: 0, watchedSeconds: 0 },
-  auto: { ordinarySeconds: 1, watchedSeconds: 300 },
-  always: { ordinarySeconds: 86_400, watchedSeconds: 86_400 },
-};
-
-/** Readahead of the mount; the kernel caps what INIT asks for at 128 KiB. */
-const READAHEAD_KB = 1024;
-
-function mountFlags(options: MountOptions, readOnly: boolean): string {
-  const flags = [
-    "default_permissions",
-    `fsname=${options.fsname.replaceAll("\\", "\\\\").replaceAll(",", "\\,")}`,
-    "subtype=qtfs",
-    `max_read=${BULK_MAX}`,
-    readOnly ? "ro" : "rw",
-    options.suid ? "suid" : "nosuid",
-    options.dev ? "dev" : "nodev",
-  ];
-  if (options.noexec) flags.push("noexec");
-  if (options.noatime) flags.push("noatime");
-  if (options.allowOther) flags.push("allow_other");
-  return flags.join(",");
-}
-
-/** The superblock's device number, from mountinfo: stat would ask our own mount. */
-function deviceOf(target: string): string | undefined {
-  return mounts().findLast(({ mountpoint }) => mountpoint === target)?.device;
-}
-
-function setReadahead(target: string): void {
-  const device = deviceOf(target);
-  if (device === undefined) return;
-  try {
-    writeFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, String(READAHEAD_KB));
-  } catch {
-    // Without the right to change it, readahead stays what the kernel chose.
-  }
 }
 
 /** Mounts; resolves when the mount is usable, rejects with a sentence for people. */
@@ -173,14 +88,7 @@ export function takeOverMount(
   if (!claimMount(kept.record, CLAIM_MS)) throw new Error("Another process serves the mount");
   const { lastWords, ...settings } = readSettings(kept.record);
   if (lastWords !== undefined) rest.log("error", `The process before ended itself: ${lastWords}`);
-  const since = Date.now() - TAKEOVERS_WITHIN_MS;
-  const takeoversMs = [...settings.takeoversMs.filter((ms) => ms > since), Date.now()];
-  if (takeoversMs.length > TAKEOVERS_MAX) {
-    throw new Error(
-      `Gave up the mount at ${settings.options.target}: its process has died ${TAKEOVERS_MAX} ` +
-        `times in ${TAKEOVERS_WITHIN_MS / 1000} s (umount ${settings.options.target})`,
-    );
-  }
+  const takeoversMs = countTakeover(settings);
   const mount = new Mount({ ...settings.options, ...rest });
   return mount.takeOver(kept, { ...settings, takeoversMs }, first);
 }
@@ -204,7 +112,7 @@ class Mount {
   #takeovers = 0;
   #mount: FuseMount | undefined;
   #recordFd = -1;
-  #keeper: Guardian | undefined;
+  readonly #succession: Succession;
   readonly #orders: Orders;
   readonly #submounts: Submounts;
   /** Starts the twin process; undefined where there is to be none. */
@@ -225,6 +133,7 @@ class Mount {
     };
     this.#worker.onerror = (event) =>
       this.#failed(`The mount's thread has failed: ${event.message}`);
+    this.#succession = new Succession(options, () => this.#kept());
     const wakeFd = eventfd();
     if (wakeFd < 0) throw new Error(`Cannot make an eventfd: errno ${-wakeFd}`);
     this.#orders = new Orders(wakeFd);
@@ -256,8 +165,8 @@ class Mount {
     const channels = ChannelStore.takeAll(kept.channels);
     this.#submounts.adopt(channels);
     // At once: should this process die as well, there is another.
-    this.#keep();
-    if (this.#keeper !== undefined) first.dismiss();
+    this.#succession.keep();
+    if (this.#succession.isKept) first.dismiss();
     exchangeSettings(this.#recordFd, settings);
     this.#serve(settings, channels);
     return this.#usable.promise;
@@ -288,7 +197,7 @@ class Mount {
         break;
       case "ready":
         setReadahead(this.#options.target);
-        if (this.#keeper === undefined) this.#keep();
+        if (!this.#succession.isKept) this.#succession.keep();
         this.#usable.resolve(this.#daemon());
         break;
       case "log":
@@ -324,7 +233,7 @@ class Mount {
         break;
       case "done":
         this.#watchdog.stop();
-        this.#keeper?.dismiss();
+        this.#succession.dismiss();
         this.#mount?.unmount();
         this.#done.resolve(undefined);
     }
@@ -344,7 +253,7 @@ class Mount {
     const fd = this.#twins?.renew() ?? NONE;
     this.#orders.put({ kind: OrderKind.TWINS, channel: 0, fd, mount: 0 });
     // Who holds the mount has the end of the channel with the one that has ended.
-    if (fd >= 0 && this.#keeper !== undefined) this.#keep();
+    if (fd >= 0 && this.#succession.isKept) this.#succession.keep();
   }
 
   #back(news: Extract<LinkNews, { kind: "back" }>): void {
@@ -360,8 +269,8 @@ class Mount {
     return {
       snapshot: () => this.#snapshot(),
       unmount: () => this.#unmount(),
-      handOver: (command) => this.#handOver(command),
-      letGo: () => this.#keeper?.dismiss(),
+      handOver: (command) => this.#succession.handOver(command),
+      letGo: () => this.#succession.dismiss(),
       finished: this.#done.promise,
     };
   }
@@ -376,7 +285,7 @@ class Mount {
   #failed(reason: string): void {
     this.#watchdog.stop();
     this.#options.log("error", reason);
-    if (this.#keeper !== undefined) {
+    if (this.#succession.isKept) {
       leaveLastWords(this.#recordFd, reason);
       process.kill(process.pid, "SIGKILL");
     }
@@ -408,7 +317,8 @@ class Mount {
     const { cache, hard, proc, timeoutMs, servers, source, target } = this.#options;
     const fuseFd = (this.#mount as FuseMount).fd;
     this.#noticeWorker.postMessage({ queue: this.#notices.shared, fuseFd });
-    const wakeFd = this.#startGhosts();
+    const shared = { channel: this.#ghosts.shared, notices: this.#notices.shared };
+    const wakeFd = this.#readOnly ? -E.EPERM : startGhosts(this.#options, shared);
     this.#post({
       kind: "serve",
       channels,
@@ -433,61 +343,19 @@ class Mount {
     });
   }
 
-  /**
-   * Starts the thread that tells watchers, where it may do what it has to; the eventfd
-   * that wakes it, or -errno.
-   */
-  #startGhosts(): number {
-    if (process.getuid?.() !== 0 || this.#readOnly) return -E.EPERM;
-    const wakeFd = eventfd();
-    if (wakeFd < 0) return wakeFd;
-    const worker = new Worker(new URL("./ghost.worker.ts", import.meta.url).href);
-    worker.onerror = ({ message }) => {
-      this.#options.log("warn", `Watchers are not told of the HOST's changes any more: ${message}`);
-    };
-    const { target } = this.#options;
-    const common = { channel: this.#ghosts.shared, notices: this.#notices.shared };
-    worker.postMessage({ ...common, wakeFd, target } satisfies GhostThreadData);
-    return wakeFd;
-  }
-
-  /** Has somebody hold the mount, if there is anybody who may take it over. */
-  #keep(command = this.#options.successor): void {
-    const { store } = this.#options;
-    if (this.#recordFd < 0 || (store === undefined && command.length === 0)) return;
-    const before = this.#keeper;
-    const fuse = (this.#mount as FuseMount).fd;
+  /** What the next process needs, once there is a record of it. */
+  #kept(): Kept | undefined {
+    if (this.#recordFd < 0 || this.#mount === undefined) return undefined;
+    const { fd: channels } = this.#channels;
     const twins = this.#twins?.fd ?? NONE;
-    const own = { fuse, record: this.#recordFd, channels: this.#channels.fd, twins };
-    try {
-      this.#keeper =
-        store?.(own) ??
-        new Keeper(command, own, () => {
-          this.#options.log("warn", "The mount's keeper was killed, starting another");
-          this.#keep();
-        });
-    } catch (error) {
-      const why = (error as Error).message;
-      this.#options.log("warn", `The mount has no keeper, it ends with this process: ${why}`);
-      return;
-    }
-    before?.dismiss();
-  }
-
-  /** Lets `command` take over, and ends this process: its callers wait meanwhile. */
-  #handOver(command: readonly string[]): number {
-    if (this.#options.store === undefined) this.#keep(command);
-    const successor = this.#keeper?.pid;
-    if (successor === undefined) throw new Error("This mount has no keeper to hand over to");
-    setTimeout(() => process.kill(process.pid, "SIGKILL"), HAND_OVER_MS);
-    return successor;
+    return { fuse: this.#mount.fd, record: this.#recordFd, channels, twins };
   }
 
   async #unmount(): Promise<void> {
     // With the thread still serving, so that an orderly unmount can end orderly.
     await Promise.race([this.#submounts.close(), Bun.sleep(SUBMOUNTS_END_MS)]);
     const busy = umount2(cstring(this.#options.target), UMOUNT_NOFOLLOW) !== 0;
-    this.#keeper?.dismiss();
+    this.#succession.dismiss();
     if (busy) this.#mount?.unmount();
     await Promise.race([this.#done.promise, Bun.sleep(GHOSTS_END_MS)]);
     // The ghosts' thread has the superblock in use, and waits for a server that is silent.
@@ -505,11 +373,11 @@ class Mount {
       connected: this.#connected,
       fileSystems: this.#fileSystems.all(),
       recovery: { ...this.#recovery, takeovers: this.#takeovers },
-      keeper: this.#keeper?.pid,
+      keeper: this.#succession.pid,
       twinsPid: this.#twinsPid,
       splits: this.#splits,
       submounts: this.#submounts.report(),
-      inStore: this.#keeper !== undefined && this.#keeper.pid === undefined,
+      inStore: this.#succession.isKept && this.#succession.pid === undefined,
       threads: this.#watchdog.threads(),
       serverFacts: this.#serverFacts ?? this.#facts,
       clientFacts: this.#facts,

@@ -3,8 +3,9 @@
  * schema that scripts may rely on. A field may be added to schema 1; one that
  * changes its meaning or goes away makes schema 2.
  */
-import type { MountSnapshot } from "../client/daemon.ts";
+import type { MountSnapshot } from "../client/snapshot.ts";
 import type { TwinsReport } from "../client/twins/report.ts";
+import type { KeeperSnapshot } from "../rexec/server/control.ts";
 import type { RexecSnapshot } from "../rexec/server/daemon.ts";
 import type { ServerSnapshot } from "../server/daemon.ts";
 import type { SupervisorSnapshot } from "../supervisor/report.ts";
@@ -30,12 +31,14 @@ export type ServerReport = { kind: "server" } & Process & ServerSnapshot;
 export type MountReport = { kind: "mount"; twins?: TwinsReport } & Process & MountSnapshot;
 
 export type RexecReport = { kind: "rexec-server" } & Process & RexecSnapshot;
+/** What has the programs of a rexec-server that is gone. */
+export type KeeperReport = { kind: "rexec-keeper" } & Process & KeeperSnapshot;
 
 export type SupervisorReport = { kind: "supervisor" } & Process & SupervisorSnapshot;
 
 /** A daemon that listens and does not answer, or answers what is no report. */
 export interface SilentReport {
-  kind: "server" | "mount" | "rexec-server" | "supervisor";
+  kind: "server" | "mount" | "rexec-server" | "rexec-keeper" | "supervisor";
   pid: number;
   /** Why there is nothing more. */
   error: string;
@@ -45,6 +48,7 @@ export type DaemonReport =
   | ServerReport
   | MountReport
   | RexecReport
+  | KeeperReport
   | SupervisorReport
   | SilentReport;
 
@@ -72,6 +76,11 @@ export function isMount(report: DaemonReport): report is MountReport {
 /** Whether it is a rexec-server that answered. */
 export function isRexec(report: DaemonReport): report is RexecReport {
   return report.kind === "rexec-server" && !isSilent(report);
+}
+
+/** Whether it is a rexec-server, or a keeper without one, that answered: what has programs. */
+export function hasPrograms(report: DaemonReport): report is RexecReport | KeeperReport {
+  return (report.kind === "rexec-server" || report.kind === "rexec-keeper") && !isSilent(report);
 }
 
 /** Whether it is a supervisor that answered. */

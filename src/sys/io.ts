@@ -21,6 +21,7 @@ const c = libc({
   copy_file_range: { args: [i32, addr, i32, addr, u64, u32], returns: i64 },
   sendfile: { args: [i32, i32, addr, u64], returns: i64 },
   splice: { args: [i32, addr, i32, addr, u64, u32], returns: i64 },
+  tee: { args: [i32, i32, u64, u32], returns: i64 },
   pipe2: { args: [addr, i32], returns: i32 },
 });
 
@@ -151,6 +152,11 @@ export function sendfile(outFd: number, inFd: number, offset: number, n: number)
 /** splice(2) at both descriptors' own positions; one of them is a pipe. */
 export function splice(fdIn: number, fdOut: number, n: number, flags: number): number {
   return orErrno(c.splice(fdIn, 0, fdOut, 0, n, flags));
+}
+
+/** tee(2): bytes of pipe `fdIn` that are in pipe `fdOut`, too; 0 where the first is empty and nobody writes to it; or -errno. */
+export function tee(fdIn: number, fdOut: number, n: number, flags: number): number {
+  return orErrno(c.tee(fdIn, fdOut, n, flags));
 }
 
 /** pipe2(2): [read end, write end], or -errno. */

@@ -56,11 +56,19 @@ export const ProgramEnd = {
   /** What is typed at its terminal, and what that shows. */
   KEYBOARD: 4,
   SCREEN: 5,
+  /** A socket that keeps messages apart: `u32le length`, bytes each. */
+  PACKETS: 6,
+  DATAGRAMS: 7,
+  /** A stream socket that listens: what connects to the client's is connected to it by CONNECTION. */
+  LISTENER_UNIX: 8,
+  LISTENER_INET: 9,
+  LISTENER_INET6: 10,
+  CONNECTION: 11,
 } as const;
 
 /** Words of the two ends of a FIFO's stream, one byte in an OutOfBand.FIFO. README.md has the states. */
 export const FifoWord = {
-  /** Client: hold it open for reading there. WRITERS or NO_WRITERS answers. */
+  /** Client: hold it open for reading there, and for nothing else. WRITERS or NO_WRITERS answers. */
   READ: 1,
   /** Client: open it for writing, when somebody reads. READERS or NO_READERS answers. */
   WRITE: 2,
@@ -74,7 +82,7 @@ export const FifoWord = {
   WRITERS: 16,
   /** Server, while it reads: nobody has, after this data. */
   NO_WRITERS: 17,
-  /** Server, while it writes: somebody has it open there for reading. */
+  /** Server, while it writes, or after NOBODY while it reads: somebody has it open there for reading. */
   READERS: 18,
   /** Server, while it writes: nobody has. */
   NO_READERS: 19,
@@ -108,12 +116,14 @@ export const OutOfBand = {
   STARTED: 16,
   /** It was not started. `[exit code, sentence]` */
   NOT_STARTED: 17,
-  /** It has ended. `[exit code, signal, (place, bytes read) × n]` */
+  /** It has ended. `[exit code, signal, (place, bytes read | PROGRAM_FDS_MAX + file, position) × n]` */
   ENDED: 18,
   /** Client: send its process group a signal. `[number]` (values of asm-generic/signal.h) */
   SIGNAL: 19,
   /** Client: its terminal has another size: struct winsize. */
   RESIZED: 20,
+  /** Of a program: it has stopped, as by this signal. `[number]` */
+  STOPPED: 21,
 } as const;
 
 /** Types of sockets, as socket(2) has them (linux/net.h). */

@@ -4,8 +4,11 @@
  */
 import { describe, expect, test } from "bun:test";
 import * as attr from "../../src/sys/attr.ts";
+import * as cgroup from "../../src/sys/cgroup.ts";
+import * as clock from "../../src/sys/clock.ts";
 import * as epoll from "../../src/sys/epoll.ts";
 import { E } from "../../src/sys/errno.ts";
+import * as fanotify from "../../src/sys/fanotify.ts";
 import * as fsmount from "../../src/sys/fsmount.ts";
 import * as handle from "../../src/sys/handle.ts";
 import * as identity from "../../src/sys/identity.ts";
@@ -31,6 +34,7 @@ import * as spawn from "../../src/sys/spawn.ts";
 import * as stat from "../../src/sys/stat.ts";
 import * as terminal from "../../src/sys/terminal.ts";
 import * as tree from "../../src/sys/tree.ts";
+import * as users from "../../src/sys/users.ts";
 import * as xattr from "../../src/sys/xattr.ts";
 import { evaluate, machines, type Unit } from "./cprobe.ts";
 
@@ -69,6 +73,9 @@ function statxField(name: string): string {
   const time = /^(.time)(Sec|Nsec)$/.exec(name);
   return time ? `stx_${time[1]}.tv_${time[2]?.toLowerCase()}` : `stx_${snake(name)}`;
 }
+
+/** The first two are those of its header. */
+const infoField = (name: string) => (["info_type", "len"].includes(name) ? `hdr.${name}` : name);
 
 const networkHeaders = ["sys/socket.h", "sys/un.h", "netinet/in.h", "netinet/tcp.h", "sys/time.h"];
 
@@ -164,6 +171,15 @@ const families: readonly Family[] = [
     includes: ["sys/epoll.h"],
   },
   {
+    name: "fanotify",
+    exports: fanotify,
+    includes: ["linux/fanotify.h"],
+    structs: {
+      FAN_METADATA: { type: "struct fanotify_event_metadata", field: "" },
+      FAN_INFO: { type: "struct fanotify_event_info_fid", field: infoField },
+    },
+  },
+  {
     name: "inotify",
     exports: inotify,
     includes: ["sys/inotify.h"],
@@ -219,6 +235,12 @@ const families: readonly Family[] = [
     },
   },
   { name: "umount", exports: mount, only: /^(MNT_|UMOUNT_)/, includes: ["sys/mount.h"] },
+  {
+    name: "clock",
+    exports: clock,
+    includes: ["time.h"],
+    structs: { TIMESPEC: { type: "struct timespec", field: "tv_" } },
+  },
   {
     name: "process",
     exports: processFamily,
@@ -305,19 +327,29 @@ const families: readonly Family[] = [
   {
     name: "spawn",
     exports: spawn,
-    includes: ["spawn.h", "signal.h"],
-    structs: {
-      SPAWN_ATTR: { type: "posix_spawnattr_t", field: "" },
-      SPAWN_ACTIONS: { type: "posix_spawn_file_actions_t", field: "" },
-      SIGSET: { type: "sigset_t", field: "" },
-      SIGINFO: { type: "siginfo_t", field: "si_" },
-    },
+    includes: ["signal.h"],
+    structs: { SIGINFO: { type: "siginfo_t", field: "si_" } },
   },
   // The last real-time signal is what the C library says while a program runs.
   { name: "signals", exports: signals, includes: ["signal.h"], only: /^SIG(?!RTMAX)/ },
   {
+    name: "users",
+    exports: users,
+    includes: ["pwd.h", "grp.h"],
+    structs: {
+      PASSWD: { type: "struct passwd", field: "pw_" },
+      GROUP: { type: "struct group", field: "gr_" },
+    },
+  },
+  { name: "cgroup", exports: cgroup, includes: ["linux/magic.h"] },
+  {
     name: "limits",
-    exports: { RLIM_NLIMITS: limits.RLIMIT_COUNT },
+    exports: {
+      RLIM_NLIMITS: limits.RLIMIT_COUNT,
+      ...Object.fromEntries(
+        Object.entries(limits.Resource).map(([name, number]) => [`RLIMIT_${name}`, number]),
+      ),
+    },
     includes: ["sys/resource.h"],
   },
 ];

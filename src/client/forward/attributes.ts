@@ -66,6 +66,7 @@ export function answerSetxattr(c: Client, slot: number): void {
 export function answerAttributes(c: Client, slot: number): void {
   c.readAttributesHere(c.transport.reader);
   c.transport.reader.finish();
+  c.correctAttributes(slot);
   const length = c.putAttributesHere();
   if (!isOpeningFifo(c, slot, length)) c.answer(slot, length);
 }
@@ -97,6 +98,7 @@ export function answerStatx(c: Client, slot: number): void {
     attributes: reader.uint(),
   };
   reader.finish();
+  c.correctAttributes(slot);
   c.answer(slot, putStatxOut(c.fuse.answer.view, c.answerBody, c.attributes, birth, c.validity));
 }
 

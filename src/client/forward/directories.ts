@@ -17,7 +17,7 @@ import { ATTRIBUTE_FIELDS, Policy } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { NAME_MAX, PAYLOAD_MAX } from "../../wire/limits.ts";
 import { Oneway, Op } from "../../wire/ops.ts";
-import { put64, putEntry } from "../answers.ts";
+import { put64 } from "../answers.ts";
 import type { Client } from "../client.ts";
 
 const SLASH = 0x2f;
@@ -89,7 +89,7 @@ export function answerReaddir(c: Client, slot: number): void {
   let high = 0;
   let low = 0;
   for (let i = 0; i < count; i++) {
-    at = putDirectoryEntry(c, at, limit, plus);
+    at = putDirectoryEntry(c, slot, at, limit, plus);
     high = lastCookie.high;
     low = lastCookie.low;
   }
@@ -102,7 +102,13 @@ export function answerReaddir(c: Client, slot: number): void {
 const lastCookie = { high: 0, low: 0 };
 
 /** Writes one entry at `at`; where the next one goes. */
-function putDirectoryEntry(c: Client, at: number, limit: number, plus: boolean): number {
+function putDirectoryEntry(
+  c: Client,
+  slot: number,
+  at: number,
+  limit: number,
+  plus: boolean,
+): number {
   const { payload } = c;
   const { bytes, view } = c.fuse.answer;
   const items = payload.array();
@@ -126,7 +132,7 @@ function putDirectoryEntry(c: Client, at: number, limit: number, plus: boolean):
     readAttributes(payload, c.attributes);
     inoHigh = c.attributes.inoHigh;
     inoLow = c.attributes.inoLow;
-    putEntry(view, at, high, low, c.attributes, c.validity);
+    c.putEntryAt(at, slot, high, low);
   } else if (plus) {
     // Node 0: the kernel takes the name alone (fuse_direntplus_link).
     bytes.fill(0, at, at + ENTRY_OUT_SIZE);

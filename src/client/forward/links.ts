@@ -74,7 +74,7 @@ export function follow(c: Client, length: number): boolean {
 
 /** Answers with what the link leads to now: the next time it may be something else. */
 export function answerFollowed(c: Client, slot: number): void {
-  const bytes = c.putEntryHere(c.answerBody);
+  const bytes = c.putEntryHere(c.answerBody, slot);
   c.transport.reader.finish();
   put64(c.fuse.answer.view, c.answerBody + ENTRY_OUT.entry_valid, 0);
   if (c.twins?.sockets.looked(slot, bytes) !== true) c.answer(slot, bytes);

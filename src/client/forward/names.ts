@@ -73,14 +73,14 @@ export function lookup(c: Client): number {
 
 /** Answers with the entry that the server's answer is. */
 function answerEntry(c: Client, slot: number): void {
-  const bytes = c.putEntryHere(c.answerBody);
+  const bytes = c.putEntryHere(c.answerBody, slot);
   c.transport.reader.finish();
   if (c.twins?.sockets.looked(slot, bytes) !== true) c.answer(slot, bytes);
 }
 
 /** Answers with the entry of what was made. */
 export function answerMade(c: Client, slot: number): void {
-  const bytes = c.putEntryHere(c.answerBody);
+  const bytes = c.putEntryHere(c.answerBody, slot);
   // The kernel wants what it has asked for; it looks the name up again before it shows it.
   if (c.pending.opcode[slot] === Opcode.MKNOD && isDeviceFile(c.attributes, c.validity)) {
     const { view } = c.fuse.answer;
@@ -104,6 +104,7 @@ function noteBound(c: Client, slot: number): void {
 /** Answers that a name is gone. */
 export function answerRemoved(c: Client, slot: number): void {
   c.readDirectoryHere(slot);
+  c.readLoserHere();
   c.transport.reader.finish();
   c.answerErrno(slot, 0);
 }
@@ -113,6 +114,7 @@ export function answerRenamed(c: Client, slot: number): void {
   const { first, second } = c.pending;
   c.readDirectoryHere(slot);
   c.memo.readDirectory(first[slot] as number, second[slot] as number, c.transport.reader);
+  c.readLoserHere();
   c.transport.reader.finish();
   c.answerErrno(slot, 0);
   if (c.twins?.sockets.hasOwned) noteRenamed(c, slot);
@@ -360,7 +362,7 @@ function putCreation(c: Client, w: Writer, flags: number): void {
 export function answerCreated(c: Client, slot: number): void {
   const { view } = c.fuse.answer;
   const at = c.answerBody;
-  const entryBytes = c.putEntryHere(at);
+  const entryBytes = c.putEntryHere(at, slot);
   const bytes = answerOpened(c, at + entryBytes);
   if (c.pending.opcode[slot] === Opcode.CREATE) c.readDirectoryHere(slot);
   c.transport.reader.finish();

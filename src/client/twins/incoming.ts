@@ -93,8 +93,10 @@ export class Incoming {
     this.#side.doorman.ask({ kind: "look", channel, node }, ({ result }) => {
       if (result !== -E.ESTALE || own.isGone) return;
       this.#remove(own);
-      if (own.key !== 0) this.#side.ask(Op.TWIN_CLOSE, [own.key], () => {});
-      this.#side.tell({ kind: "disowned", node });
+      // Not before the server knows: until then its lookups find somebody listening.
+      const tell = () => this.#side.tell({ kind: "disowned", node });
+      if (own.key === 0) tell();
+      else this.#side.ask(Op.TWIN_CLOSE, [own.key], tell);
     });
   }
 

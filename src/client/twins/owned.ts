@@ -6,6 +6,7 @@
  */
 import type { Attributes } from "../../wire/attributes.ts";
 import { keyOf, type Node } from "./channel.ts";
+import type { Parked } from "./parked.ts";
 
 export interface Owned {
   readonly node: Node;
@@ -19,11 +20,14 @@ export interface Owned {
   /** Where it was found last. */
   parent: Node;
   name: string;
+  /** Lookups that found its inode again after the kernel had forgotten it. */
+  waiting: Parked[];
 }
 
 export class OwnedSockets {
   readonly #byNode = new Map<string, Owned>();
   readonly #byPlace = new Map<string, Owned>();
+  readonly #byInode = new Map<string, Owned>();
 
   get count(): number {
     return this.#byNode.size;
@@ -42,13 +46,26 @@ export class OwnedSockets {
     return this.#byPlace.get(placeKey(parent, name));
   }
 
+  /** The one that is of the inode with those attributes, by whichever node it was known. */
+  ofInode(channel: number, attributes: Attributes): Owned | undefined {
+    return this.#byInode.get(inodeKey(channel, attributes));
+  }
+
   add(owned: Owned): void {
     this.remove(owned.node);
     this.#byNode.set(keyOf(owned.node), owned);
+    if (owned.attributes !== undefined) this.describe(owned, owned.attributes);
     this.#byPlace.set(placeKey(owned.parent, owned.name), owned);
   }
 
-  /** It was found there, with those attributes. */
+  /** The kernel is told those attributes of it. */
+  describe(owned: Owned, attributes: Attributes): void {
+    this.#leaveInode(owned);
+    owned.attributes = { ...attributes };
+    this.#byInode.set(inodeKey(owned.channel, attributes), owned);
+  }
+
+  /** It was found there. */
   found(owned: Owned, parent: Node, name: string): void {
     this.#leavePlace(owned);
     owned.parent = parent;
@@ -61,11 +78,19 @@ export class OwnedSockets {
     if (owned === undefined) return;
     this.#byNode.delete(keyOf(node));
     this.#leavePlace(owned);
+    this.#leaveInode(owned);
   }
 
   clear(): void {
     this.#byNode.clear();
     this.#byPlace.clear();
+    this.#byInode.clear();
+  }
+
+  #leaveInode(owned: Owned): void {
+    if (owned.attributes === undefined) return;
+    const key = inodeKey(owned.channel, owned.attributes);
+    if (this.#byInode.get(key) === owned) this.#byInode.delete(key);
   }
 
   #leavePlace(owned: Owned): void {
@@ -76,4 +101,8 @@ export class OwnedSockets {
 
 function placeKey(parent: Node, name: string): string {
   return `${keyOf(parent)}/${name}`;
+}
+
+function inodeKey(channel: number, { inoHigh, inoLow }: Attributes): string {
+  return `${channel}/${inoHigh}/${inoLow}`;
 }

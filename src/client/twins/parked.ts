@@ -4,11 +4,14 @@
  * gets these requests once more from the kernel (Linux 6.9), as new ones.
  */
 import { E } from "../../sys/errno.ts";
+import { allocate } from "../../sys/memory.ts";
 import { isDying, PATIENCE_NS } from "../callers.ts";
 import type { Client } from "../client.ts";
 
 /** Answers that may be kept at once; others are given without waiting. */
 export const PARKED_MAX = 8192;
+/** Of an answer that is kept: an entry's, or attributes. */
+export const PARKED_BYTES = 256;
 /** How long one is kept at most. */
 export const PARK_MS = 5000;
 const NS_PER_MS = 1e6;
@@ -37,6 +40,7 @@ export class Parked {
 export class ParkedAnswers {
   readonly #client: Client;
   readonly #all = new Set<Parked>();
+  readonly #given = allocate(PARKED_BYTES);
 
   constructor(client: Client) {
     this.#client = client;
@@ -48,7 +52,7 @@ export class ParkedAnswers {
 
   /**
    * Keeps the answer of `length` bytes that is in the answer's body for the request of `slot`;
-   * undefined where there are too many. Who wants it given calls `answer`.
+   * undefined where there are too many, or it is longer than PARKED_BYTES. Who wants it given calls `answer`.
    */
   park(slot: number, length: number, dropped: () => void): Parked | undefined {
     const { pid, uniqueHigh, uniqueLow } = this.#client.pending;
@@ -58,7 +62,7 @@ export class ParkedAnswers {
 
   /** The same for request `unique` of thread `pid`. */
   parkFor(unique: Unique, pid: number, length: number, dropped: () => void): Parked | undefined {
-    if (this.#all.size >= PARKED_MAX) return undefined;
+    if (this.#all.size >= PARKED_MAX || length > PARKED_BYTES) return undefined;
     const { answerBody, fuse } = this.#client;
     const bytes = Uint8Array.from(fuse.answer.bytes.subarray(answerBody, answerBody + length));
     const parked = new Parked(unique, pid, bytes, dropped);
@@ -66,12 +70,20 @@ export class ParkedAnswers {
     return parked;
   }
 
-  /** Gives the kernel the answer, unless nobody waits for it any more. */
+  /**
+   * Gives the kernel the answer, unless nobody waits for it any more. The answer's body is left
+   * alone: another may be half made there when the twin process is heard.
+   */
   answer(parked: Parked): void {
     if (!this.#all.delete(parked)) return;
-    const { answerBody, fuse } = this.#client;
-    fuse.answer.bytes.set(parked.bytes, answerBody);
-    fuse.reply(parked.uniqueLow, parked.uniqueHigh, parked.bytes.length);
+    const { bytes, uniqueHigh, uniqueLow } = parked;
+    this.#given.bytes.set(bytes);
+    this.#client.fuse.replyData(uniqueLow, uniqueHigh, this.#given.address, bytes.length);
+  }
+
+  /** Has the kernel ask again, for what was found is not true any more: ESTALE makes it walk the path anew. */
+  askAgain(parked: Parked): void {
+    if (this.#all.has(parked)) this.#drop(parked, E.ESTALE);
   }
 
   /** The kernel says that the caller of request `unique` has a signal. */

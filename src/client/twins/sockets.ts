@@ -46,7 +46,7 @@ export class TwinSockets {
     const node = this.#entryNode();
     const owned = this.#owned.of(node);
     if (owned !== undefined) {
-      owned.attributes = Object.assign(owned.attributes ?? emptyAttributes(), attributes);
+      this.#owned.describe(owned, attributes);
       c.answer(slot, length);
       const { parent, name } = this.#placeOf(slot, 0);
       this.#owned.found(owned, parent, name);
@@ -54,6 +54,10 @@ export class TwinSockets {
       return true;
     }
     if (this.#twins.isTwin(c.pending.pid[slot] as number)) return false;
+    const forgotten = this.#owned.ofInode(this.#twins.channelOf(slot), attributes);
+    if (forgotten !== undefined && attributes.rdev !== 0) {
+      return this.#isEnding(slot, length, node, forgotten);
+    }
     return attributes.rdev === 0
       ? this.#isDead(slot, length, node)
       : this.#isAlive(slot, length, node);
@@ -88,6 +92,19 @@ export class TwinSockets {
       served.stage = Stage.CLOSING;
       this.#twins.send({ kind: "unserve", node });
     }
+    return true;
+  }
+
+  /**
+   * The kernel has forgotten the inode that was bound here, so its socket is gone, and the HOST's
+   * is about to be: who looks it up asks again then.
+   */
+  #isEnding(slot: number, length: number, [high, low]: Node, owned: Owned): boolean {
+    const c = this.#client;
+    const parked = this.#twins.parked.park(slot, length, () => c.forget(high, low, 1));
+    if (parked === undefined) return false;
+    owned.waiting.push(parked);
+    this.#twins.send({ kind: "check", node: owned.node });
     return true;
   }
 
@@ -167,7 +184,7 @@ export class TwinSockets {
         this.#nowOwned(message);
         break;
       case "disowned":
-        this.#owned.remove(message.node);
+        this.#nowDisowned(message.node);
         break;
     }
   }
@@ -194,6 +211,12 @@ export class TwinSockets {
     this.#release(served);
   }
 
+  #nowDisowned(node: Node): void {
+    const owned = this.#owned.of(node);
+    this.#owned.remove(node);
+    for (const parked of owned?.waiting ?? []) this.#twins.parked.askAgain(parked);
+  }
+
   /** A process that died has had it bound. */
   #nowOwned({ node, channel, type, key }: Extract<FromTwins, { kind: "owned" }>): void {
     const known = this.#owned.of(node);
@@ -205,7 +228,7 @@ export class TwinSockets {
     this.#served.remove(node);
     if (served !== undefined) this.#release(served);
     const place = { parent: served?.parent ?? KERNEL_ROOT, name: served?.name ?? "" };
-    this.#owned.add({ node, channel, type, key, attributes: undefined, ...place });
+    this.#owned.add({ node, channel, type, key, attributes: undefined, waiting: [], ...place });
   }
 
   /** SOCK_* of the socket that is bound by the MKNOD in the device's buffer; 0 if none is. */
@@ -227,7 +250,7 @@ export class TwinSockets {
     const channel = this.#twins.channelOf(slot);
     const place = this.#placeOf(slot, MKNOD_IN_SIZE);
     const own = Object.assign(emptyAttributes(), attributes);
-    this.#owned.add({ node, channel, type, key, attributes: own, ...place });
+    this.#owned.add({ node, channel, type, key, attributes: own, waiting: [], ...place });
     this.#twins.send({ kind: "own", channel, node, type, key, name: place.name });
   }
 
@@ -285,14 +308,16 @@ export class TwinSockets {
     for (const served of this.#served.all()) this.#serve(served);
     for (const { channel, node, type, key, name } of this.#owned.all()) {
       this.#twins.send({ kind: "own", channel, node, type, key, name });
+      // It may have gone meanwhile, which the kernel says once.
+      this.#twins.send({ kind: "check", node });
     }
   }
 
   /** There will be no other one. */
   giveUp(): void {
     for (const served of this.#served.all()) this.#release(served);
+    for (const { node } of this.#owned.all()) this.#nowDisowned(node);
     this.#served.clear();
-    this.#owned.clear();
   }
 
   /** The session is another: no node means what it did. */

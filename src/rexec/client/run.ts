@@ -2,10 +2,10 @@
 import { Loop, type Watched } from "../../bridge/loop.ts";
 import type { Stream, StreamHandler } from "../../session/stream.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
-import { read } from "../../sys/io.ts";
+import { lseek, read, SEEK_SET } from "../../sys/io.ts";
 import { allocate } from "../../sys/memory.ts";
 import { getpid, kill } from "../../sys/process.ts";
-import { openSignalPipe } from "../../sys/signalpipe.ts";
+import { openSignalPipe, raiseDefault } from "../../sys/signalpipe.ts";
 import {
   SIGCONT,
   SIGHUP,
@@ -14,6 +14,8 @@ import {
   SIGSTOP,
   SIGTERM,
   SIGTSTP,
+  SIGTTIN,
+  SIGTTOU,
   SIGUSR1,
   SIGUSR2,
   SIGWINCH,
@@ -21,10 +23,12 @@ import {
 import type { Ending } from "../../sys/spawn.ts";
 import type { Address } from "../../transport/address.ts";
 import { ProtocolError } from "../../wire/error.ts";
+import { PROGRAM_FDS_MAX } from "../../wire/limits.ts";
 import { decodePlain } from "../../wire/plain.ts";
-import { OutOfBand, StreamKind } from "../../wire/streams.ts";
+import { OutOfBand, ProgramEnd, StreamKind } from "../../wire/streams.ts";
 import { integer, type SignalSet } from "../order.ts";
 import type { Descriptors } from "./descriptors.ts";
+import { isOrphaned } from "./job.ts";
 import { RexecLink } from "./link.ts";
 import { OwnEnd } from "./ownend.ts";
 import type { OwnTerminal } from "./terminal.ts";
@@ -42,6 +46,7 @@ const FORWARDED = [
   SIGWINCH,
 ] as const;
 const ENDING: ReadonlySet<number> = new Set([SIGHUP, SIGINT, SIGQUIT, SIGTERM]);
+const STOPPING: ReadonlySet<number> = new Set([SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU]);
 const SIGNALS_MAX = 64;
 
 /** What came of it. */
@@ -88,7 +93,13 @@ export class Run implements StreamHandler, Watched {
     if (this.#signalFd >= 0) this.#loop.add(this.#signalFd, EPOLLIN, this);
     this.#control = this.#open(StreamKind.PROGRAM, [options.order.length], this);
     const streams = options.descriptors.places.map((place, index) => {
-      const end = new OwnEnd(this.#loop, place, () => this.#endOver());
+      const connection = [this.#control.id, index, ProgramEnd.CONNECTION];
+      const end = new OwnEnd({
+        loop: this.#loop,
+        place,
+        connect: (handler) => this.#link.end.open(StreamKind.PROGRAM_FD, connection, handler),
+        ended: () => this.#endOver(),
+      });
       this.#ends.push(end);
       const description = [this.#control.id, index, place.kind];
       return this.#open(StreamKind.PROGRAM_FD, description, end.handler);
@@ -136,13 +147,20 @@ export class Run implements StreamHandler, Watched {
       this.#tell(OutOfBand.RESIZED, terminal.size);
       return;
     }
-    if (signal === SIGCONT) terminal?.enter();
+    if (signal === SIGCONT && terminal !== undefined) {
+      terminal.enter();
+      this.#tell(OutOfBand.RESIZED, terminal.size);
+    }
     this.#tell(OutOfBand.SIGNAL, Uint8Array.of(signal));
-    if (signal !== SIGTSTP) return;
-    // The program is stopped, and so are we, until CONT comes for both.
+  }
+
+  /** The program was stopped by `signal`, and so are we, until CONT comes for both. */
+  #stop(signal: number): void {
     this.#link.end.flush();
-    terminal?.leave();
-    kill(getpid(), SIGSTOP);
+    this.#options.terminal?.leave();
+    // By the others the kernel stops nobody whose group no shell cares for.
+    if (signal === SIGSTOP || isOrphaned(getpid())) kill(getpid(), SIGSTOP);
+    else raiseDefault(signal);
   }
 
   #tell(type: number, bytes: Uint8Array): void {
@@ -164,15 +182,30 @@ export class Run implements StreamHandler, Watched {
     if (!Array.isArray(items)) throw new ProtocolError("a message of a program is no list");
     const number = (index: number) => integer(items[index], Number.MAX_SAFE_INTEGER);
     if (type === OutOfBand.STARTED) {
+      if (number(1) === 1) this.#link.waitForEver();
       if (this.#options.detach) this.#conclude({ pid: number(0) });
     } else if (type === OutOfBand.NOT_STARTED) {
+      for (const end of this.#ends) end.hasRead(0);
       this.#options.say(String(items[1]));
       this.#conclude({ code: number(0), signal: 0 });
       this.#loop.stop();
+    } else if (type === OutOfBand.STOPPED) {
+      const signal = number(0);
+      if (!STOPPING.has(signal)) throw new ProtocolError(`a program stopped by signal ${signal}`);
+      // What it has written before comes first.
+      this.#loop.after(0, () => this.#stop(signal));
     } else if (type === OutOfBand.ENDED) {
-      for (let i = 2; i < items.length; i += 2) this.#ends[number(i)]?.hasRead(number(i + 1));
+      for (let i = 2; i < items.length; i += 2) this.#hasRead(number(i), number(i + 1));
       this.#conclude({ code: number(0), signal: number(1) });
     } else throw new ProtocolError(`message ${type} of a program`);
+  }
+
+  /** The program has left a file there: it is there for whoever has it here, too. */
+  #hasRead(place: number, position: number): void {
+    const { files } = this.#options.descriptors;
+    const file = files[place - PROGRAM_FDS_MAX];
+    if (file === undefined) this.#ends[place]?.hasRead(position);
+    else lseek(file.fd, position, SEEK_SET);
   }
 
   onData(): void {

@@ -1,20 +1,25 @@
-/** A rexec-server as main sees it: listeners, the thread that starts programs, what runs. */
+/** A rexec-server as main sees it: listeners, the thread that lets clients in, what runs. */
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { machineFacts } from "../../info/facts.ts";
 import { errnoText } from "../../sys/errno.ts";
 import { eventfd, signalEventfd } from "../../sys/poll.ts";
 import { listenTcp, listenUnix } from "../../sys/socket.ts";
 import { type Address, formatAddress } from "../../transport/address.ts";
 import { LEASE_MS } from "../../wire/limits.ts";
+import { fitsChannel } from "./channel.ts";
+import type { Listener } from "./front.ts";
+import { UNKNOWN } from "./orphans.ts";
+import { keeperPath } from "./place.ts";
+import type { ProgramReport } from "./register.ts";
 import type { RexecData, RexecMessage } from "./rexec.worker.ts";
 import type { Rule } from "./rules.ts";
-import type { Listener, ProgramReport } from "./service.ts";
 
 const BACKLOG = 512;
 /** Modes of a socket and its new directory: for our own user id alone, or for others too. */
 const OWN = { socket: 0o600, directory: 0o700 } as const;
 const SHARED = { socket: 0o666, directory: 0o755 } as const;
+/** A line of the keeper's that is older was kept while there was no server. */
+const LATE_MS = 1000;
 /** Programs that have ended and are told of still. */
 const ENDED_MAX = 100;
 
@@ -26,6 +31,8 @@ export interface RexecServerOptions {
   uids: number[];
   /** How long programs outlive the connection of their client. */
   leaseMs?: number;
+  /** What starts this program. */
+  command: string[];
   log: (level: "info" | "warn" | "error", text: string) => void;
 }
 
@@ -34,13 +41,18 @@ export interface RexecSnapshot {
   listen: string[];
   insecure: boolean;
   rules: Rule[];
+  /** The process that has the programs; 0: not known yet. */
+  keeperPid: number;
   /** Programs that run, and then those that have ended, the last first. */
   programs: ProgramReport[];
 }
 
 export interface RexecDaemon {
+  /** Programs can be started. */
+  readonly ready: Promise<void>;
   snapshot(): RexecSnapshot;
-  stop(): Promise<void>;
+  /** Ends, with all that runs (end), or without: another server may come for that (leave). */
+  stop(how: "leave" | "end"): Promise<void>;
 }
 
 /** Starts it; throws a sentence for people when it cannot. */
@@ -52,11 +64,13 @@ export function startRexecServer(options: RexecServerOptions): RexecDaemon {
         "add --insecure to allow it on a network you trust, or listen at a unix:// address",
     );
   }
-  if (tcp !== undefined && options.rules.length === 0) {
+  if (tcp !== undefined && !options.rules.some((rule) => rule.tcp === true)) {
     throw new Error(
-      `Cannot listen at ${formatAddress(tcp)} without a rule: name with --allow what may be run`,
+      `Cannot listen at ${formatAddress(tcp)} without a rule: name with --allow what may be run, or with tcp = true in [[allow]]`,
     );
   }
+  const tooLong = options.rules.find((rule) => !fitsChannel(rule));
+  if (tooLong !== undefined) throw new Error(`Rule ${tooLong.name} is too long`);
   return new Daemon(
     options,
     options.listen.map((address) => listen(address, options.uids)),
@@ -80,7 +94,11 @@ function openListener(address: Address, uids: number[]): number {
 
 class Daemon implements RexecDaemon {
   readonly #options: RexecServerOptions;
-  readonly #stopFd = eventfd();
+  readonly #leaveFd = eventfd();
+  readonly #endFd = eventfd();
+  readonly ready: Promise<void>;
+  #keeperPid = 0;
+  /** By their process ids. */
   readonly #running = new Map<number, ProgramReport>();
   #ended: ProgramReport[] = [];
   readonly #done: Promise<void>;
@@ -89,23 +107,29 @@ class Daemon implements RexecDaemon {
     this.#options = options;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#done = promise;
+    const { promise: ready, resolve: found } = Promise.withResolvers<void>();
+    this.ready = ready;
     const worker = new Worker(new URL("./rexec.worker.ts", import.meta.url).href);
     worker.onmessage = ({ data }: MessageEvent<RexecMessage>) => {
       if (data.kind === "done") resolve();
-      else if (data.kind === "log") options.log(data.level, data.text);
-      else this.#heard(data.report);
+      else if (data.kind === "log") options.log(data.level, dated(data.text, data.atMs));
+      else if (data.kind === "keeper") {
+        this.#found(data.pid);
+        found();
+      } else this.#heard(data.report);
     };
     worker.onerror = (event) => {
-      options.log("error", `The thread that starts programs has failed: ${event.message}`);
+      options.log("error", `The thread that lets clients in has failed: ${event.message}`);
       process.exit(1);
     };
     const data: RexecData = {
       listeners,
       rules: options.rules,
-      facts: machineFacts(),
       leaseMs: options.leaseMs ?? LEASE_MS,
-      groups: process.getgroups?.() ?? [],
-      stopFd: this.#stopFd,
+      path: keeperPath(options.listen.map(formatAddress)),
+      command: options.command,
+      leaveFd: this.#leaveFd,
+      endFd: this.#endFd,
     };
     worker.postMessage(data);
   }
@@ -113,23 +137,39 @@ class Daemon implements RexecDaemon {
   snapshot(): RexecSnapshot {
     const { listen, insecure, rules } = this.#options;
     const programs = [...this.#running.values(), ...this.#ended];
-    return { listen: listen.map(formatAddress), insecure, rules, programs };
+    const keeperPid = this.#keeperPid;
+    return { listen: listen.map(formatAddress), insecure, rules, keeperPid, programs };
   }
 
-  async stop(): Promise<void> {
-    signalEventfd(this.#stopFd);
+  async stop(how: "leave" | "end"): Promise<void> {
+    signalEventfd(how === "leave" ? this.#leaveFd : this.#endFd);
     await this.#done;
     for (const address of this.#options.listen) {
       if (address.kind === "unix") rmSync(address.path, { force: true });
     }
   }
 
+  /** Process `pid` tells of all programs from now on: what ran elsewhere has ended, or it has that. */
+  #found(pid: number): void {
+    this.#keeperPid = pid;
+    for (const report of [...this.#running.values()]) {
+      if (report.keeper === pid) continue;
+      this.#heard({ ...report, connected: false, ending: { ...UNKNOWN, atMs: Date.now() } });
+    }
+  }
+
   #heard(report: ProgramReport): void {
     if (report.ending === undefined) {
-      this.#running.set(report.id, report);
+      this.#running.set(report.pid, report);
       return;
     }
-    this.#running.delete(report.id);
+    this.#running.delete(report.pid);
     this.#ended = [report, ...this.#ended].slice(0, ENDED_MAX);
   }
+}
+
+/** A line that was not told when it was made says when that was. */
+function dated(text: string, atMs: number | undefined): string {
+  const isLate = atMs !== undefined && Date.now() - atMs > LATE_MS;
+  return isLate ? `${text} (at ${new Date(atMs).toISOString()})` : text;
 }

@@ -22,7 +22,7 @@ import { NO_UID } from "../session.ts";
 import { identify } from "../strangers.ts";
 import { type BridgeBox, What } from "./box.ts";
 import { Connects } from "./connects.ts";
-import { HostFifos } from "./fifos.ts";
+import { HostFifos } from "./fifo/fifos.ts";
 import { BridgeGauges } from "./gauges.ts";
 import { Holdings } from "./holdings.ts";
 import type { Twin } from "./keys.ts";

@@ -13,14 +13,16 @@ import {
 } from "../../sys/tree.ts";
 import { ATTRIBUTE_FIELDS, FileType, Rename } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
+import type { Writer } from "../../wire/writer.ts";
 import { isRemembered, remember } from "../coherence.ts";
 import { fingerprint, isChangedSince, isDone, NOTHING, note, noteDone, noted } from "../doubt.ts";
 import type { Session } from "../session.ts";
-import { EMPTY_PATH, identify, statName } from "../status.ts";
+import { EMPTY_PATH, hasAliases, identify, statName } from "../status.ts";
 import { replyEntry, writeDirectory } from "./entries.ts";
 import { made, makes, place, readCaller, readMaking, readTarget, refuse } from "./making.ts";
 
 const PERMISSIONS = 0o7777;
+const NONE = -1;
 
 /** `[parent, name]` → entry */
 export function lookup(session: Session): number {
@@ -77,12 +79,21 @@ export function symlink(session: Session): number {
 /**
  * What was described last, a known inode perhaps, is about to lose a name in
  * `parent`: a descriptor keeps it within reach of those who still use it (a
- * working directory, an open file).
+ * working directory, an open file). Its row if it is a file that has other names,
+ * or -1.
  */
-function holdOn(session: Session, parent: number, otherParent: number): void {
+function holdOn(session: Session, parent: number, otherParent: number): number {
   const { nodes, reach } = session.attached;
   const row = nodes.find(identify(), nodes.mountOf(parent));
+  const keepsNames = hasAliases();
   if (row >= 0) reach.fdBeside(row, parent, otherParent);
+  return keepsNames ? row : NONE;
+}
+
+/** Writes the node `row` that has lost one of its names and has others, or none. */
+function writeLoser(session: Session, w: Writer, row: number): void {
+  if (row < 0) w.uint64(0, 0);
+  else w.uint64(session.attached.nodes.high(row), row);
 }
 
 /** Whether an earlier run of the request has removed `name`: what is there by now is another's. */
@@ -98,30 +109,33 @@ function remove(session: Session, flags: number): number {
   session.reader.finish();
   if (refused !== 0) return refused;
   const { parent, dirfd, name } = place();
+  let loser = NONE;
   if (!wasRemoved(session, dirfd, name)) {
     if (statName(dirfd, name) === 0) {
       note(session, fingerprint(identify()));
-      holdOn(session, parent, parent);
+      loser = holdOn(session, parent, parent);
     }
     const result = unlinkat(dirfd, name, flags);
     if (result < 0) return -result;
   }
-  writeDirectory(session, session.reply(ATTRIBUTE_FIELDS), parent);
+  const w = session.reply(ATTRIBUTE_FIELDS + 1);
+  writeDirectory(session, w, parent);
+  writeLoser(session, w, loser);
   session.send();
   return 0;
 }
 
-/** `[parent, name]` → the parent's attributes */
+/** `[parent, name]` → the parent's attributes, the node that has lost a name */
 export function unlink(session: Session): number {
   return remove(session, 0);
 }
 
-/** `[parent, name]` → the parent's attributes */
+/** `[parent, name]` → the parent's attributes, 0 */
 export function rmdir(session: Session): number {
   return remove(session, AT_REMOVEDIR);
 }
 
-/** `[parent, name, newParent, newName, flags]` → attributes of both parents */
+/** `[parent, name, newParent, newName, flags]` → attributes of both parents, the node that has lost a name */
 export function rename(session: Session): number {
   const { reader } = session;
   const parent = session.node();
@@ -140,8 +154,10 @@ export function rename(session: Session): number {
   if (dirfd < 0 || newDirfd < 0) return -Math.min(dirfd, newDirfd);
   if (readOnly) return E.EROFS;
   let known = false;
+  let loser = NONE;
   if (!wasRenamed(session, dirfd, name, newDirfd, newName)) {
-    if (statName(newDirfd, newName) === 0) holdOn(session, newParent, parent);
+    if (statName(newDirfd, newName) === 0) loser = holdOn(session, newParent, parent);
+    if ((flags & Rename.EXCHANGE) !== 0) loser = NONE;
     known = noteRenamed(session, parent, dirfd, name);
     const result = renameat2(dirfd, name, newDirfd, newName, flags);
     if (result < 0) return -result;
@@ -150,9 +166,10 @@ export function rename(session: Session): number {
   // The client's own rename changes the change time, and no data.
   if (known && row >= 0) remember(session.attached, row);
   if ((flags & Rename.EXCHANGE) !== 0) rehint(session, parent, dirfd, name, oldText);
-  const w = session.reply(2 * ATTRIBUTE_FIELDS);
+  const w = session.reply(2 * ATTRIBUTE_FIELDS + 1);
   writeDirectory(session, w, parent);
   writeDirectory(session, w, newParent);
+  writeLoser(session, w, loser);
   session.send();
   return 0;
 }

@@ -78,17 +78,17 @@ afterEach(() => {
 const text = (name: string) => Buffer.from(`${name}\0`);
 
 /** The attributes of a socket's file, as the server sends them: `type` listens there. */
-function entry(type: number, node = SOCKET): number[] {
+function entry(type: number, node = SOCKET, inode = 1000 + node): number[] {
   const times = [0, 0, 0, 0, 0, 0];
-  return [node, 1000 + node, 0, 0, ...times, FileType.SOCKET | 0o755, 1, 5, 6, type, 4096, 0];
+  return [node, inode, 0, 0, ...times, FileType.SOCKET | 0o755, 1, 5, 6, type, 4096, 0];
 }
 
 /** Somebody looks the socket up, and the server says that `type` listens there. */
-function lookup(type: number, pid = STRANGER): number {
+function lookup(type: number, pid = STRANGER, node = SOCKET, inode = 1000 + node): number {
   const unique = rig.request(Opcode.LOOKUP, text("sock"), { node: DIRECTORY, pid });
   const [frame] = rig.received();
   if (frame === undefined) throw new Error("the server was not asked");
-  rig.reply(frame, 0, entry(type));
+  rig.reply(frame, 0, entry(type, node, inode));
   rig.settle();
   return unique;
 }
@@ -110,9 +110,9 @@ function say(...messages: FromTwins[]): void {
 
 const hello = () => say({ kind: "hello", pid: TWIN, tids: [TWIN] });
 const node: Node = [0, SOCKET];
-const served = (errno = 0): FromTwins => ({
+const served = (errno = 0, low = SOCKET): FromTwins => ({
   kind: "served",
-  node,
+  node: [0, low],
   channel: 0,
   type: STREAM,
   errno,
@@ -153,6 +153,18 @@ describe("a socket at which somebody on the HOST listens", () => {
     const later = lookup(STREAM);
     expect(rig.told()?.unique).toBe(later);
     expect(heard()).toEqual([]);
+  });
+
+  test("is answered as itself while another one's answer is being made", () => {
+    const uniques = [lookup(STREAM)];
+    // It is heard when it is asked who looks the other one up.
+    twin.send(served());
+    uniques.push(lookup(STREAM, STRANGER, SOCKET + 1));
+    say(served(0, SOCKET + 1));
+    const told = [rig.told() as Told, rig.told() as Told];
+    expect(told.map(({ unique }) => unique)).toEqual(uniques);
+    const nodes = told.map(({ body }) => body.readUInt32LE(ENTRY_OUT.nodeid));
+    expect(nodes).toEqual([SOCKET, SOCKET + 1]);
   });
 
   test("that cannot be served holds nobody up", () => {
@@ -287,6 +299,18 @@ describe("a socket that a process here has bound", () => {
     expect(heard()).toEqual([]);
   });
 
+  test("is looked up again once its end is known, if the kernel had forgotten it", () => {
+    own();
+    lookup(STREAM);
+    expect(rig.told()?.error).toBe(0);
+    heard();
+    lookup(STREAM, STRANGER, SOCKET + 1, 1000 + SOCKET);
+    expect(rig.told()).toBeUndefined();
+    expect(heard()).toEqual([{ kind: "check", node: [0, SOCKET] }]);
+    say({ kind: "disowned", node });
+    expect(rig.told()?.error).toBe(-E.ESTALE);
+  });
+
   test("is known by its new name", () => {
     own();
     lookup(STREAM);
@@ -314,6 +338,7 @@ describe("a socket that a process here has bound", () => {
     twins.renew(connect());
     expect(heard()).toEqual([
       { kind: "own", channel: 0, node: [0, SOCKET], type: STREAM, key: 0, name: "" },
+      { kind: "check", node: [0, SOCKET] },
     ]);
   });
 });

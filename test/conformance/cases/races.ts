@@ -56,6 +56,17 @@ export const cases = area("race", {
     await Promise.all(actors.map((actor, index) => actor.race("unlink", "d", NAMES, index)));
     equal(p.stat("d/source").nlink, 1, "links left");
   },
+  "who-looks-takes-no-link-away": async (context) => {
+    p.mkdir("d");
+    put("d/f");
+    const actors = await crowd(context, 3);
+    const [linker, ...lookers] = actors;
+    const looking = lookers.map((actor) => actor.look("d", 500));
+    await linker?.relink("d", 500);
+    await Promise.all(looking);
+    equal(p.list("d"), ["f"], "names");
+    equal(p.stat("d/f").nlink, 1, "links");
+  },
   "directories-are-counted": async (context) => {
     p.mkdir("d");
     const actors = await crowd(context);

@@ -123,6 +123,23 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
     expect(await writer.does("w1")).toBe(EPIPE);
   });
 
+  test("a reader comes while both ends are open on the other machine, and finds all", async () => {
+    const fifo = await newFifo();
+    const [idle, writer, reader] = [actor(server, fifo), actor(server, fifo), actor(client, fifo)];
+    expect(await idle.does(`o${R | N}`)).toBe("0");
+    expect(await writer.does(`o${W}`)).toBe("0");
+    expect(await reader.does(`o${R}`)).toBe("0");
+    expect(await writer.does("w10")).toBe("10");
+    expect(await reader.does("r10")).toMatch(/^10:/);
+    // What comes last, too, though all is closed there before anybody has read it.
+    writer.tell("w100");
+    writer.tell("c");
+    idle.tell("c");
+    const done = [await writer.answer(), await writer.answer(), await idle.answer()];
+    expect(done).toEqual(["100", "0", "0"]);
+    expect(await reader.does("r101")).toMatch(/^100:/);
+  });
+
   test("what a reader leaves unread is the next one's, on either machine", async () => {
     const fifo = await newFifo();
     const writer = actor(server, fifo);

@@ -157,25 +157,30 @@ export class World {
     return { pid: await this.mountPid(target), target };
   }
 
-  /** Number of the process that serves the mount at `target`. */
-  async mountPid(target: string): Promise<number> {
+  /** Number of the process that serves the mount at `target`, another one than `before`. */
+  async mountPid(target: string, before?: number): Promise<number> {
     const endMs = performance.now() + START_MS;
     while (performance.now() < endMs) {
       const found = await servedBy(target);
-      if (found === undefined) continue;
+      if (found === undefined || found === before) {
+        await Bun.sleep(5);
+        continue;
+      }
       this.#note(found);
       return found;
     }
     throw new Error(`No process serves ${target}`);
   }
 
-  /** Kills the process of a mount; returns once another serves it. */
+  /**
+   * Kills the process of a mount; returns once another serves it. That need not be the keeper
+   * it spoke of: until it has dismissed the one that it came with there are two.
+   */
   async killed(mount: WorldMount): Promise<WorldMount> {
-    const pid = await keeperOf(mount);
-    this.#note(pid);
+    const { target } = mount;
+    this.#note(await keeperOf(mount));
     process.kill(mount.pid, "SIGKILL");
-    await this.serves(pid);
-    return { pid, target: mount.target };
+    return { pid: await this.mountPid(target, mount.pid), target };
   }
 
   /** Waits until the process of a mount answers. */

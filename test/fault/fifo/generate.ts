@@ -4,12 +4,10 @@
  *
  * What two kernels do otherwise (README, Limits) is left out, and nothing else:
  * - D1: with readers on both sides, which of them gets which bytes.
- * - D2: the HOST's readers that come while both ends are open on the DPU wait until something
- *   stays unread there.
- * - D3: what the DPU's last reader leaves unread when no writer is left is lost, also for
+ * - D2: what the DPU's last reader leaves unread when no writer is left is lost, also for
  *   readers of the HOST's.
- * - D4: what the last writer has left in the HOST's pipe, for readers there, is not seen by a
- *   reader of the DPU's that comes later, before a writer does.
+ * - D3: what the last writer has left in the HOST's pipe, for readers there, is not seen by the
+ *   DPU's readers, before a writer comes.
  */
 import type { Random } from "../../support/random.ts";
 import { type ActorState, BOTH, FifoModel, NONBLOCK, READ, type Side, WRITE } from "./model.ts";
@@ -67,9 +65,9 @@ class Generator {
   #leave(actor: number, command: string, answers: number[]): Step[] | undefined {
     const m = this.#model;
     const state = m.actors[actor] as ActorState;
-    // D3
-    const isReader = state.side === "dpu" && state.has === "read";
-    if (isReader && m.content > 0 && m.reads("host") && !m.writes()) return undefined;
+    const isRead = m.content > 0 && m.reads("dpu") && m.reads("host");
+    // D2, D3
+    if (isRead && state.has !== "write" && !m.writes()) return undefined;
     m.leave(actor);
     return [{ actor, command, answers }];
   }
@@ -78,9 +76,7 @@ class Generator {
     const flags = OPENS[this.#random.below(OPENS.length)] as number;
     const m = this.#model;
     const reads = (flags & 3) !== WRITE;
-    // D2
-    if (state.side === "host" && reads && m.reads("dpu") && m.writes("dpu")) return undefined;
-    // D4
+    // D3
     if (state.side === "dpu" && reads && m.content > 0 && !m.writes()) return undefined;
     const letter = this.#random.below(4) === 0 ? "p" : "o";
     return [{ actor, command: `${letter}${flags}`, answers: m.open(actor, flags) }];

@@ -1,12 +1,12 @@
 /** Our write end of a FIFO: data of the HOST's writers goes there, and comes back if nobody reads it. */
 import { Backlog } from "../../../bridge/backlog.ts";
+import { OwnEnd } from "../../../bridge/ownend.ts";
 import { takeAll } from "../../../bridge/pipeends.ts";
 import { EPOLLERR, EPOLLOUT } from "../../../sys/epoll.ts";
 import { E } from "../../../sys/errno.ts";
 import { write } from "../../../sys/io.ts";
 import { close, O_RDONLY, O_RDWR, O_WRONLY } from "../../../sys/open.ts";
 import { At } from "./machine.ts";
-import { OwnEnd } from "./ownend.ts";
 import { type FifoParts, UNKNOWN_MS } from "./parts.ts";
 
 const NONE = -1;
@@ -72,6 +72,7 @@ export class DownEnd {
     // Whoever reads may not have come as far as to be seen; with both ends open here it is no matter.
     this.#open(O_RDWR, (stone) => {
       this.#stone = stone;
+      this.#fifo.presence.hadWriter();
       this.#open(O_WRONLY, (fd) => {
         this.#end.fd = fd;
         this.#flush();
@@ -93,6 +94,7 @@ export class DownEnd {
     this.#isLate = false;
     this.#fifo.open(O_WRONLY, (fd) => {
       if (fd >= 0) {
+        presence.hadWriter();
         this.#end.fd = fd;
         this.#flush();
       } else if (fd === -E.ENXIO && !isLast) {

@@ -9,8 +9,9 @@ import { close, O_NONBLOCK } from "../../../sys/open.ts";
 import { DownEnd } from "./down.ts";
 import { At, type FifoAction, type FifoEvent, FifoMachine } from "./machine.ts";
 import type { PendingOpener } from "./openers.ts";
-import type { FifoParts, FifoWorld, Look } from "./parts.ts";
+import type { FifoParts, FifoWorld, Look, What } from "./parts.ts";
 import { Presence } from "./presence.ts";
+import { search } from "./search.ts";
 import { UpEnd } from "./up.ts";
 
 /** After the stream was lost. */
@@ -90,6 +91,11 @@ export class Fifo implements FifoListener, FifoParts {
     this.presence.check();
   }
 
+  /** Its inode is known, or never will be: who has it open can be looked for. */
+  placed(): void {
+    this.presence.check();
+  }
+
   /** Something was written to it here (inotify). */
   written(): void {
     this.presence.awaitUnread();
@@ -158,14 +164,27 @@ export class Fifo implements FifoListener, FifoParts {
   open(flags: number, use: (fd: number) => void): void {
     this.#isBusy = true;
     this.world.open(flags | O_NONBLOCK, (fd) => {
-      this.#isBusy = false;
-      if (this.isOver) {
-        if (fd >= 0) close(fd);
-        return;
-      }
-      use(fd);
-      this.#run();
+      if (this.isOver && fd >= 0) close(fd);
+      this.#goOn(() => use(fd));
     });
+  }
+
+  search(what: What, use: (pid: number) => void): void {
+    const inode = this.world.inode();
+    if (inode === undefined) {
+      use(0);
+      return;
+    }
+    this.#isBusy = true;
+    search(this.world.loop, inode, what, (pid) => this.#goOn(() => use(pid)));
+  }
+
+  /** What the next thing to be done had to wait for is there. */
+  #goOn(use: () => void): void {
+    this.#isBusy = false;
+    if (this.isOver) return;
+    use();
+    this.#run();
   }
 
   #run(): void {

@@ -1,5 +1,6 @@
 /** All FIFOs that processes here have open, as the twin process serves them. */
 import type { FifoLine } from "../../../bridge/fifoline.ts";
+import { processOf } from "../../../bridge/holders.ts";
 import type { Loop } from "../../../bridge/loop.ts";
 import { EPOLLIN } from "../../../sys/epoll.ts";
 import {
@@ -17,7 +18,6 @@ import { allocate } from "../../../sys/memory.ts";
 import { keyOf, type Node } from "../channel.ts";
 import type { FifoToTwins } from "../fifomessages.ts";
 import { Fifo } from "./fifo.ts";
-import { processOf } from "./holders.ts";
 import type { FifoWorld } from "./parts.ts";
 
 /** Who opens a FIFO and closes it. */
@@ -57,6 +57,8 @@ interface Served {
   readonly place: FifoPlace;
   wd: number;
   inode: string | undefined;
+  /** Whether `wd` and `inode` are yet to be known. */
+  isPlacing: boolean;
 }
 
 const events = allocate(EVENTS_BYTES);
@@ -109,11 +111,13 @@ export class ServedFifos {
       let: (id) => this.#host.let(id),
       hush: () => this.#hear(served.wd),
       inode: () => served.inode,
+      isPlacing: () => served.isPlacing,
       watchWrites: () => this.#watch(served, OPENS_AND_CLOSES | IN_MODIFY),
       log: (text) => this.#host.log(text),
       over: () => this.#over(served),
     };
-    const served: Served = { fifo: new Fifo(world), place, wd: NONE, inode: undefined };
+    const fifo = new Fifo(world);
+    const served: Served = { fifo, place, wd: NONE, inode: undefined, isPlacing: true };
     this.#served.set(keyOf(place.node), served);
     this.#watch(served, OPENS_AND_CLOSES);
     return served;
@@ -124,9 +128,16 @@ export class ServedFifos {
       this.#inotify = inotifyInit();
       if (this.#inotify >= 0) this.#host.loop.add(this.#inotify, EPOLLIN, this);
     }
-    if (this.#inotify < 0) return;
+    if (this.#inotify < 0) {
+      served.isPlacing = false;
+      return;
+    }
     this.#host.watch(served.place, this.#inotify, mask, (wd, inode) => {
-      if (wd < 0) return;
+      served.isPlacing = false;
+      if (wd < 0) {
+        served.fifo.placed();
+        return;
+      }
       if (this.#served.get(keyOf(served.place.node)) !== served) {
         // It is over already, or another one of the same inode has come, whose watch this is.
         if (!this.#watches.has(wd)) inotifyRemoveWatch(this.#inotify, wd);
@@ -135,6 +146,7 @@ export class ServedFifos {
       served.wd = wd;
       served.inode = inode;
       this.#watches.set(wd, served);
+      served.fifo.placed();
     });
   }
 

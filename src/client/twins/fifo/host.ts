@@ -1,12 +1,12 @@
 /** The twin process as the FIFOs see it. */
 import type { FifoLine } from "../../../bridge/fifoline.ts";
+import { identityOf } from "../../../bridge/holders.ts";
 import { E } from "../../../sys/errno.ts";
 import { close } from "../../../sys/open.ts";
 import { Op } from "../../../wire/ops.ts";
 import { StreamKind } from "../../../wire/streams.ts";
 import type { TwinSide } from "../side.ts";
 import type { FifoHost, FifoPlace } from "./fifos.ts";
-import { identityOf } from "./holders.ts";
 
 /** FIFOs are served by `side`. */
 export function hostOf(side: TwinSide): FifoHost {

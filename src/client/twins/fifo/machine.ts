@@ -97,7 +97,7 @@ export class FifoMachine {
   readers = false;
   writers = false;
   #held: Opener[] = [];
-  /** Whether the HOST was asked for readers since both ends are open here. */
+  /** Whether the HOST was asked for readers since both ends are open here; the server may hold both there then. */
   #tried = false;
   /** While trying: whether the HOST has writers. */
   #hasPartner = false;
@@ -138,7 +138,7 @@ export class FifoMachine {
         this.writers = false;
         break;
       case "unread":
-        this.#tried = false;
+        this.sought();
         break;
       case "said":
         HEARD[this.at]?.[event.word]?.(this);
@@ -202,12 +202,18 @@ export class FifoMachine {
     if (!this.readers) {
       this.#do({ kind: "collect" });
       this.ask(FifoWord.RELEASE, At.GIVING);
-    } else if (!this.writers) this.#tried = false;
+    } else if (!this.writers) this.#writersLeft();
     else if (this.at === At.DOWN_WAIT && !this.#tried) {
       this.#tried = true;
       this.#hasPartner = false;
       this.ask(FifoWord.TRY, At.TRYING_DOWN);
     }
+  }
+
+  /** The server is to hold but the read end there. */
+  #writersLeft(): void {
+    if (this.#tried && this.at === At.DOWN_WAIT) this.#do({ kind: "say", word: FifoWord.READ });
+    this.#tried = false;
   }
 
   /** Whoever comes while the last of another writer's data is on its way. */
@@ -251,6 +257,7 @@ export class FifoMachine {
   /** The answer to READ has come: those who read are let. */
   reading(at: At): void {
     this.at = at;
+    this.#tried = false;
     if (at === At.DOWN) this.#do({ kind: "openWrite" });
     const readers = this.#held.filter(({ reads }) => reads);
     this.#held = this.#held.filter(({ reads }) => !reads);
@@ -290,6 +297,11 @@ export class FifoMachine {
     this.at = this.#hasPartner ? At.DOWN : At.DOWN_WAIT;
   }
 
+  /** Readers have come to the HOST, or may have: it is asked once more. */
+  sought(): void {
+    this.#tried = false;
+  }
+
   left(): void {
     this.#tried = false;
     this.move(At.DOWN_WAIT, "closeWrite", "verify");
@@ -306,7 +318,10 @@ const HEARD: Readonly<Partial<Record<At, Heard>>> = {
     [FifoWord.WRITERS]: (m) => m.reading(At.DOWN),
     [FifoWord.NO_WRITERS]: (m) => m.reading(At.DOWN_WAIT),
   },
-  [At.DOWN_WAIT]: { [FifoWord.WRITERS]: (m) => m.move(At.DOWN, "openWrite") },
+  [At.DOWN_WAIT]: {
+    [FifoWord.WRITERS]: (m) => m.move(At.DOWN, "openWrite"),
+    [FifoWord.READERS]: (m) => m.sought(),
+  },
   [At.DOWN]: { [FifoWord.NO_WRITERS]: (m) => m.left() },
   [At.TRYING_DOWN]: {
     [FifoWord.WRITERS]: (m) => m.partner(true),

@@ -9,6 +9,9 @@ export const UNKNOWN_MS = 50;
 /** What was written here and is not read here for so long may be for the HOST. */
 export const UNREAD_FIRST_MS = 20;
 
+/** What a FIFO is open for. */
+export type What = "reads" | "writes";
+
 /** Where a FIFO is served: what it needs of the twin process. */
 export interface FifoWorld {
   readonly loop: Loop;
@@ -22,8 +25,10 @@ export interface FifoWorld {
   hush(): void;
   /** Has `written` called from now on: each write(2) costs time. */
   watchWrites(): void;
-  /** How inotify calls the inode; undefined until it is known. */
+  /** How /proc calls the inode (holders.ts); undefined until it is known. */
   inode(): string | undefined;
+  /** Whether it is not known yet; `placed` is called once it is, or never will be. */
+  isPlacing(): boolean;
   log(text: string): void;
   /** Nobody has it open any more. */
   over(): void;
@@ -48,6 +53,8 @@ export interface FifoParts {
   readonly isOver: boolean;
   /** Opens the FIFO here, without blocking; what is to be done next waits for that. */
   open(flags: number, use: (fd: number) => void): void;
+  /** Looks for a process that has it open; 0: none has. What is to be done next waits for that. */
+  search(what: What, use: (pid: number) => void): void;
   step(event: FifoEvent): void;
   enqueue(look: Look): void;
   /** A thread is not about to open it any more: what our ends say may be another thing now. */

@@ -2,22 +2,20 @@
  * Who has a FIFO open here: threads that are about to, processes that have, and looks at the
  * FIFO itself where nothing else tells. README.md says in which order.
  */
-import { pollNow, unread } from "../../../bridge/pipeends.ts";
+
+import { holds } from "../../../bridge/holders.ts";
+import { hasWriters, unread } from "../../../bridge/pipeends.ts";
 import { E } from "../../../sys/errno.ts";
 import { close, O_RDONLY, O_WRONLY } from "../../../sys/open.ts";
-import { POLLHUP } from "../../../sys/poll.ts";
-import { holds } from "./holders.ts";
 import { At } from "./machine.ts";
 import { Openers, type PendingOpener } from "./openers.ts";
-import { type FifoParts, UNREAD_FIRST_MS } from "./parts.ts";
+import { type FifoParts, UNREAD_FIRST_MS, type What } from "./parts.ts";
 
 /** What stays unread is looked for less and less often. */
 const UNREAD_LAST_MS = 1000;
 /** After a look that has found somebody: what happened meanwhile may have been missed. */
 const AGAIN_FIRST_MS = 200;
 const AGAIN_LAST_MS = 5000;
-
-type What = "reads" | "writes";
 
 export class Presence {
   readonly #fifo: FifoParts;
@@ -26,6 +24,8 @@ export class Presence {
   readonly #known: Record<What, Set<number>> = { reads: new Set(), writes: new Set() };
   #cancelUnread: (() => void) | undefined;
   #watchesWrites = false;
+  /** Whether readers may have it open that no writer has come to yet: they would see one that comes and goes. */
+  #hasFreshReaders = false;
   #unreadMs = UNREAD_FIRST_MS;
   #cancelAgain = () => {};
   #againMs = AGAIN_FIRST_MS;
@@ -47,7 +47,9 @@ export class Presence {
     return [...new Set([...this.#known.reads, ...this.#known.writes])];
   }
 
-  add(opener: PendingOpener): void {
+  add(opener: PendingOpener & { readonly waits: boolean }): void {
+    const { reads, writes, waits, unknown } = opener;
+    if (unknown || (reads && !writes && !waits)) this.#hasFreshReaders = true;
     this.#openers.add(opener);
   }
 
@@ -71,6 +73,11 @@ export class Presence {
     for (const opener of this.#openers) if (opener.unknown) opener[what] = false;
   }
 
+  /** Somebody has had it open for writing, as who reads may see. */
+  hadWriter(): void {
+    this.#hasFreshReaders = false;
+  }
+
   /** All who were known are gone. */
   gone(what: What): void {
     this.#known[what].clear();
@@ -91,7 +98,10 @@ export class Presence {
     const { reads, writes } = held ?? opener;
     if (held?.path) this.path = held.path;
     if (reads) this.#known.reads.add(opener.pid);
-    if (writes) this.#known.writes.add(opener.pid);
+    if (writes) {
+      this.#known.writes.add(opener.pid);
+      this.hadWriter();
+    }
     this.#fifo.step({ kind: "gaveUp", id: opener.id });
     if (reads || writes) this.#fifo.step({ kind: "found", reads, writes });
     this.#fifo.resolved();
@@ -109,8 +119,8 @@ export class Presence {
 
   /** Looks whether those still have it open who are believed to; what our open ends tell is known anyhow. */
   check(): void {
-    const { hasReadEnd, hasWriteEnd, machine } = this.#fifo;
-    if (this.#fifo.isOver) return;
+    const { hasReadEnd, hasWriteEnd, machine, world } = this.#fifo;
+    if (this.#fifo.isOver || world.isPlacing()) return;
     const hasNone = !hasReadEnd && !hasWriteEnd;
     if (machine.readers && !this.waitsFor("reads") && !this.#stillHave("reads")) {
       if (hasNone) this.#fifo.enqueue({ kind: "lookForReaders" });
@@ -126,10 +136,35 @@ export class Presence {
     return !this.#fifo.hasReadEnd && !this.#fifo.hasWriteEnd;
   }
 
-  /** Opens the FIFO for writing, which only goes where somebody reads. */
+  /** Whether it is to be found out if anybody still has it open, and no end of ours tells. */
+  #isOpenTo(what: What): boolean {
+    const { machine } = this.#fifo;
+    const isBelieved = what === "reads" ? machine.readers : machine.writers;
+    return this.#isUntouched && isBelieved && !this.waitsFor(what);
+  }
+
+  /** Readers who would see a look (POLLHUP) are searched first: usually none is left. */
   lookForReaders(): void {
-    const { machine, world } = this.#fifo;
-    if (!this.#isUntouched || !machine.readers || this.waitsFor("reads")) return;
+    if (!this.#isOpenTo("reads")) return;
+    if (!this.#hasFreshReaders) {
+      this.#tryToWrite();
+      return;
+    }
+    this.#search("reads", () => this.#tryToWrite());
+  }
+
+  /** Looks for processes that have it open and were not known; with none of them calls `unfound`. */
+  #search(what: What, unfound: () => void): void {
+    this.#fifo.search(what, (pid) => {
+      if (!this.#isOpenTo(what)) return;
+      if (pid === 0) unfound();
+      else this.#known[what].add(pid);
+    });
+  }
+
+  /** Opens the FIFO for writing, which only goes where somebody reads. */
+  #tryToWrite(): void {
+    const { world } = this.#fifo;
     this.#fifo.open(O_WRONLY, (fd) => {
       if (fd >= 0) {
         close(fd);
@@ -141,29 +176,23 @@ export class Presence {
     });
   }
 
-  /**
-   * Opens the FIFO for reading, and for writing for a moment: with that a hang-up of before is
-   * told (pipe_poll in fs/pipe.c), and nothing is taken from who reads. It would let go those
-   * who are still about to open it for reading.
-   */
+  /** Opens the FIFO for reading, where an empty pipe shows whether anybody writes; else they are searched. */
   lookForWriters(): void {
-    const { machine, world } = this.#fifo;
-    if (!this.#isUntouched || !machine.writers || this.waitsFor("writes")) return;
-    if (this.waitsFor("reads")) {
-      this.#lookAgain();
-      return;
-    }
-    this.#fifo.open(O_RDONLY, (reading) => {
-      if (reading < 0) return;
-      this.#fifo.open(O_WRONLY, (writing) => {
-        if (writing >= 0) close(writing);
-        const isGone = (pollNow(reading) & POLLHUP) !== 0;
-        close(reading);
-        world.hush();
-        if (!isGone) this.#lookAgain();
-        else if (!this.waitsFor("writes")) this.#fifo.step({ kind: "writersGone" });
-      });
+    const { world } = this.#fifo;
+    if (!this.#isOpenTo("writes")) return;
+    this.#fifo.open(O_RDONLY, (fd) => {
+      if (fd < 0) return;
+      const isThere = hasWriters(fd);
+      close(fd);
+      world.hush();
+      if (isThere) this.#lookAgain();
+      else if (isThere === undefined) this.#search("writes", () => this.#writersGone());
+      else this.#writersGone();
     });
+  }
+
+  #writersGone(): void {
+    if (!this.waitsFor("writes")) this.#fifo.step({ kind: "writersGone" });
   }
 
   /** Somebody has it open of whom nothing is known, and may have closed it while we looked. */
@@ -196,6 +225,11 @@ export class Presence {
     if (this.hasUnknown) {
       // What may only be a reader must not be let in by a look.
       this.#foundUnread(true);
+      return;
+    }
+    if (!this.waitsFor("writes") && !this.#stillHave("writes")) {
+      // Opening it for writing would be seen.
+      this.check();
       return;
     }
     this.#fifo.open(O_WRONLY, (fd) => {

@@ -1,10 +1,10 @@
 /** Our read end of a FIFO: what is written here and is for the HOST's readers. */
 import { Pulled } from "../../../bridge/fifoline.ts";
-import { takeOne, unread } from "../../../bridge/pipeends.ts";
+import { OwnEnd } from "../../../bridge/ownend.ts";
+import { hasWriters, unread } from "../../../bridge/pipeends.ts";
 import { EPOLLIN } from "../../../sys/epoll.ts";
 import { read } from "../../../sys/io.ts";
 import { O_RDONLY } from "../../../sys/open.ts";
-import { OwnEnd } from "./ownend.ts";
 import { type FifoParts, UNKNOWN_MS, UNREAD_FIRST_MS } from "./parts.ts";
 
 /** While others read here, too: how long what they leave is left to them. */
@@ -84,10 +84,7 @@ export class UpEnd {
   #takeLeft(fd: number, bytes: number): number {
     const { line } = this.#fifo;
     if (bytes > 0) return line.pull((address, max) => read(fd, address, Math.min(max, bytes)));
-    if (unread(fd) > 0) return Pulled.ALL;
-    const [got, byte] = takeOne(fd);
-    if (got > 0) line.send(byte);
-    return got === 0 ? Pulled.END : Pulled.ALL;
+    return hasWriters(fd) === false ? Pulled.END : Pulled.ALL;
   }
 
   /** Nobody writes here, as the end says. */

@@ -1,10 +1,11 @@
 /** Streams to FIFOs of the HOST, which clients open (StreamKind.FIFO). */
-import type { Taker } from "../../bridge/end.ts";
-import type { Loop } from "../../bridge/loop.ts";
-import { E } from "../../sys/errno.ts";
-import { close, dup } from "../../sys/open.ts";
-import { ProtocolError } from "../../wire/error.ts";
-import { FifoEnd } from "./fifoend.ts";
+import type { Taker } from "../../../bridge/end.ts";
+import type { Loop } from "../../../bridge/loop.ts";
+import { E } from "../../../sys/errno.ts";
+import { close, dup } from "../../../sys/open.ts";
+import { ProtocolError } from "../../../wire/error.ts";
+import { Comers } from "./comers.ts";
+import { FifoEnd } from "./end.ts";
 import { Partners } from "./partners.ts";
 
 /** What is known of one, for info. */
@@ -18,6 +19,7 @@ export interface FifoFigures {
 export class HostFifos {
   readonly #loop: Loop;
   readonly #partners: Partners;
+  readonly #comers: Comers;
   readonly #log: (text: string) => void;
   readonly #ends = new Map<FifoEnd, number>();
 
@@ -26,6 +28,7 @@ export class HostFifos {
     this.#loop = loop;
     this.#log = log;
     this.#partners = new Partners(loop, isAsync);
+    this.#comers = new Comers(loop);
   }
 
   /** Takes streams of a session whose keys `fdOf` knows: an O_PATH descriptor of a FIFO, or undefined. */
@@ -39,6 +42,7 @@ export class HostFifos {
       const end = new FifoEnd({
         loop: this.#loop,
         partners: this.#partners,
+        comers: this.#comers,
         path: `/proc/self/fd/${fd}`,
         log: this.#log,
         ended: () => {
@@ -64,5 +68,6 @@ export class HostFifos {
   close(): void {
     for (const end of [...this.#ends.keys()]) end.close();
     this.#partners.close();
+    this.#comers.close();
   }
 }

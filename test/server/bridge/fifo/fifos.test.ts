@@ -3,14 +3,17 @@ import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { encode } from "cbor-x/encode";
-import { FifoLine } from "../../../src/bridge/fifoline.ts";
-import { Loop } from "../../../src/bridge/loop.ts";
-import { takeAll } from "../../../src/bridge/pipeends.ts";
-import { HostFifos } from "../../../src/server/bridge/fifos.ts";
-import { cstring } from "../../../src/sys/cstring.ts";
-import { E } from "../../../src/sys/errno.ts";
-import { write } from "../../../src/sys/io.ts";
-import { allocate } from "../../../src/sys/memory.ts";
+import { FifoLine } from "../../../../src/bridge/fifoline.ts";
+import { holds as heldBy, identityOf } from "../../../../src/bridge/holders.ts";
+import { Loop } from "../../../../src/bridge/loop.ts";
+import { hasWriters, takeAll } from "../../../../src/bridge/pipeends.ts";
+import { callText, openCall } from "../../../../src/client/twins/fifo/opencall.ts";
+import { HostFifos } from "../../../../src/server/bridge/fifo/fifos.ts";
+import { ARCH } from "../../../../src/sys/arch.ts";
+import { cstring } from "../../../../src/sys/cstring.ts";
+import { E } from "../../../../src/sys/errno.ts";
+import { write } from "../../../../src/sys/io.ts";
+import { allocate } from "../../../../src/sys/memory.ts";
 import {
   AT_FDCWD,
   close,
@@ -19,14 +22,14 @@ import {
   O_RDONLY,
   O_WRONLY,
   openat,
-} from "../../../src/sys/open.ts";
-import { S_IFIFO } from "../../../src/sys/stat.ts";
-import { mknodat } from "../../../src/sys/tree.ts";
-import { ProtocolError } from "../../../src/wire/error.ts";
-import { decodePlain } from "../../../src/wire/plain.ts";
-import { FifoWord, StreamKind } from "../../../src/wire/streams.ts";
-import { Pair } from "../../session/pair.ts";
-import { ok } from "../../sys/support.ts";
+} from "../../../../src/sys/open.ts";
+import { S_IFIFO } from "../../../../src/sys/stat.ts";
+import { mknodat } from "../../../../src/sys/tree.ts";
+import { ProtocolError } from "../../../../src/wire/error.ts";
+import { decodePlain } from "../../../../src/wire/plain.ts";
+import { FifoWord, StreamKind } from "../../../../src/wire/streams.ts";
+import { Pair } from "../../../session/pair.ts";
+import { ok } from "../../../sys/support.ts";
 
 const BOUND_MS = 10_000;
 const names = new Map<number, string>(Object.entries(FifoWord).map(([name, word]) => [word, name]));
@@ -103,7 +106,14 @@ describe.each([
       }
     };
     dial();
-    return { line, pair, hears, open, opens, put, turn, fifos, came };
+    /** Another process does that with it. */
+    const run = (script: string) => {
+      const child = Bun.spawn(["sh", "-c", `exec 3${script} sleep 1000`, "sh", path]);
+      opened.push(() => child.kill("SIGKILL"));
+      return child;
+    };
+    const holds = (pid: number) => heldBy(pid, identityOf(key) ?? "");
+    return { line, pair, hears, open, opens, put, turn, fifos, came, run, holds };
   }
 
   test("reads for others: writers come, write and leave", () => {
@@ -177,6 +187,26 @@ describe.each([
     hears("RELEASED");
   });
 
+  test("what came when nobody reads any more lets no writer of the HOST's in", () => {
+    const { line, hears, holds, open, run, turn } = stage();
+    const reader = ok(open(O_RDONLY));
+    line.say(FifoWord.WRITE);
+    hears("READERS");
+    close(reader);
+    hears("NO_READERS");
+    const writer = run('>"$1"');
+    const endMs = performance.now() + BOUND_MS;
+    const isWaiting = () => openCall(callText(writer.pid), ARCH, () => undefined)?.writes === true;
+    while (!isWaiting() && performance.now() < endMs) turn();
+    line.send(Buffer.from("late"));
+    line.say(FifoWord.RELEASE);
+    hears("RELEASED");
+    for (let i = 0; i < 50; i++) {
+      turn();
+      expect(holds(writer.pid).writes).toBe(false);
+    }
+  });
+
   test("tries: nobody, or somebody who reads", () => {
     const { line, hears, open, opens } = stage();
     line.say(FifoWord.TRY);
@@ -199,6 +229,85 @@ describe.each([
     line.say(FifoWord.TRY);
     hears("NOBODY");
     const reader = ok(open(O_RDONLY));
+    line.say(FifoWord.TRY);
+    hears("TAKEN");
+    close(reader);
+    hears("NO_READERS");
+  });
+
+  test("while both ends are on the DPU, readers and writers come and find both open", () => {
+    const { line, hears, run } = stage();
+    line.say(FifoWord.READ);
+    hears("NO_WRITERS");
+    line.say(FifoWord.TRY);
+    hears("NOBODY");
+    run('<"$1"');
+    hears("READERS");
+    line.say(FifoWord.TRY);
+    hears("TAKEN");
+    line.say(FifoWord.RELEASE);
+    hears("RELEASED");
+  });
+
+  test("while both ends are on the DPU, a writer comes", () => {
+    const { line, hears, run } = stage();
+    line.say(FifoWord.READ);
+    hears("NO_WRITERS");
+    line.say(FifoWord.TRY);
+    hears("NOBODY");
+    const writer = run('>"$1"');
+    hears("WRITERS");
+    writer.kill("SIGKILL");
+    hears("NO_WRITERS");
+  });
+
+  test("both ends are on the DPU, and on the HOST: who writes first decides", () => {
+    for (const isHost of [true, false]) {
+      const { line, hears, holds, open, put, run, turn } = stage();
+      line.say(FifoWord.READ);
+      hears("NO_WRITERS");
+      line.say(FifoWord.TRY);
+      hears("NOBODY");
+      const both = run('<>"$1"');
+      const endMs = performance.now() + BOUND_MS;
+      while (!holds(both.pid).writes && performance.now() < endMs) turn();
+      hears();
+      if (isHost) {
+        const writer = ok(open(O_WRONLY));
+        put(writer, "data");
+        hears("WRITERS", "data");
+        close(writer);
+      } else {
+        line.say(FifoWord.TRY);
+        hears("TAKEN");
+      }
+    }
+  });
+
+  test("both ends were on the DPU, and only the reading one is left", () => {
+    const { line, hears, open } = stage();
+    line.say(FifoWord.READ);
+    hears("NO_WRITERS");
+    line.say(FifoWord.TRY);
+    hears("NOBODY");
+    const reader = ok(open(O_RDONLY));
+    expect(hasWriters(reader)).toBe(true);
+    line.say(FifoWord.READ);
+    hears("NO_WRITERS");
+    expect(hasWriters(reader)).toBe(false);
+    close(reader);
+  });
+
+  test("what a former writer has left is no writer", () => {
+    const { line, hears, open, put } = stage();
+    const reader = ok(open(O_RDONLY));
+    const writer = ok(open(O_WRONLY));
+    put(writer, "left");
+    close(writer);
+    line.say(FifoWord.READ);
+    // Where the kernel does not wait, nothing tells the two apart before the data is read.
+    if (isAsync) hears("NO_WRITERS");
+    else hears("WRITERS", "left", "NO_WRITERS");
     line.say(FifoWord.TRY);
     hears("TAKEN");
     close(reader);

@@ -1,6 +1,7 @@
 /** One of our ends of a FIFO: its descriptor, and what of it is waited for. */
-import type { Loop, Watched } from "../../../bridge/loop.ts";
-import { close } from "../../../sys/open.ts";
+
+import { close } from "../sys/open.ts";
+import type { Loop, Watched } from "./loop.ts";
 
 const NONE = -1;
 

@@ -3,11 +3,11 @@
  * The kernel waits (sys/iouring.ts); where it may not, and beyond a bound, it is looked every
  * few milliseconds, for no event tells that somebody waits in open(2).
  */
-import type { Loop } from "../../bridge/loop.ts";
-import { cstring } from "../../sys/cstring.ts";
-import { EPOLLIN } from "../../sys/epoll.ts";
-import { E } from "../../sys/errno.ts";
-import { ERESTARTSYS, OpenRing } from "../../sys/iouring.ts";
+import type { Loop } from "../../../bridge/loop.ts";
+import { cstring } from "../../../sys/cstring.ts";
+import { EPOLLIN } from "../../../sys/epoll.ts";
+import { E } from "../../../sys/errno.ts";
+import { ERESTARTSYS, OpenRing } from "../../../sys/iouring.ts";
 import {
   AT_FDCWD,
   close,
@@ -17,8 +17,8 @@ import {
   O_WRONLY,
   openat,
   setNonBlocking,
-} from "../../sys/open.ts";
-import { drainEventfd, eventfd } from "../../sys/poll.ts";
+} from "../../../sys/open.ts";
+import { drainEventfd, eventfd } from "../../../sys/poll.ts";
 
 /** Opens that the kernel waits in, each in a thread of its own. */
 const ASYNC_OPENS_MAX = 256;
@@ -29,15 +29,18 @@ const INTERRUPTED: ReadonlySet<number> = new Set([E.EINTR, ERESTARTSYS, E.EAGAIN
 
 /** Something that is waited for. */
 export interface Wait {
-  /** Waits no more; `over` is called once nothing of it is open any more, or `done` was called. */
-  cancel(over: () => void): void;
+  /**
+   * Waits no more; `over` is called once nothing of it is open any more, or `done` was called:
+   * whether somebody came meanwhile, if that is known.
+   */
+  cancel(over: (came: boolean | undefined) => void): void;
 }
 
 interface AsyncOpen {
   readonly path: string;
   readonly flags: number;
   readonly done: (result: number) => void;
-  cancelled: (() => void) | undefined;
+  cancelled: ((came: boolean) => void) | undefined;
 }
 
 export class Partners {
@@ -128,7 +131,7 @@ export class Partners {
     return {
       cancel: (over) => {
         const open = this.#opens.get(number);
-        if (open === undefined) return over();
+        if (open === undefined) return over(true);
         open.cancelled = over;
         this.#ring?.cancel(number);
       },
@@ -150,7 +153,7 @@ export class Partners {
     this.#opens.delete(number);
     if (open.cancelled !== undefined) {
       if (result >= 0) close(result);
-      open.cancelled();
+      open.cancelled(result >= 0);
     } else if (!INTERRUPTED.has(-result) || this.#submit(open, number) === 0) open.done(result);
   }
 
@@ -168,7 +171,7 @@ export class Partners {
     return {
       cancel: (over) => {
         stop();
-        over();
+        over(undefined);
       },
     };
   }

@@ -1,15 +1,9 @@
 /** Which processes have a FIFO open, from /proc/<pid>/fd. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { cstring } from "../../../sys/cstring.ts";
-import { allocate } from "../../../sys/memory.ts";
-import {
-  AT_EMPTY_PATH,
-  AT_FDCWD,
-  AT_STATX_DONT_SYNC,
-  O_ACCMODE,
-  O_PATH,
-} from "../../../sys/open.ts";
-import { STATX, STATX_BASIC_STATS, STATX_STRUCT_SIZE, statx } from "../../../sys/stat.ts";
+import { cstring } from "../sys/cstring.ts";
+import { allocate } from "../sys/memory.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, AT_STATX_DONT_SYNC, O_ACCMODE, O_PATH } from "../sys/open.ts";
+import { STATX, STATX_BASIC_STATS, STATX_STRUCT_SIZE, statx } from "../sys/stat.ts";
 
 const status = allocate(STATX_STRUCT_SIZE);
 const NO_FILE = /^(?:socket|pipe|anon_inode|net|\/dev\/|\/proc\/|\/memfd:)/;
@@ -68,6 +62,13 @@ function addMode(path: string, found: Held): void {
   const mode = flags & O_ACCMODE;
   if (mode !== 1) found.reads = true;
   if (mode !== 0) found.writes = true;
+}
+
+/** Processes of this machine, as far as they can be seen. */
+export function processes(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }
 
 /** Id of the process that thread `tid` belongs to; 0: it is gone. */
