@@ -39,6 +39,8 @@ export interface FdPumpOptions extends Omit<PumpOptions, "port"> {
   readonly shape: Shape;
   /** Of a socket: other processes have it, too, and go on with it when the pump has ended. */
   readonly isShared?: boolean;
+  /** Of a pipe: how large it is made once much goes through it. */
+  readonly pipeBytes?: number;
 }
 
 export class BytePump extends Pump {
@@ -51,7 +53,9 @@ export class BytePump extends Pump {
 
   constructor(options: PumpOptions | FdPumpOptions) {
     const port =
-      "port" in options ? options.port : new Port(options.fd, options.shape, options.isShared);
+      "port" in options
+        ? options.port
+        : new Port(options.fd, options.shape, options.isShared, options.pipeBytes);
     super(port.fd, options);
     this.#port = port;
     this.#hasBeside = options.ancillary !== undefined;

@@ -22,6 +22,7 @@ import {
 } from "../../sys/open.ts";
 import { dupOver } from "../../sys/process.ts";
 import { SOCK_DGRAM, SOCK_SEQPACKET } from "../../sys/socket.ts";
+import { PROGRAM_PIPE_BYTES } from "../../wire/limits.ts";
 import { ProgramEnd } from "../../wire/streams.ts";
 import { FileSink, FileSource } from "../fileend.ts";
 import { type Place, Thing } from "./descriptors.ts";
@@ -102,7 +103,9 @@ export class OwnEnd {
     }
     const own = this.#open(fd);
     const isShared = thing === Thing.SOCKET;
-    this.handler = new BytePump({ loop, fd: own, shape: this.#shape(), isShared, ended: over });
+    const shape = this.#shape();
+    const pipeBytes = PROGRAM_PIPE_BYTES;
+    this.handler = new BytePump({ loop, fd: own, shape, isShared, pipeBytes, ended: over });
   }
 
   /** The program has read `bytes` of the file: it goes on there for whoever has it, too. */

@@ -23,7 +23,7 @@ import {
 import type { Ending } from "../../sys/spawn.ts";
 import type { Address } from "../../transport/address.ts";
 import { ProtocolError } from "../../wire/error.ts";
-import { PROGRAM_FDS_MAX } from "../../wire/limits.ts";
+import { PROGRAM_FDS_MAX, PROGRAM_WINDOW_MAX } from "../../wire/limits.ts";
 import { decodePlain } from "../../wire/plain.ts";
 import { OutOfBand, ProgramEnd, StreamKind } from "../../wire/streams.ts";
 import { integer, type SignalSet } from "../order.ts";
@@ -102,7 +102,9 @@ export class Run implements StreamHandler, Watched {
       });
       this.#ends.push(end);
       const description = [this.#control.id, index, place.kind];
-      return this.#open(StreamKind.PROGRAM_FD, description, end.handler);
+      const stream = this.#open(StreamKind.PROGRAM_FD, description, end.handler);
+      stream.windowMax = PROGRAM_WINDOW_MAX;
+      return stream;
     });
     this.#sendOrder();
     // Not before all are open: what they have to send fills the connection.

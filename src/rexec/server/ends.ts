@@ -12,7 +12,12 @@ import { pipe2 } from "../../sys/io.ts";
 import { close, F_DUPFD_CLOEXEC, fcntlInt, O_CLOEXEC, setNonBlocking } from "../../sys/open.ts";
 import { SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, socketPair } from "../../sys/socket.ts";
 import { unreadBytes } from "../../sys/terminal.ts";
-import { PROGRAM_FD_MAX, PROGRAM_FDS_MAX } from "../../wire/limits.ts";
+import {
+  PROGRAM_FD_MAX,
+  PROGRAM_FDS_MAX,
+  PROGRAM_PIPE_BYTES,
+  PROGRAM_WINDOW_MAX,
+} from "../../wire/limits.ts";
 import { ProgramEnd } from "../../wire/streams.ts";
 import { isListener, ProgramListener } from "./listener.ts";
 
@@ -54,6 +59,7 @@ export class Ends {
 
   /** Makes the descriptor for `stream`, the `place`th: who handles that, or an errno. */
   take(stream: Stream, place: number, kind: number, master: () => number): StreamHandler | number {
+    stream.windowMax = PROGRAM_WINDOW_MAX;
     if (kind === ProgramEnd.CONNECTION) return this.#connect(stream, place);
     const isTaken = this.#ends.has(place) || this.#listeners.has(place);
     if (place >= PROGRAM_FDS_MAX || isTaken) return E.EINVAL;
@@ -61,10 +67,12 @@ export class Ends {
     const made = make(kind, master);
     if (typeof made === "number") return -made;
     const { type, own, child, shape } = made;
+    const loop = this.#loop;
+    const pipeBytes = PROGRAM_PIPE_BYTES;
     const pump: Pump =
       type === undefined
-        ? new BytePump({ loop: this.#loop, fd: own, shape, ended: () => this.#over(pump) })
-        : new MessagePump({ loop: this.#loop, fd: own, type, ended: () => this.#over(pump) });
+        ? new BytePump({ loop, fd: own, shape, pipeBytes, ended: () => this.#over(pump) })
+        : new MessagePump({ loop, fd: own, type, ended: () => this.#over(pump) });
     this.#running++;
     this.#ends.set(place, { child, kind, pump });
     pump.start(stream);

@@ -123,7 +123,9 @@ class Keeper {
     if (message.kind === "rule") this.#rules.push(message.rule);
     else if (message.kind === "serve") this.#service.configure(this.#rules, message.leaseMs);
     else if (message.kind === "client") {
-      this.#service.take(received, message.client, message.hello);
+      // The kernel has closed one for which there was no number.
+      if (received < 0) this.#log("warn", "Closed a connection: too many descriptors are open");
+      else this.#service.take(received, message.client, message.hello);
     } else {
       this.#awaitsServer = false;
       if (message.kind === "leave") return;

@@ -8,7 +8,9 @@ import { BUILD } from "../../info/facts.ts";
 import { EPOLLIN, EPOLLOUT } from "../../sys/epoll.ts";
 import { E, errnoText } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
+import { pidfdOpen } from "../../sys/process.ts";
 import { connectUnix, listenUnix, SOCK_SEQPACKET } from "../../sys/socket.ts";
+import { reap } from "../../sys/spawn.ts";
 import type { ClientHello } from "../../wire/hello.ts";
 import { PROGRAMS_MAX } from "../../wire/limits.ts";
 import { Channel, type FromKeeper, type ToKeeper } from "./channel.ts";
@@ -105,10 +107,24 @@ export class KeeperLink {
     if (fd === -E.EADDRINUSE) return;
     if (fd < 0) throw new Error(`Cannot listen at ${path}: ${errnoText(-fd)}`);
     try {
-      startKeeper(command, path, fd);
+      this.#awaitEnd(startKeeper(command, path, fd));
     } finally {
       close(fd);
     }
+  }
+
+  /** Its parent is to ask how it has ended, or it stays as a zombie. */
+  #awaitEnd(pid: number): void {
+    const { loop } = this.#options;
+    const pidfd = pidfdOpen(pid);
+    if (pidfd < 0) return;
+    loop.add(pidfd, EPOLLIN, {
+      onEvents: () => {
+        reap(pidfd);
+        loop.remove(pidfd);
+        close(pidfd);
+      },
+    });
   }
 
   #hear(channel: Channel<FromKeeper, ToKeeper>): void {

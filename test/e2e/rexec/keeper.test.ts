@@ -1,6 +1,6 @@
 /** Servers that end, are killed and come again; keepers that are killed. */
 import { expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { until } from "../support/program.ts";
 import { Link } from "./link.ts";
 import { QTFS, run, Stage } from "./stage.ts";
@@ -208,6 +208,8 @@ test("a keeper is killed: its programs end, clients are told, and others are ser
     const other = await run([...stage.rexec, "sh", "-c", "echo other; exit 3"]);
     expect([other.stdout, other.code]).toEqual(["other\n", 3]);
     expect(stage.log).toContain("The keeper before was killed: 1 of its programs are ended");
+    // No zombie is left of it.
+    expect(existsSync(`/proc/${keeper}`)).toBe(false);
   }));
 
 test("server and keeper are killed at once: the next ones find what is left, and end it", () =>

@@ -20,8 +20,8 @@ test("a reader that stops stops the writer", async () => {
   expect(await stoppedReader(stage, 4)).toContain("underway");
 });
 
-test("40 at once leave nothing behind", async () => {
-  expect(await atOnce(stage, 40)).toContain("no child");
+test("25 at once leave nothing behind", async () => {
+  expect(await atOnce(stage, 25)).toContain("no child");
 }, 120_000);
 
 test("100 in a row leave nothing behind", async () => {

@@ -13,6 +13,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { WITHOUT_OTHERS } from "../support/apart.ts";
 import { until } from "../support/program.ts";
 import { QTFS, run, Stage } from "./stage.ts";
 
@@ -219,10 +220,9 @@ describe("what", () => {
   });
 
   test("the same path in somebody's own mounts is not that path", async () => {
-    const directory = `${unix.directory}/cover`;
-    mkdirSync(directory);
     const cover = `mount --bind /usr/bin/cat /usr/bin/id; echo $$; exec cat`;
-    const command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", cover];
+    const apart = ["unshare", "--mount", "--propagation", "private", ...WITHOUT_OTHERS];
+    const command = [...apart, "sh", "-c", cover];
     const child = Bun.spawn(command, { stdio: ["pipe", "pipe", "inherit"], timeout: 30_000 });
     const { value } = await child.stdout.getReader().read();
     const pid = Number(Buffer.from(value ?? []).toString());

@@ -1,5 +1,5 @@
 /** What a descriptor is called, and whether others could give that name to something else. */
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import {
   chmodSync,
   chownSync,
@@ -20,7 +20,7 @@ import { WITHOUT_OTHERS } from "../../e2e/support/apart.ts";
 const OTHER = 4711;
 /** Not below /tmp, which lets others make names. */
 const directory = realpathSync(mkdtempSync("/var/lib/qtfs-place-"));
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 function open(path: string): number {
   const fd = openat(AT_FDCWD, cstring(path), O_PATH | O_CLOEXEC, 0);
