@@ -3,6 +3,7 @@ import { realpathSync } from "node:fs";
 import { readOffloadConfig } from "../config/offload.ts";
 import { down, up } from "../offload/carryout.ts";
 import { planOf } from "../offload/plan.ts";
+import { profiles } from "../offload/profiles/profile.ts";
 import { State } from "../offload/state.ts";
 import type { Side } from "../offload/step.ts";
 import { UsageError } from "./errors.ts";
@@ -80,6 +81,8 @@ const ACTIONS: Readonly<Record<string, Action>> = {
       const mark = (await step.isDone()) ? "  # stands" : "";
       for (const line of step.commands) process.stdout.write(`${line}${mark}\n`);
     }
+    for (const limit of profiles[config.profile].limits)
+      process.stdout.write(`# Limit: ${limit}\n`);
     return 0;
   },
   up: async (config, side) => {

@@ -30,22 +30,25 @@ export interface Attached {
   root: Root;
 }
 
+/** There is no server, or one that ends: another one may come. */
+export class Unreachable extends Error {}
+
 /** A session's id that nobody can guess. */
 function newSession(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(SESSION_BYTES))).toString("hex");
 }
 
-/** A connection to the server at `address`; throws a sentence. */
+/** A connection to the server at `address`; throws a sentence, `Unreachable` where there is none. */
 export function connect(address: Address): SocketTransport {
   const where = formatAddress(address);
   const fd =
     address.kind === "unix" ? connectUnix(address.path) : connectTcp(address.host, address.port);
   if (fd === -E.ENOENT || fd === -E.ECONNREFUSED) {
-    throw new Error(
+    throw new Unreachable(
       `No server listens at ${where}: start one with "qtfs server --listen ${where}"`,
     );
   }
-  if (fd < 0) throw new Error(`Cannot connect to ${where}: ${errnoText(-fd)}`);
+  if (fd < 0) throw new Unreachable(`Cannot connect to ${where}: ${errnoText(-fd)}`);
   return transportOn(fd, address);
 }
 
@@ -58,7 +61,7 @@ export function expectFrame(transport: Transport, kind: number, deadlineMs: numb
     if (left <= 0) throw new Error(`The server at ${transport.peer.description} does not answer`);
     polls.wait(left);
     if (transport.receive() === CLOSED) {
-      throw new Error(
+      throw new Unreachable(
         `The server at ${transport.peer.description} closed the connection: it may not allow this user`,
       );
     }
@@ -85,14 +88,17 @@ export function attachTo(
   timeoutMs: number,
 ): Attached {
   const reasons: string[] = [];
+  let isThere = false;
   for (const address of addresses) {
     try {
       return attachAt(address, subject, Date.now() + timeoutMs);
     } catch (error) {
       reasons.push((error as Error).message);
+      isThere ||= !(error instanceof Unreachable);
     }
   }
-  throw new Error(reasons.join("; "));
+  const all = reasons.join("; ");
+  throw isThere ? new Error(all) : new Unreachable(all);
 }
 
 function attachAt(address: Address, subject: Subject, deadlineMs: number): Attached {

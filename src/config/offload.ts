@@ -93,7 +93,7 @@ export function readOffloadConfig(file: string): OffloadConfig {
   }
   const { rexec_back, service, name: given, rootfs, ...rest } = result.data;
   const { server, rexec, insecure } = rest;
-  const isOpen = [server, rexec].some(({ kind }) => kind === "tcp");
+  const isOpen = [server, rexec, rexec_back].some((one) => one?.kind === "tcp");
   if (isOpen && !insecure) {
     throw new Error(
       `${file}: tcp:// is neither encrypted nor authenticated; insecure = true allows it`,

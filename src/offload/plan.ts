@@ -33,6 +33,7 @@ function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[]
   const insecure = config.insecure ? ["--insecure"] : [];
   const exports = shares.flatMap((path) => ["--export", `${path}:rw,sysmount`]);
   const allow = unique([...profile.allow, ...config.routes]);
+  const sessions = `/run/qtfs/offload/${config.name}.sessions`;
   const daemon = (name: string, subcommand: string, address: Address, words: string[]) =>
     service({
       name,
@@ -47,7 +48,8 @@ function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[]
     ...shares.map((path) => directory(path, { volatile: isVolatile(profile, path) })),
     ...(profile.hooks ? hostHooks(config, qtfs) : []),
     containers(profile.traces, shares),
-    daemon("server", "server", config.server, exports),
+    directory(sessions, { mode: 0o700, volatile: true }),
+    daemon("server", "server", config.server, ["--state-dir", sessions, ...exports]),
     daemon(
       "rexec-server",
       "rexec-server",

@@ -3,6 +3,7 @@
  * step, so that what a killed `up` has left can be undone, and nothing that it found there.
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import type { OffloadConfig } from "../config/offload.ts";
 import type { Note, Side } from "./step.ts";
 
@@ -27,8 +28,8 @@ export class State {
   }
 
   /** What there is of `config`'s name; empty where there is nothing. */
-  static of(config: OffloadConfig, side: Side): State {
-    const path = `${DIRECTORY}/${config.name}.${side}.json`;
+  static of(config: OffloadConfig, side: Side, directory = DIRECTORY): State {
+    const path = `${directory}/${config.name}.${side}.json`;
     return new State(path, read(path) ?? { version: VERSION, config, done: {} });
   }
 
@@ -63,7 +64,7 @@ export class State {
   }
 
   #write(): void {
-    mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
+    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o755 });
     const fresh = `${this.#path}.new`;
     writeFileSync(fresh, JSON.stringify(this.#content), { mode: 0o600 });
     renameSync(fresh, this.#path);

@@ -1,10 +1,14 @@
 /** Sessions with servers for what is done on the HOST, kept from one call to the next. */
+import { Unreachable } from "../client/connect.ts";
 import { HostCalls, type HostSession } from "../client/hostcalls.ts";
 import type { Share } from "../onhost/places.ts";
-import { parseAddress } from "../transport/address.ts";
+import { type Address, parseAddress } from "../transport/address.ts";
 
 /** How long a server may take to say hello. */
 const GREETING_MS = 10_000;
+/** How long it may take to be there again. */
+const AWAY_MS = 30_000;
+const RETRY_MS = 100;
 
 /** What outlives this process, of the call that it is at. */
 export interface Keeping {
@@ -17,13 +21,16 @@ export interface Keeping {
 
 export class Sessions {
   readonly #keeping: Keeping;
+  readonly #isWanted: () => boolean;
   readonly #calls = new Map<string, HostCalls>();
   /** Requests that a process before this one made for the call, and that are not to be made again. */
   #done = 0;
   #left: HostSession | undefined;
 
-  constructor(keeping: Keeping) {
+  /** `isWanted`: whether anybody waits for what is asked. */
+  constructor(keeping: Keeping, isWanted: () => boolean) {
     this.#keeping = keeping;
+    this.#isWanted = isWanted;
   }
 
   /** A call begins, which a process that died may have begun before. */
@@ -45,6 +52,20 @@ export class Sessions {
     return request(calls);
   }
 
+  /** A new session. A server that is being started anew is waited for. */
+  #attach(addresses: readonly Address[], source: string): HostCalls {
+    const endMs = Date.now() + AWAY_MS;
+    while (true) {
+      try {
+        return new HostCalls(addresses, source, GREETING_MS);
+      } catch (error) {
+        const waits = error instanceof Unreachable && Date.now() < endMs;
+        if (!waits || !this.#isWanted()) throw error;
+        Bun.sleepSync(RETRY_MS);
+      }
+    }
+  }
+
   #of({ server, source }: Share): HostCalls {
     const key = `${server} ${source}`;
     const known = this.#calls.get(key);
@@ -52,7 +73,7 @@ export class Sessions {
     // Nothing was asked meanwhile: whoever is there now will do.
     known?.close();
     const addresses = server.split(", ").map(parseAddress);
-    const calls = new HostCalls(addresses, source, GREETING_MS);
+    const calls = this.#attach(addresses, source);
     calls.keep = (session) => this.#keeping.keep(session);
     this.#calls.set(key, calls);
     return calls;

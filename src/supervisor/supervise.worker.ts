@@ -49,7 +49,7 @@ class Thread {
     this.#index = index;
     this.#record = new CallRecord(record, index);
     this.#args = new Notification(listener, this.#record.region);
-    this.#sessions = new Sessions(this.#record);
+    this.#sessions = new Sessions(this.#record, () => this.#args.isValid());
     this.#tally = new Tally(tally);
     wakeInStep(listener);
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { formatList, formatReport } from "../../src/info/format.ts";
-import type { SilentReport } from "../../src/info/report.ts";
+import type { SilentReport, SupervisorReport } from "../../src/info/report.ts";
 import { mountReport, serverReport } from "./samples.ts";
 
 const silent: SilentReport = { kind: "mount", pid: 9, error: "it has not answered for 2 s" };
@@ -26,6 +26,36 @@ describe("the list", () => {
 });
 
 describe("one daemon", () => {
+  test("a supervisor with the calls it has seen", () => {
+    const { version, startedAt, uptimeSeconds, residentBytes, logLevel } = serverReport();
+    const call = { wentOn: 0, done: 0, failed: 0, meanMicroseconds: 0 };
+    const report: SupervisorReport = {
+      ...{
+        kind: "supervisor",
+        pid: 17,
+        version,
+        startedAt,
+        uptimeSeconds,
+        residentBytes,
+        logLevel,
+      },
+      program: { pid: 16, command: ["dockerd", "-D"], startedAt: "2026-01-01T00:00:00.000Z" },
+      threads: 2,
+      calls: [
+        { ...call, name: "mount", wentOn: 3, done: 1200, failed: 1, meanMicroseconds: 900 },
+        { ...call, name: "kill" },
+      ],
+    };
+    const text = formatReport(report);
+    expect(text).toStartWith("qtfs supervisor, process 17\n  supervises       dockerd -D\n");
+    expect(text).toContain("  started          as process 16, 2026-01-01T00:00:00.000Z\n");
+    expect(text).toMatch(
+      /CALL\s+HERE\s+ON HOST\s+FAILED\s+MEAN\nmount\s+3\s+1,200\s+1\s+900 µs\n$/,
+    );
+    expect(formatReport({ ...report, calls: [] })).toEndWith("No call yet.\n");
+    expect(formatList([report])).toMatch(/supervisor\s+17 .* {2}dockerd -D\n$/);
+  });
+
   test("a server with its exports and operations, the most frequent first", () => {
     const text = formatReport(serverReport());
     expect(text).toStartWith("qtfs server, process 42\n");

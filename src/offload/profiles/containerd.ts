@@ -24,5 +24,10 @@ export const CONTAINERD = {
   allow: ["/usr/bin/containerd-shim-*", "/usr/bin/kmod"],
   services: [{ name: "containerd", command: ["containerd"], ready: CONTAINERD_SOCKET }],
   hooks: false,
+  limits: [
+    "ctr runs in the rootfs alone: its FIFOs and mounts have to be where containerd's are.",
+    "CNI plugins run on the DPU: pods have the HOST's network (hostNetwork), or none.",
+    "A kill of qtfs server, or of qtfs-twins on the DPU, ends running containers.",
+  ],
   traces: { managers: [CONTAINERD_SOCKET], runtimes: ["/run/containerd/runc"] },
 } as const satisfies Profile;

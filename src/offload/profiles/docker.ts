@@ -14,6 +14,12 @@ export const DOCKER = {
   allow: [...CONTAINERD.allow, "/usr/bin/ps"],
   volatile: [...CONTAINERD.volatile, ...STATE],
   hooks: true,
+  limits: [
+    "Networks: none and host (docker run --network). A bridge would be the DPU's.",
+    "Paths in docker run -v are the HOST's.",
+    "BuildKit runs its commands by the DPU's runc: DOCKER_BUILDKIT=0 builds on the HOST.",
+    ...CONTAINERD.limits,
+  ],
   traces: {
     managers: CONTAINERD.traces.managers,
     runtimes: [...CONTAINERD.traces.runtimes, "/run/docker/runtime-runc"],

@@ -20,6 +20,8 @@ export interface Profile {
   readonly services: readonly ServiceConfig[];
   /** Whether it has hooks that must run on the DPU (back.ts). */
   readonly hooks: boolean;
+  /** What will not work, for people to know before they meet it: sentences. */
+  readonly limits: readonly string[];
   /** How its containers are known on the HOST. */
   readonly traces: Traces;
 }

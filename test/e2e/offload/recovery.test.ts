@@ -90,6 +90,17 @@ test(
 );
 
 test(
+  "the server of programs on the HOST is killed",
+  async () => {
+    await stage.host.sh("kill -KILL $(pgrep -f '^[^ ]*qtfs rexec-server')");
+    await stage.host.sh(`${QTFS} offload up --side host --config ${stage.config}`);
+    await works();
+    await docker(`run --rm --network none ${NAME} true`);
+  },
+  MINUTE,
+);
+
+test(
   "the container is stopped, and what it left goes",
   async () => {
     await docker("rm -f one");

@@ -173,7 +173,7 @@ test("many at once, each once", async () => {
 });
 
 test("the supervisor ends after the last of its programs", async () => {
-  const process = stage.dpu.spawn(stage.under("sh", "-c", "echo ready; read -r word"));
+  const process = stage.dpu.spawn(stage.under(["sh", "-c", "echo ready; read -r word"]));
   await process.prints("ready");
   const info = await stage.dpu.sh("ls /run/qtfs/control");
   expect(info).toContain("supervisor-");

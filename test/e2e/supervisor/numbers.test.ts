@@ -17,7 +17,7 @@ async function waiting(machine: Machine, pid?: number, under = false): Promise<[
   const next = pid === undefined ? "" : `echo ${pid - 1} >/proc/sys/kernel/ns_last_pid;`;
   const script = `${next} exec 3<&0; sh -c 'echo $$; exec sleep 60' <&3 & wait $!`;
   const words = ["bash", "-c", script];
-  const program = machine.spawn(under ? stage.under(...words) : words);
+  const program = machine.spawn(under ? stage.under(words) : words);
   await program.prints(/^\d+\n/);
   return [program, Number(program.stdout.split("\n")[0])];
 }

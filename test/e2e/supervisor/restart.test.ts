@@ -91,7 +91,7 @@ test("a caller that is killed in its call", async () => {
     ${stage.program} mount none ${at}/a tmpfs 0 - & echo $!
     wait $! || echo $?
     ${stage.program} statfs ${at}/a >/dev/null && echo goes on`;
-  const program = stage.dpu.spawn(stage.under("bash", "-c", script));
+  const program = stage.dpu.spawn(stage.under(["bash", "-c", script]));
   await program.prints("ready");
   // Who is supervised cannot do what follows: kill(2) waits for the supervisor, too.
   const pid = (await stage.dpu.sh(`${SUPERVISOR} supervisor`)).trim();

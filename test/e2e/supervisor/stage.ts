@@ -38,8 +38,8 @@ export class Stage {
   }
 
   /** The words that run `command` under a supervisor. */
-  under(...command: string[]): string[] {
-    return [QTFS, "supervise", "--log-level=debug", "--", ...command];
+  under(command: readonly string[], logLevel = "debug"): string[] {
+    return [QTFS, "supervise", `--log-level=${logLevel}`, "--", ...command];
   }
 
   /** Makes the calls, each as the words of the program, under one supervisor: what each said. */
@@ -50,7 +50,7 @@ export class Stage {
 
   /** Runs a bash script under a supervisor: the lines that it printed. */
   async lines(script: string): Promise<string[]> {
-    const words = this.under("bash", "-euo", "pipefail", "-c", script);
+    const words = this.under(["bash", "-euo", "pipefail", "-c", script]);
     const { code, stdout, stderr } = await this.dpu.run(words);
     if (code !== 0) throw new Error(`exit code ${code} of\n${script}\n${stdout}${stderr}`);
     return stdout.trimEnd().split("\n");

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { benchRexec } from "../rexec/main.ts";
 import { benchSockets } from "../sockets/main.ts";
+import { benchSupervisor } from "../supervisor/main.ts";
 import { allContestants, choose } from "./contestants/index.ts";
 import type { Contestant } from "./contestants/types.ts";
 import { Measurement, type Plan } from "./measure.ts";
@@ -23,6 +24,7 @@ import { makeArchives, makeTemplate } from "./tree.ts";
 const BENCHES: ReadonlyMap<string, (argv: string[]) => Promise<void>> = new Map([
   ["sockets", benchSockets],
   ["rexec", benchRexec],
+  ["supervisor", benchSupervisor],
 ]);
 
 /** The exit code of a program that a signal ended, as shells have it. */

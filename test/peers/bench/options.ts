@@ -6,6 +6,7 @@ import type { Effort } from "./rows/types.ts";
 const REPOSITORY = resolve(import.meta.dir, "../../..");
 
 export const USAGE = `Usage: scripts/bench [options]
+       scripts/bench supervisor             calls of programs under a supervisor
        scripts/bench sockets [options]      unix sockets and FIFOs, see its own --help
 
 Measures qtfs, sshfs, the bare directory and a null FUSE file system side by side.

@@ -1,0 +1,56 @@
+import { describe, expect, test } from "bun:test";
+import type { OffloadConfig } from "../../src/config/offload.ts";
+import { planOf } from "../../src/offload/plan.ts";
+import { shellLine } from "../../src/offload/step.ts";
+
+const CONFIG: OffloadConfig = {
+  profile: "docker",
+  name: "docker",
+  server: { kind: "tcp", host: "10.0.0.1", port: 7000 },
+  rexec: { kind: "tcp", host: "10.0.0.1", port: 7001 },
+  insecure: true,
+  rootfs: "/another_rootfs",
+  binds: [],
+  shares: ["/data"],
+  routes: ["/usr/bin/tool"],
+  services: [{ name: "dockerd", command: ["dockerd", "--debug"] }],
+};
+
+const commands = (side: "host" | "dpu", config = CONFIG) =>
+  planOf(config, side, "/usr/local/bin/qtfs").flatMap((step) => step.commands);
+
+describe("planOf", () => {
+  test("exports on the HOST what the DPU mounts, and allows what it routes", () => {
+    const host = commands("host").join("\n");
+    const dpu = commands("dpu").join("\n");
+    for (const path of ["/data", "/var/lib/docker", "/run/containerd"]) {
+      expect(host).toContain(`--export ${path}:rw,sysmount`);
+      expect(dpu).toContain(`insecure ${path} /another_rootfs${path}\n`);
+    }
+    expect(host).toContain("--allow /usr/bin/tool");
+    expect(dpu).toContain("mount --bind /usr/local/bin/qtfs /another_rootfs/usr/bin/tool");
+  });
+
+  test("starts a configured service in place of the profile's", () => {
+    const started = commands("dpu").filter((line) => line.startsWith("setsid"));
+    expect(started).toHaveLength(2);
+    expect(started[1]).toContain("supervise -- chroot /another_rootfs dockerd --debug </dev/null");
+  });
+
+  test("needs no root directory", () => {
+    const lines = commands("dpu", { ...CONFIG, rootfs: "" }).join("\n");
+    expect(lines).not.toContain("chroot");
+    expect(lines).toContain("insecure /run/containerd /run/containerd\n");
+  });
+
+  test("names each step once", () => {
+    for (const side of ["host", "dpu"] as const) {
+      const names = planOf(CONFIG, side, "/qtfs").map(({ name }) => name);
+      expect(new Set(names).size).toBe(names.length);
+    }
+  });
+});
+
+test("shellLine quotes what a shell would not take as it is", () => {
+  expect(shellLine(["a", "b c", "d'e", "", "$f"])).toBe("a 'b c' 'd'\\''e' '' '$f'");
+});
