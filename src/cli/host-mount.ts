@@ -2,11 +2,11 @@
 import { readFileSync } from "node:fs";
 import { HostCalls } from "../client/hostcalls.ts";
 import { type HostPlace, HostPlaces, latin1 } from "../onhost/places.ts";
-import { mountedHere, seenHere } from "../onhost/seen.ts";
+import { mountedHere, mountsBelow, seenHere } from "../onhost/seen.ts";
 import { findSource, hostPath, sameMount, translated } from "../onhost/sources.ts";
 import { E, errnoText } from "../sys/errno.ts";
 import { parseAddress } from "../transport/address.ts";
-import { UmountFlag } from "../wire/constants.ts";
+import { MountFlag, UmountFlag } from "../wire/constants.ts";
 import { MOUNT_DATA_MAX } from "../wire/limits.ts";
 import { type HostMountStep, hostMountSteps } from "./host-mount-options.ts";
 
@@ -33,6 +33,10 @@ export async function mountOnServer(request: HostMountRequest): Promise<void> {
   const text = from === undefined ? latin1(source) : hostPath(from);
   const made = steps.some(({ kind }) => kind === "bind" || kind === "new");
   const before = mountedHere(at);
+  const takesAll = steps.some(
+    ({ kind, flags }) => kind === "move" || (flags & MountFlag.REC) !== 0,
+  );
+  const below = from !== undefined && takesAll ? mountsBelow(from) : [];
   withCalls(at, (calls) => {
     for (const [i, step] of steps.entries()) {
       const errno = carryOut(calls, step, { ...request, places, at, from, text });
@@ -42,7 +46,7 @@ export async function mountOnServer(request: HostMountRequest): Promise<void> {
       throw new Error(failure(step, request, at, errno));
     }
   });
-  if (made || needsPlace) seenHere(at, before);
+  if (made || needsPlace) seenHere(at, before, below);
 }
 
 /** Where a step takes place. */

@@ -5,7 +5,7 @@
  */
 
 import type { HostPlace, Share } from "../onhost/places.ts";
-import { mountedHere, seenHere } from "../onhost/seen.ts";
+import { mountedHere, mountsBelow, seenHere } from "../onhost/seen.ts";
 import { hostPath, translated } from "../onhost/sources.ts";
 import { cstring } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
@@ -62,6 +62,8 @@ export async function mountCall(call: Call): Promise<Verdict> {
     : { options: data };
   if (options.length >= MOUNT_DATA_MAX) return -E.E2BIG;
   const before = mountedHere(at);
+  const takesAll = (flags & (MountFlag.MOVE | MountFlag.REC)) !== 0;
+  const below = what.from !== undefined && takesAll ? mountsBelow({ ...at, path: what.from }) : [];
   const result = onHost(call, at.mount, (calls) =>
     calls.mount({
       ...(within !== undefined && { from: within }),
@@ -73,7 +75,7 @@ export async function mountCall(call: Call): Promise<Verdict> {
     }),
   );
   const makes = (flags & OF_ONE_THAT_IS_THERE) === 0;
-  if (result === 0 && makes && !seenHere(at, before)) {
+  if (result === 0 && makes && !seenHere(at, before, below)) {
     call.log("warn", `What was mounted at ${target} on the HOST is not seen here`);
   }
   return result;
@@ -88,11 +90,12 @@ export function isFuse(type: string): boolean {
 export function moveOnHost(call: Call, from: HostPlace<Share>, at: HostPlace<Share>): number {
   const flags = MountFlag.MOVE;
   const before = mountedHere(at);
+  const below = mountsBelow(from);
   const data = new Uint8Array();
   const result = onHost(call, at.mount, (calls) =>
     calls.mount({ from: from.path, source: "", at: at.path, type: "", flags, data }),
   );
-  if (result === 0) seenHere(at, before);
+  if (result === 0) seenHere(at, before, below);
   return result;
 }
 

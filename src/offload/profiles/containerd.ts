@@ -8,6 +8,12 @@ import type { Profile } from "./profile.ts";
 export const CONTAINERD_SOCKET = "/run/containerd/containerd.sock";
 const LIBRARY = "/var/lib/containerd";
 
+/** Debian's containernetworking-plugins, but for the daemon dhcp. */
+const PLUGINS = [
+  ...["bandwidth", "bridge", "firewall", "host-device", "host-local", "ipvlan", "loopback"],
+  ...["macvlan", "portmap", "ptp", "sbr", "static", "tuning", "vlan", "vrf"],
+].map((name) => `/usr/lib/cni/${name}`);
+
 export const CONTAINERD = {
   shares: [
     // State, FIFOs, the shims' sockets and containerd's own.
@@ -19,14 +25,13 @@ export const CONTAINERD = {
   volatile: ["/run/containerd", `${LIBRARY}/io.containerd.runtime.v2.task`],
   kept: [],
   routes: ["/usr/bin/containerd-shim-runc-v2"],
-  // modprobe among others: modules are the HOST's kernel's.
-  optionalRoutes: ["/usr/bin/kmod"],
-  allow: ["/usr/bin/containerd-shim-*", "/usr/bin/kmod"],
+  // modprobe among others: modules are the HOST's kernel's. CNI's plugins: so are networks.
+  optionalRoutes: ["/usr/bin/kmod", ...PLUGINS],
+  allow: ["/usr/bin/containerd-shim-*", "/usr/bin/kmod", ...PLUGINS],
   services: [{ name: "containerd", command: ["containerd"], ready: CONTAINERD_SOCKET }],
   hooks: false,
   limits: [
     "ctr runs in the rootfs alone: its FIFOs and mounts have to be where containerd's are.",
-    "CNI plugins run on the DPU: pods have the HOST's network (hostNetwork), or none.",
     "A kill of qtfs server, or of qtfs-twins on the DPU, ends running containers.",
   ],
   traces: { managers: [CONTAINERD_SOCKET], runtimes: ["/run/containerd/runc"] },

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname } from "node:path";
-import type { Address } from "../../transport/address.ts";
+import { type Address, formatAddress } from "../../transport/address.ts";
 import { endProcess, findProcess } from "../processes.ts";
 import { type Step, shellLine } from "../step.ts";
 
@@ -25,6 +25,7 @@ export interface Service {
 }
 
 const READY_MS = 60_000;
+const FREE_MS = 5000;
 const LOOK_MS = 20;
 const END_MS = 15_000;
 const LOG_TAIL = 1500;
@@ -43,6 +44,7 @@ export function service(one: Service): Step {
     ],
     isDone: async () => find() !== undefined && (await listens(one.ready)),
     run: async () => {
+      if (find() === undefined) await untilFree(one);
       const started = find() === undefined ? start(words, env, log) : undefined;
       await untilReady(one, find, started);
       return null;
@@ -85,6 +87,18 @@ function listens(address: Address | undefined): Promise<boolean> {
     socket.setTimeout(READY_MS, () => end(false));
     socket.once("connect", () => end(true)).once("error", () => end(false));
   });
+}
+
+/** Waits for the end of one that was just killed; throws where it is somebody else who listens. */
+async function untilFree({ name, ready }: Service): Promise<void> {
+  if (ready === undefined) return;
+  const endMs = performance.now() + FREE_MS;
+  while (await listens(ready)) {
+    if (performance.now() > endMs) {
+      throw new Error(`${name} cannot start: another program listens at ${formatAddress(ready)}`);
+    }
+    await Bun.sleep(LOOK_MS);
+  }
 }
 
 /** Waits until it is of use; nothing tells of that but a try. */

@@ -7,7 +7,7 @@ const TMPFS = "1021994";
 const OVERLAY = "794c7630";
 const FUSE = "65735546";
 const PROC = "9fa0";
-const [RDONLY, REMOUNT, BIND, SHARED, REC] = [1, 32, 4096, 1 << 20, 16_384];
+const [RDONLY, REMOUNT, BIND, MOVE, SHARED, REC] = [1, 32, 4096, 8192, 1 << 20, 16_384];
 const DETACH = 2;
 
 let stage: Stage;
@@ -87,6 +87,26 @@ test("binds, remounts and propagation happen on the HOST", async () => {
   expect(stderr).toContain("Read-only file system");
   expect(await stage.calls(`umount ${at}/b 0`, `umount ${at}/b ${DETACH}`)).toEqual(["EBUSY", "0"]);
   expect(await stage.calls(`umount ${at}/a/below 0`)).toEqual(["0"]);
+  expect(await stage.onHost(at)).toEqual({});
+});
+
+test("what is mounted below comes along, and is seen when the call returns", async () => {
+  const at = stage.directory("a/x", "a/y/z", "b", "c");
+  const seen = (name: string) => `grep -c ' ${at}/${name}[ /]' /proc/self/mountinfo`;
+  const printed = await stage.lines(`
+    for name in x y y/z; do
+      ${stage.program} mount none ${at}/a/$name tmpfs 0 - >/dev/null
+      [ $name != y ] || mkdir ${at}/a/y/z
+    done
+    ${stage.program} mount ${at}/a ${at}/b - ${BIND | REC} -
+    ${seen("b")}
+    ${stage.program} mount ${at}/b ${at}/c - ${MOVE} -
+    ${seen("c")}
+    ${seen("b")} || :
+    ${stage.program} umount ${at}/c ${DETACH}
+    ${stage.program} umount ${at}/a/y ${DETACH}
+    ${stage.program} umount ${at}/a/x 0`);
+  expect(printed).toEqual(["0", "4", "0", "4", "0", "0", "0", "0"]);
   expect(await stage.onHost(at)).toEqual({});
 });
 
