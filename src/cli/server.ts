@@ -5,8 +5,9 @@ import { reports } from "../info/query.ts";
 import { isServer } from "../info/report.ts";
 import { type ServerDaemon, type ServerOptions, startServer } from "../server/daemon.ts";
 import { recordDirectory } from "../server/record/store.ts";
+import { VMADDR_CID_HOST } from "../sys/sockaddr.ts";
 import { type Address, DEFAULT_SERVER, formatAddress } from "../transport/address.ts";
-import { readAddress } from "./address.ts";
+import { readAddress, readCid } from "./address.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
 import { readExport } from "./export-option.ts";
@@ -18,6 +19,7 @@ const UID_MAX = 0xffff_fffe;
 const CONFIG_SAMPLE = [
   'listen = ["unix:///run/qtfs/server.sock"]',
   "allow_uids = [0]",
+  "allow_cids = [2]",
   "insecure = false",
   'log_level = "info"',
   'state_dir = "/run/qtfs/sessions"',
@@ -65,7 +67,7 @@ export const server = program({
     listen: {
       type: "string",
       valueHint: "ADDR",
-      description: `unix:///PATH or tcp://HOST:PORT; repeatable. Default: ${formatAddress(DEFAULT_SERVER)}`,
+      description: `unix:///PATH, tcp://HOST:PORT or vsock://CID:PORT (any:PORT for all numbers that this machine has); repeatable. Default: ${formatAddress(DEFAULT_SERVER)}`,
     },
     export: {
       type: "string",
@@ -86,6 +88,13 @@ export const server = program({
       description:
         "Lets processes of this user connect to unix sockets too; repeatable. Such a user can " +
         "do in the exports whatever root can.",
+    },
+    "allow-cid": {
+      type: "string",
+      valueHint: "CID",
+      description:
+        "Lets root of the machine with this number connect by vsock, or of any machine; " +
+        "repeatable. Default: 2, this virtual machine's host.",
     },
     insecure: {
       type: "boolean",
@@ -108,7 +117,7 @@ export const server = program({
       description: `${LOG_LEVELS.join(", ")}. Default: info`,
     },
   },
-  repeatable: ["listen", "export", "allow-uid"],
+  repeatable: ["listen", "export", "allow-uid", "allow-cid"],
   sections: [
     { title: "CONFIGURATION FILE (TOML)", lines: CONFIG_SAMPLE },
     { title: "POLICIES", lines: POLICIES },
@@ -162,6 +171,7 @@ function serverOptions(
     policies: config.policies ?? [],
     insecure: insecure || config.insecure === true,
     uids: [...new Set([own, ...uids])],
+    cids: orElse(lists["allow-cid"]?.map(readCid), config.allowCids ?? [VMADDR_CID_HOST]),
     log: log.write,
   };
 }

@@ -1,8 +1,8 @@
 /** Reaching a server for the first time: connection, handshake, and the directory to attach to. */
 import { E, errnoText } from "../sys/errno.ts";
 import { POLLIN, PollSet } from "../sys/poll.ts";
-import { connectTcp, connectUnix } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
+import { connectTo } from "../transport/endpoint.ts";
 import type { SocketTransport } from "../transport/socket.ts";
 import { CLOSED, type Transport } from "../transport/transport.ts";
 import { Kind } from "../wire/frame.ts";
@@ -38,8 +38,7 @@ function newSession(): string {
 /** A connection to the server at `address`; throws a sentence. */
 export function connect(address: Address): SocketTransport {
   const where = formatAddress(address);
-  const fd =
-    address.kind === "unix" ? connectUnix(address.path) : connectTcp(address.host, address.port);
+  const fd = connectTo(address);
   if (fd === -E.ENOENT || fd === -E.ECONNREFUSED) {
     throw new Error(
       `No server listens at ${where}: start one with "qtfs server --listen ${where}"`,

@@ -1,7 +1,7 @@
 /** What a mount says to a server before its first request, and what it hears. */
 import { E, errnoText } from "../sys/errno.ts";
-import { setBuffers, tuneTcp } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
+import { tune } from "../transport/endpoint.ts";
 import { SocketTransport } from "../transport/socket.ts";
 import type { Transport } from "../transport/transport.ts";
 import { type Attributes, emptyAttributes, readAttributes } from "../wire/attributes.ts";
@@ -48,8 +48,7 @@ export interface Root {
 
 /** A transport on a connected descriptor, with the options that pay. */
 export function transportOn(fd: number, address: Address): SocketTransport {
-  if (address.kind === "tcp") tuneTcp(fd);
-  setBuffers(fd, SOCKET_BUFFER_BYTES);
+  tune(fd, address.kind, SOCKET_BUFFER_BYTES);
   return new SocketTransport(fd, { description: formatAddress(address) });
 }
 

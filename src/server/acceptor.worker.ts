@@ -5,17 +5,12 @@
 import { E } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
 import { drainEventfd, POLLIN, PollSet } from "../sys/poll.ts";
-import { accept, peerCredentials, setBuffers, tuneTcp } from "../sys/socket.ts";
+import { accept } from "../sys/socket.ts";
+import { tune } from "../transport/endpoint.ts";
+import { type Listener, refusalOf } from "../transport/peers.ts";
 import { GREETERS_MAX, SESSIONS_MAX } from "../wire/limits.ts";
 import { LogBudget } from "./logbudget.ts";
 import { Mailbox } from "./mailbox.ts";
-
-/** A listening socket: for unix sockets, which user ids may connect. */
-export interface Listener {
-  fd: number;
-  unix: boolean;
-  uids: number[];
-}
 
 export interface AcceptorData {
   listeners: Listener[];
@@ -44,17 +39,8 @@ const budget = new LogBudget();
 /** Reactors that main was asked to start. */
 const wanted = new Set<number>();
 
-/** Why this peer may not connect, or undefined if it may. */
-function refusal(fd: number, listener: Listener): string | undefined {
-  if (!listener.unix) return undefined;
-  const who = peerCredentials(fd);
-  if (typeof who === "number") return "its credentials cannot be read";
-  if (listener.uids.includes(who.uid)) return undefined;
-  return `uid ${who.uid} (pid ${who.pid}) is not among those allowed (${listener.uids.join(", ")})`;
-}
-
 function admit(fd: number, listener: Listener, mailboxes: Mailbox[]): void {
-  const reason = refusal(fd, listener);
+  const reason = refusalOf(fd, listener);
   const loads = mailboxes.map((mailbox) => mailbox.connections);
   const total = loads.reduce((sum, n) => sum + n, 0);
   if (reason !== undefined || total >= CONNECTIONS_MAX) {
@@ -63,8 +49,7 @@ function admit(fd: number, listener: Listener, mailboxes: Mailbox[]): void {
     close(fd);
     return;
   }
-  if (!listener.unix) tuneTcp(fd);
-  setBuffers(fd, SOCKET_BUFFER_BYTES);
+  tune(fd, listener.kind, SOCKET_BUFFER_BYTES);
   const least = Math.min(...loads);
   const reactor = loads.indexOf(least);
   if (!wanted.has(reactor)) self.postMessage({ kind: "wanted", reactor });

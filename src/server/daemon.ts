@@ -11,10 +11,11 @@ import { E, errnoText } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
 import { eventfd, POLLIN, PollSet, signalEventfd } from "../sys/poll.ts";
 import { raiseNoFileLimit } from "../sys/process.ts";
-import { beginConnect, listenTcp, listenUnix } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
+import { beginConnectTo, listenAt } from "../transport/endpoint.ts";
+import type { Listener } from "../transport/peers.ts";
 import { LEASE_MS } from "../wire/limits.ts";
-import type { AcceptorMessage, Listener } from "./acceptor.worker.ts";
+import type { AcceptorMessage } from "./acceptor.worker.ts";
 import { silentOnes } from "./answering.ts";
 import { BridgeThread } from "./bridge/thread.ts";
 import { callReports } from "./callreports.ts";
@@ -46,6 +47,8 @@ export interface ServerOptions {
   insecure: boolean;
   /** User ids that may connect to unix sockets. */
   uids: number[];
+  /** Numbers of machines that may connect by vsock; VMADDR_CID_ANY for all. */
+  cids: number[];
   log: (level: "info" | "warn" | "error", text: string) => void;
   /** How long a session outlives its connection; LEASE_MS unless given. */
   leaseMs?: number;
@@ -89,19 +92,20 @@ export interface ServerDaemon {
   stop(): Promise<void>;
 }
 
-function listen(address: Address, uids: number[]): Listener {
+function listen(address: Address, { uids, cids }: ServerOptions): Listener {
   let fd = tryListen(address, uids);
   if (fd === -E.EADDRINUSE && holderEnds(address)) fd = tryListen(address, uids);
   if (fd < 0) throw new Error(`Cannot listen at ${formatAddress(address)}: ${errnoText(-fd)}`);
-  return address.kind === "unix" ? { fd, unix: true, uids } : { fd, unix: false, uids: [] };
+  return { fd, kind: address.kind, uids, cids };
 }
 
 function tryListen(address: Address, uids: number[]): number {
-  if (address.kind === "tcp") return listenTcp(address.host, address.port, BACKLOG);
   // Who may connect is decided by credentials; the mode only keeps strangers from trying.
   const modes = uids.every((uid) => uid === process.getuid?.()) ? OWN : SHARED;
-  mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
-  return listenUnix(address.path, modes.socket, BACKLOG);
+  if (address.kind === "unix") {
+    mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
+  }
+  return listenAt(address, modes.socket, BACKLOG);
 }
 
 /**
@@ -109,8 +113,7 @@ function tryListen(address: Address, uids: number[]): number {
  * was killed a moment ago still holds it. A connection to it breaks then.
  */
 function holderEnds(address: Address): boolean {
-  const fd =
-    address.kind === "unix" ? beginConnect(address.path) : beginConnect(address.host, address.port);
+  const fd = beginConnectTo(address);
   if (fd < 0) return true;
   const polls = new PollSet(1);
   polls.add(fd, POLLIN);
@@ -131,7 +134,7 @@ export function startServer(options: ServerOptions): ServerDaemon {
   raiseNoFileLimit();
   checkExports(options.exports);
   checkRules(options.policies ?? [], options.exports);
-  const listeners = options.listen.map((address) => listen(address, options.uids));
+  const listeners = options.listen.map((address) => listen(address, options));
   return new Daemon(options, listeners);
 }
 

@@ -5,7 +5,7 @@
  */
 import { close } from "../sys/open.ts";
 import { POLLIN, type PollSet } from "../sys/poll.ts";
-import { peerCredentials } from "../sys/socket.ts";
+import { identifyPeer } from "../transport/peers.ts";
 import { SocketTransport } from "../transport/socket.ts";
 import type { PeerIdentity } from "../transport/transport.ts";
 import { Goodbye } from "../wire/constants.ts";
@@ -53,7 +53,7 @@ export class Strangers {
     for (let next = this.#mailbox.take(); next !== undefined; next = this.#mailbox.take()) {
       any = true;
       const { fd, hello } = next;
-      const peer = identify(fd);
+      const peer = identifyPeer(fd);
       if (hello !== undefined) this.#greeted(fd, peer, hello, true);
       else if (this.#greeters.length < GREETERS_MAX) this.#greeters.push(new Greeter(fd, peer));
       else this.#refuse(fd, peer, new Refusal(Goodbye.BUSY, "too many clients that say nothing"));
@@ -152,11 +152,4 @@ export class Strangers {
     close(fd);
     this.#mailbox.ended();
   }
-}
-
-/** Who is at the other end of `fd`. */
-export function identify(fd: number): PeerIdentity {
-  const who = peerCredentials(fd);
-  if (typeof who === "number" || who.uid === NO_UID) return { description: "a TCP client" };
-  return { description: `uid ${who.uid}, pid ${who.pid}`, uid: who.uid };
 }

@@ -1,4 +1,4 @@
-/** Socket addresses: struct sockaddr_un, sockaddr_in and sockaddr_in6. */
+/** Socket addresses: struct sockaddr_un, sockaddr_in, sockaddr_in6 and sockaddr_vm. */
 import { cstring } from "./cstring.ts";
 import { E } from "./errno.ts";
 import { addr, i32, libc, u32 } from "./libc.ts";
@@ -13,6 +13,11 @@ const c = libc({
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const AF_VSOCK = 40;
+
+// linux/vm_sockets.h
+export const VMADDR_CID_ANY = 0xffff_ffff;
+export const VMADDR_CID_HOST = 2;
 
 /** struct sockaddr_un (linux/un.h). */
 export const SOCKADDR_UN = { family: 0, path: 2 } as const;
@@ -31,6 +36,10 @@ export const SOCKADDR_IN6 = {
   scopeId: 24,
 } as const;
 export const SOCKADDR_IN6_STRUCT_SIZE = 28;
+
+/** struct sockaddr_vm (linux/vm_sockets.h); port and CID in the machine's order. */
+export const SOCKADDR_VM = { family: 0, port: 4, cid: 8 } as const;
+export const SOCKADDR_VM_STRUCT_SIZE = 16;
 
 /** The one address of this thread that is being worked on. */
 const scratch = allocate(SOCKADDR_UN_STRUCT_SIZE);
@@ -85,6 +94,26 @@ function inet6(host: string, port: number): number {
   view.setUint16(SOCKADDR_IN6.family, AF_INET6, true);
   view.setUint16(SOCKADDR_IN6.port, port, false);
   return SOCKADDR_IN6_STRUCT_SIZE;
+}
+
+/** Stores the address of a port of the machine `cid`; returns its length, or -EINVAL. */
+export function vsockAddress(cid: number, port: number): number {
+  const isWord = (n: number) => Number.isInteger(n) && n >= 0 && n <= 0xffff_ffff;
+  if (!isWord(cid) || !isWord(port)) return -E.EINVAL;
+  scratch.bytes.fill(0);
+  scratch.view.setUint16(SOCKADDR_VM.family, AF_VSOCK, true);
+  scratch.view.setUint32(SOCKADDR_VM.port, port, true);
+  scratch.view.setUint32(SOCKADDR_VM.cid, cid, true);
+  return SOCKADDR_VM_STRUCT_SIZE;
+}
+
+/** Machine and port of the AF_VSOCK address that a call left there. */
+export function storedVsock(): { cid: number; port: number } {
+  const { view } = scratch;
+  return {
+    cid: view.getUint32(SOCKADDR_VM.cid, true),
+    port: view.getUint32(SOCKADDR_VM.port, true),
+  };
 }
 
 /** The family of the address that a call left there. */

@@ -56,6 +56,8 @@ export interface Transport extends Frames {
   /** Descriptor to poll, readable when `receive` has something. */
   readonly fd: number;
   readonly peer: PeerIdentity;
+  /** Whether others may take the payload of a peeked frame from `fd` by splice(2). */
+  readonly splices: boolean;
 
   /** Takes at most `limit` more bytes: how many, WOULD_BLOCK or CLOSED. */
   receive(limit?: number): number;

@@ -216,6 +216,10 @@ const families: readonly Family[] = [
         type: "struct sockaddr_in6",
         field: (name) => `sin6_${name === "address" ? "addr" : snake(name)}`,
       },
+      SOCKADDR_VM: {
+        type: "struct sockaddr_vm",
+        field: (name) => (name === "family" ? "svm_family" : `svm_${name}`),
+      },
     },
   },
   {

@@ -8,6 +8,7 @@ import { DatagramPlaces } from "../../bridge/names.ts";
 import type { Counters } from "../../info/counters.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { drainEventfd } from "../../sys/poll.ts";
+import { identifyPeer } from "../../transport/peers.ts";
 import { SocketTransport } from "../../transport/socket.ts";
 import type { PeerIdentity } from "../../transport/transport.ts";
 import { Goodbye } from "../../wire/constants.ts";
@@ -19,7 +20,6 @@ import { LogBudget } from "../logbudget.ts";
 import type { Mailbox } from "../mailbox.ts";
 import { ownerOf, type Registry } from "../registry.ts";
 import { NO_UID } from "../session.ts";
-import { identify } from "../strangers.ts";
 import { type BridgeBox, What } from "./box.ts";
 import { Connects } from "./connects.ts";
 import { HostFifos } from "./fifos.ts";
@@ -125,7 +125,7 @@ export class Bridge implements SessionHost, Watched {
 
   /** A client has said HELLO. */
   #greeted(fd: number, bytes: Uint8Array): void {
-    const transport = new SocketTransport(fd, identify(fd));
+    const transport = new SocketTransport(fd, identifyPeer(fd));
     try {
       const hello = decodeClientHello(bytes);
       checkVersion(hello);
