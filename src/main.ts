@@ -11,6 +11,8 @@ import { basename } from "node:path";
 
 /** What a mount starts beside itself (client/twins/starter.ts). */
 const TWINS_NAME = "qtfs-twins";
+/** What a rexec-server starts beside itself (rexec/server/keeperlink.ts). */
+const REXEC_KEEPER_NAME = "qtfs-rexec-keeper";
 const SERVER_NAMES = ["rexec-server", "rexec_server"];
 const MOUNT_HELPERS = ["mount.qtfs", "mount.fuse.qtfs"];
 
@@ -26,6 +28,10 @@ async function main(words: string[]): Promise<number> {
   if (name === TWINS_NAME) {
     const { serveTwins } = await import("./client/twins/process.ts");
     return await serveTwins();
+  }
+  if (name === REXEC_KEEPER_NAME) {
+    const { serveKeeper } = await import("./rexec/server/keeper.ts");
+    return serveKeeper(words[0] ?? "");
   }
   const isOwn = name.startsWith("qtfs") || name === basename(process.execPath);
   if (name === "rexec" || (isOwn && words[0] === "rexec")) {

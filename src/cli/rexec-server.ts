@@ -4,6 +4,7 @@ import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { type RexecServerOptions, startRexecServer } from "../rexec/server/daemon.ts";
 import { type Address, DEFAULT_REXEC, formatAddress } from "../transport/address.ts";
 import { readAddress } from "./address.ts";
+import { ownCommand } from "./background.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
 import { type Lists, program } from "./program.ts";
@@ -27,8 +28,9 @@ export const rexecServer = program({
   name: "qtfs rexec-server",
   description:
     "Runs programs of this machine for qtfs rexec of another. Stays in the foreground until " +
-    "SIGTERM or SIGINT, and ends what it runs then; tells systemd when it is ready " +
-    "(Type=notify). Root may run everything over the unix socket, as any user; others only " +
+    "SIGINT, and ends what it runs then, or SIGTERM: programs go on, and the next one that is " +
+    "started with the same --listen within the lease (60 s) has them again, also after a kill. " +
+    "Tells systemd when it is ready (Type=notify). Root may run everything over the unix socket, as any user; others only " +
     "where --allow-uid says so, and as themselves.",
   examples: [
     { command: "qtfs rexec-server", does: `Serves root at ${formatAddress(DEFAULT_REXEC)}.` },
@@ -108,6 +110,7 @@ function serverOptions(
       process.geteuid?.() ?? 0,
       ...orElse(lists["allow-uid"]?.map(readUid), config.allowUids ?? []),
     ],
+    command: ownCommand(),
     ...(leaseS !== undefined && { leaseMs: leaseS * MS_PER_S }),
     log: log.write,
   };
@@ -144,9 +147,10 @@ async function serve(options: RexecServerOptions, log: Log): Promise<number> {
     log.write("info", `Listening at ${formatAddress(address)}`);
   }
   tellServiceManager("READY=1");
-  log.write("info", `Stopping: ${await signal}`);
+  const why = await signal;
+  log.write("info", `Stopping: ${why}`);
   tellServiceManager("STOPPING=1");
-  await daemon.stop();
+  await daemon.stop(why === "SIGINT" ? "end" : "leave");
   control?.close();
   log.write("info", "Stopped");
   return process.exit(0);

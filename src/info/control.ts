@@ -9,7 +9,7 @@ import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { BUILD } from "./facts.ts";
 import { encodeFrame, FrameReader, type Request } from "./frames.ts";
-import { isLogLevel, type Log } from "./log.ts";
+import { isLogLevel, type Log, type LogLevel } from "./log.ts";
 import type { Process } from "./report.ts";
 
 export const CONTROL_DIRECTORY = "/run/qtfs/control";
@@ -102,7 +102,7 @@ function answer(daemon: Daemon, request: Partial<Request>): object {
   const { kind, log, snapshot } = daemon;
   const { want, level } = request;
   if (want === "handOver") return handOver(daemon, request);
-  if (want === "snapshot") return { kind, ...describeProcess(log), ...snapshot() };
+  if (want === "snapshot") return { kind, ...describeProcess(log.level), ...snapshot() };
   if (want === "log") return { lines: log.lines() };
   if (want !== "logLevel") throw new ProtocolError("unknown request");
   if (level !== undefined) {
@@ -127,7 +127,8 @@ function handOver(daemon: Daemon, { program, layout }: Partial<Request>): object
   }
 }
 
-function describeProcess(log: Log): Process {
+/** What every process says of itself. */
+export function describeProcess(logLevel: LogLevel): Process {
   const uptimeSeconds = process.uptime();
   return {
     pid: process.pid,
@@ -135,7 +136,7 @@ function describeProcess(log: Log): Process {
     startedAt: new Date(Date.now() - uptimeSeconds * 1000).toISOString(),
     uptimeSeconds,
     residentBytes: residentBytes(),
-    logLevel: log.level,
+    logLevel,
   };
 }
 

@@ -1,7 +1,7 @@
 /** Reports for people. */
 import type { FileSystemFigures } from "../client/filesystems.ts";
 import type { MeetingReport, TwinsReport } from "../client/twins/report.ts";
-import type { ProgramReport } from "../rexec/server/service.ts";
+import type { ProgramReport } from "../rexec/server/register.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { OpFigures } from "./counters.ts";
 import { BUILD } from "./facts.ts";

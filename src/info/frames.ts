@@ -13,12 +13,15 @@ export const REQUEST_MAX = 8192;
 
 /** What a process asks of a daemon. */
 export interface Request {
-  want: "snapshot" | "log" | "logLevel" | "handOver";
+  want: "snapshot" | "log" | "logLevel" | "handOver" | "signal";
   /** With logLevel: the level to set; without it the answer only tells the level. */
   level?: string;
   /** With handOver: what starts the process that takes over, and how its records are laid out. */
   program?: string[];
   layout?: number;
+  /** With signal, of a rexec-server's keeper: the program and the signal's number. */
+  pid?: number;
+  signal?: number;
 }
 
 /** `value` as a frame: a request's header or an answer's payload. */

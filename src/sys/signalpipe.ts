@@ -8,13 +8,13 @@
  */
 import { ARCH } from "./arch.ts";
 import { pipe2 } from "./io.ts";
-import { addr, i32, libc, orErrno, u64 } from "./libc.ts";
+import { addr, i32, libc, orErrno } from "./libc.ts";
+import { makeCode } from "./machinecode.ts";
 import { allocate, putWord64 } from "./memory.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "./open.ts";
-import { SIGACTION, SIGACTION_STRUCT_SIZE } from "./process.ts";
+import { getpid, kill, SIGACTION, SIGACTION_STRUCT_SIZE } from "./process.ts";
 
 const c = libc({
-  mprotect: { args: [addr, u64, i32], returns: i32 },
   sigaction: { args: [i32, addr, addr], returns: i32 },
   sigprocmask: { args: [i32, addr, addr], returns: i32 },
 });
@@ -22,11 +22,7 @@ const c = libc({
 // asm-generic/signal.h, asm-generic/signal-defs.h
 const SA_RESTART = 0x1000_0000;
 const SIG_DFL = 0;
-const SIG_IGN = 1;
 const SIG_UNBLOCK = 1;
-
-// asm-generic/mman-common.h
-const PROT_READ_EXEC = 0x5;
 
 const action = allocate(SIGACTION_STRUCT_SIZE);
 const before = allocate(SIGACTION_STRUCT_SIZE);
@@ -77,24 +73,12 @@ export function restoreDefault(signal: number): void {
   c.sigprocmask(SIG_UNBLOCK, set.address, 0);
 }
 
-/** Ignores those of `signals` (bit n - 1 is n) while `fn` runs; of the whole process. */
-export function ignoringDuring<T>(signals: bigint, fn: () => T): T {
-  const changed: { signal: number; was: Uint8Array }[] = [];
-  for (let signal = 1; signal < 32; signal++) {
-    if ((signals & (1n << BigInt(signal - 1))) === 0n) continue;
-    action.bytes.fill(0);
-    putWord64(action.words, SIGACTION.handler / 4, SIG_IGN);
-    if (c.sigaction(signal, action.address, before.address) !== 0) continue;
-    changed.push({ signal, was: Uint8Array.from(before.bytes) });
-  }
-  try {
-    return fn();
-  } finally {
-    for (const { signal, was } of changed) {
-      action.bytes.set(was);
-      c.sigaction(signal, action.address, 0);
-    }
-  }
+/** Has `signal` do to this process what it does by default, and is handled as before then. */
+export function raiseDefault(signal: number): void {
+  c.sigaction(signal, 0, before.address);
+  setHandler(signal, SIG_DFL);
+  kill(getpid(), signal);
+  c.sigaction(signal, before.address, 0);
 }
 
 /** Has `signals` written to a pipe from now on; its end to be read, or -errno. */
@@ -102,10 +86,8 @@ export function openSignalPipe(signals: readonly number[]): number {
   const ends = pipe2(O_CLOEXEC | O_NONBLOCK);
   if (typeof ends === "number") return ends;
   const [readEnd, writeEnd] = ends;
-  const page = allocate(4096);
-  page.bytes.set(handlerCode(writeEnd));
-  const result = orErrno(c.mprotect(page.address, page.size, PROT_READ_EXEC));
-  if (result < 0) return result;
-  for (const signal of signals) setHandler(signal, page.address);
+  const handler = makeCode(handlerCode(writeEnd));
+  if (handler < 0) return handler;
+  for (const signal of signals) setHandler(signal, handler);
   return readEnd;
 }

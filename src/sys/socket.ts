@@ -96,8 +96,13 @@ function abandon(fd: number, reason: number): number {
  * that is something else, is -EADDRINUSE. Two processes that find the same
  * dead socket at the same moment may both replace it: the later one wins.
  */
-export function listenUnix(path: string, mode: number, backlog: number): number {
-  const fd = orErrno(c.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+export function listenUnix(
+  path: string,
+  mode: number,
+  backlog: number,
+  type: number = SOCK_STREAM,
+): number {
+  const fd = orErrno(c.socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (fd < 0) return fd;
   // bind(2) makes the file with the socket's own mode less the umask, so
   // nobody else can connect in between; umask(2) itself would reach all threads.
@@ -129,9 +134,9 @@ function isDeadSocket(path: string, length: number): boolean {
 }
 
 /** Connects to a unix path. Returns the descriptor or -errno. */
-export function connectUnix(path: string): number {
+export function connectUnix(path: string, type: number = SOCK_STREAM): number {
   const length = unixAddress(path);
-  return length < 0 ? length : connectStored(AF_UNIX, length);
+  return length < 0 ? length : connectStored(AF_UNIX, length, type);
 }
 
 /**
@@ -171,8 +176,8 @@ export function connectTcp(host: string, port: number): number {
   return length < 0 ? length : connectStored(storedFamily(), length);
 }
 
-function connectStored(family: number, length: number): number {
-  const fd = orErrno(c.socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+function connectStored(family: number, length: number, type: number = SOCK_STREAM): number {
+  const fd = orErrno(c.socket(family, type | SOCK_CLOEXEC, 0));
   if (fd < 0) return fd;
   let result = setSendTimeout(fd, CONNECT_TIMEOUT_S);
   if (result === 0) result = orErrno(c.connect(fd, sockaddrAddress, length));

@@ -114,6 +114,8 @@ export const OutOfBand = {
   SIGNAL: 19,
   /** Client: its terminal has another size: struct winsize. */
   RESIZED: 20,
+  /** Of a program: it has stopped, as by this signal. `[number]` */
+  STOPPED: 21,
 } as const;
 
 /** Types of sockets, as socket(2) has them (linux/net.h). */

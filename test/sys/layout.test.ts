@@ -283,13 +283,8 @@ const families: readonly Family[] = [
   {
     name: "spawn",
     exports: spawn,
-    includes: ["spawn.h", "signal.h"],
-    structs: {
-      SPAWN_ATTR: { type: "posix_spawnattr_t", field: "" },
-      SPAWN_ACTIONS: { type: "posix_spawn_file_actions_t", field: "" },
-      SIGSET: { type: "sigset_t", field: "" },
-      SIGINFO: { type: "siginfo_t", field: "si_" },
-    },
+    includes: ["signal.h"],
+    structs: { SIGINFO: { type: "siginfo_t", field: "si_" } },
   },
   // The last real-time signal is what the C library says while a program runs.
   { name: "signals", exports: signals, includes: ["signal.h"], only: /^SIG(?!RTMAX)/ },

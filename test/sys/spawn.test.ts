@@ -1,5 +1,6 @@
 /** Starting programs, and the machine code that turns signals into bytes. */
 import { expect, test } from "bun:test";
+import { spawn } from "../../src/sys/child.ts";
 import { cstring } from "../../src/sys/cstring.ts";
 import { E } from "../../src/sys/errno.ts";
 import { pipe2, read } from "../../src/sys/io.ts";
@@ -15,14 +16,17 @@ import {
 } from "../../src/sys/open.ts";
 import { POLLIN, PollSet } from "../../src/sys/poll.ts";
 import { getpid, kill, pidfdOpen } from "../../src/sys/process.ts";
-import { openSignalPipe, restoreDefault } from "../../src/sys/signalpipe.ts";
+import { openSignalPipe, raiseDefault, restoreDefault } from "../../src/sys/signalpipe.ts";
+import { SIGCHLD, SIGCONT, SIGSTOP, SIGWINCH } from "../../src/sys/signals.ts";
 import * as spawns from "../../src/sys/spawn.ts";
 import { ok, okPair } from "./support.ts";
 
 function wait(fd: number): void {
   const polls = new PollSet(1);
   polls.add(fd, POLLIN);
-  expect(polls.wait(10_000)).toBe(1);
+  let ready = polls.wait(10_000);
+  while (ready === -E.EINTR) ready = polls.wait(10_000);
+  expect(ready).toBe(1);
 }
 
 function start(script: string, fd: number): number {
@@ -33,8 +37,8 @@ function start(script: string, fd: number): number {
   const none = spawns.stringArray(new Uint8Array(0), 0);
   const cwdFd = ok(openat(AT_FDCWD, cstring("/usr"), O_PATH | O_CLOEXEC, 0));
   const high = ok(fcntlInt(fd, F_DUPFD_CLOEXEC, 300));
-  const pid = spawns.spawn({
-    path: cstring("/bin/sh"),
+  const pid = spawn({
+    program: { path: cstring("/bin/sh") },
     argv: words.address,
     envp: none.address,
     cwdFd,
@@ -44,11 +48,13 @@ function start(script: string, fd: number): number {
     ],
     blocked: 0n,
     ignored: 0n,
-    around: (call) => call(),
+    umask: 0o22,
+    limits: [],
+    cgroupFds: [],
   });
   for (const one of [cwdFd, high]) close(one);
   for (const one of [argv, words, none]) free(one);
-  return pid;
+  return typeof pid === "number" ? pid : -pid.errno;
 }
 
 test("a program starts with the descriptors it was given, and its end is told", () => {
@@ -76,6 +82,32 @@ test("a program that dies of a signal, and one that is not there", () => {
   for (const fd of [readEnd, writeEnd, pidfd]) close(fd);
   expect(spawns.canExecute(AT_FDCWD, cstring("/no/such"))).toBe(-E.ENOENT);
   expect(spawns.canExecute(AT_FDCWD, cstring("/etc/passwd"))).toBe(-E.EACCES);
+});
+
+test("a child that stops is told once, with its signal", () => {
+  const [readEnd, writeEnd] = okPair(pipe2(O_CLOEXEC));
+  const told = ok(openSignalPipe([SIGCHLD]));
+  const pid = ok(start("kill -STOP $$; exit 3", writeEnd));
+  const pidfd = ok(pidfdOpen(pid));
+  wait(told);
+  expect(spawns.takeStopped()).toEqual({ pid, signal: SIGSTOP });
+  expect(spawns.takeStopped()).toBeUndefined();
+  ok(kill(pid, SIGCONT));
+  wait(pidfd);
+  expect(spawns.reap(pidfd)).toEqual({ code: 3, signal: 0 });
+  restoreDefault(SIGCHLD);
+  for (const fd of [readEnd, writeEnd, pidfd]) close(fd);
+});
+
+test("a signal does what it does by default, and is caught again afterwards", () => {
+  const fd = ok(openSignalPipe([SIGWINCH]));
+  // By default it is ignored.
+  raiseDefault(SIGWINCH);
+  ok(kill(getpid(), SIGWINCH));
+  wait(fd);
+  const room = allocate(64);
+  expect(read(fd, room.address, 64)).toBe(1);
+  restoreDefault(SIGWINCH);
 });
 
 test("signals come as bytes", () => {

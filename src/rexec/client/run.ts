@@ -1,11 +1,13 @@
 /** One program over there, as seen from here: its order, its descriptors, signals, its end. */
 import { Loop, type Watched } from "../../bridge/loop.ts";
+import { pollNow } from "../../bridge/pipeends.ts";
 import type { Stream, StreamHandler } from "../../session/stream.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { read } from "../../sys/io.ts";
 import { allocate } from "../../sys/memory.ts";
+import { POLLIN } from "../../sys/poll.ts";
 import { getpid, kill } from "../../sys/process.ts";
-import { openSignalPipe } from "../../sys/signalpipe.ts";
+import { openSignalPipe, raiseDefault } from "../../sys/signalpipe.ts";
 import {
   SIGCONT,
   SIGHUP,
@@ -14,6 +16,8 @@ import {
   SIGSTOP,
   SIGTERM,
   SIGTSTP,
+  SIGTTIN,
+  SIGTTOU,
   SIGUSR1,
   SIGUSR2,
   SIGWINCH,
@@ -42,6 +46,7 @@ const FORWARDED = [
   SIGWINCH,
 ] as const;
 const ENDING: ReadonlySet<number> = new Set([SIGHUP, SIGINT, SIGQUIT, SIGTERM]);
+const STOPPING: ReadonlySet<number> = new Set([SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU]);
 const SIGNALS_MAX = 64;
 
 /** What came of it. */
@@ -72,6 +77,7 @@ export class Run implements StreamHandler, Watched {
   readonly #ends: OwnEnd[] = [];
   readonly #control: Stream;
   readonly #signalFd: number;
+  readonly #hearsCont: boolean;
   readonly #numbers = allocate(SIGNALS_MAX);
   /** Messages that wait until the stream takes them. */
   #untold: [type: number, bytes: Uint8Array][] = [];
@@ -84,6 +90,7 @@ export class Run implements StreamHandler, Watched {
     this.#link = new RexecLink(this.#loop, options.address, (why) => this.#fail(why));
     const [low] = options.ignored;
     const caught = FORWARDED.filter((signal) => (low & (1 << (signal - 1))) === 0);
+    this.#hearsCont = caught.includes(SIGCONT);
     this.#signalFd = openSignalPipe(caught);
     if (this.#signalFd >= 0) this.#loop.add(this.#signalFd, EPOLLIN, this);
     this.#control = this.#open(StreamKind.PROGRAM, [options.order.length], this);
@@ -136,13 +143,24 @@ export class Run implements StreamHandler, Watched {
       this.#tell(OutOfBand.RESIZED, terminal.size);
       return;
     }
-    if (signal === SIGCONT) terminal?.enter();
+    if (signal === SIGCONT && terminal !== undefined) {
+      terminal.enter();
+      this.#tell(OutOfBand.RESIZED, terminal.size);
+    }
     this.#tell(OutOfBand.SIGNAL, Uint8Array.of(signal));
-    if (signal !== SIGTSTP) return;
-    // The program is stopped, and so are we, until CONT comes for both.
+  }
+
+  /** The program was stopped by `signal`, and so are we, until CONT comes for both. */
+  #stop(signal: number): void {
     this.#link.end.flush();
-    terminal?.leave();
-    kill(getpid(), SIGSTOP);
+    this.#options.terminal?.leave();
+    if (signal === SIGSTOP || !this.#hearsCont) {
+      kill(getpid(), SIGSTOP);
+      return;
+    }
+    raiseDefault(signal);
+    // The kernel stops nobody by it whose group no shell cares for: then no CONT has come, either.
+    if ((pollNow(this.#signalFd) & POLLIN) === 0) kill(getpid(), SIGSTOP);
   }
 
   #tell(type: number, bytes: Uint8Array): void {
@@ -169,6 +187,11 @@ export class Run implements StreamHandler, Watched {
       this.#options.say(String(items[1]));
       this.#conclude({ code: number(0), signal: 0 });
       this.#loop.stop();
+    } else if (type === OutOfBand.STOPPED) {
+      const signal = number(0);
+      if (!STOPPING.has(signal)) throw new ProtocolError(`a program stopped by signal ${signal}`);
+      // What it has written before comes first.
+      this.#loop.after(0, () => this.#stop(signal));
     } else if (type === OutOfBand.ENDED) {
       for (let i = 2; i < items.length; i += 2) this.#ends[number(i)]?.hasRead(number(i + 1));
       this.#conclude({ code: number(0), signal: number(1) });

@@ -1,20 +1,23 @@
-/** A rexec-server as main sees it: listeners, the thread that starts programs, what runs. */
+/** A rexec-server as main sees it: listeners, the thread that lets clients in, what runs. */
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { machineFacts } from "../../info/facts.ts";
 import { errnoText } from "../../sys/errno.ts";
 import { eventfd, signalEventfd } from "../../sys/poll.ts";
 import { listenTcp, listenUnix } from "../../sys/socket.ts";
 import { type Address, formatAddress } from "../../transport/address.ts";
 import { LEASE_MS } from "../../wire/limits.ts";
+import type { Listener } from "./front.ts";
+import { keeperPath } from "./place.ts";
+import type { ProgramReport } from "./register.ts";
 import type { RexecData, RexecMessage } from "./rexec.worker.ts";
 import type { Rule } from "./rules.ts";
-import type { Listener, ProgramReport } from "./service.ts";
 
 const BACKLOG = 512;
 /** Modes of a socket and its new directory: for our own user id alone, or for others too. */
 const OWN = { socket: 0o600, directory: 0o700 } as const;
 const SHARED = { socket: 0o666, directory: 0o755 } as const;
+/** A line of the keeper's that is older was kept while there was no server. */
+const LATE_MS = 1000;
 /** Programs that have ended and are told of still. */
 const ENDED_MAX = 100;
 
@@ -26,6 +29,8 @@ export interface RexecServerOptions {
   uids: number[];
   /** How long programs outlive the connection of their client. */
   leaseMs?: number;
+  /** What starts this program. */
+  command: string[];
   log: (level: "info" | "warn" | "error", text: string) => void;
 }
 
@@ -40,7 +45,8 @@ export interface RexecSnapshot {
 
 export interface RexecDaemon {
   snapshot(): RexecSnapshot;
-  stop(): Promise<void>;
+  /** Ends, with all that runs (end), or without: another server may come for that (leave). */
+  stop(how: "leave" | "end"): Promise<void>;
 }
 
 /** Starts it; throws a sentence for people when it cannot. */
@@ -80,7 +86,8 @@ function openListener(address: Address, uids: number[]): number {
 
 class Daemon implements RexecDaemon {
   readonly #options: RexecServerOptions;
-  readonly #stopFd = eventfd();
+  readonly #leaveFd = eventfd();
+  readonly #endFd = eventfd();
   readonly #running = new Map<number, ProgramReport>();
   #ended: ProgramReport[] = [];
   readonly #done: Promise<void>;
@@ -92,20 +99,21 @@ class Daemon implements RexecDaemon {
     const worker = new Worker(new URL("./rexec.worker.ts", import.meta.url).href);
     worker.onmessage = ({ data }: MessageEvent<RexecMessage>) => {
       if (data.kind === "done") resolve();
-      else if (data.kind === "log") options.log(data.level, data.text);
+      else if (data.kind === "log") options.log(data.level, dated(data.text, data.atMs));
       else this.#heard(data.report);
     };
     worker.onerror = (event) => {
-      options.log("error", `The thread that starts programs has failed: ${event.message}`);
+      options.log("error", `The thread that lets clients in has failed: ${event.message}`);
       process.exit(1);
     };
     const data: RexecData = {
       listeners,
       rules: options.rules,
-      facts: machineFacts(),
       leaseMs: options.leaseMs ?? LEASE_MS,
-      groups: process.getgroups?.() ?? [],
-      stopFd: this.#stopFd,
+      path: keeperPath(options.listen.map(formatAddress)),
+      command: options.command,
+      leaveFd: this.#leaveFd,
+      endFd: this.#endFd,
     };
     worker.postMessage(data);
   }
@@ -116,8 +124,8 @@ class Daemon implements RexecDaemon {
     return { listen: listen.map(formatAddress), insecure, rules, programs };
   }
 
-  async stop(): Promise<void> {
-    signalEventfd(this.#stopFd);
+  async stop(how: "leave" | "end"): Promise<void> {
+    signalEventfd(how === "leave" ? this.#leaveFd : this.#endFd);
     await this.#done;
     for (const address of this.#options.listen) {
       if (address.kind === "unix") rmSync(address.path, { force: true });
@@ -132,4 +140,10 @@ class Daemon implements RexecDaemon {
     this.#running.delete(report.id);
     this.#ended = [report, ...this.#ended].slice(0, ENDED_MAX);
   }
+}
+
+/** A line that was not told when it was made says when that was. */
+function dated(text: string, atMs: number | undefined): string {
+  const isLate = atMs !== undefined && Date.now() - atMs > LATE_MS;
+  return isLate ? `${text} (at ${new Date(atMs).toISOString()})` : text;
 }

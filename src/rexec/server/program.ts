@@ -6,13 +6,14 @@
 import { encode } from "cbor-x/encode";
 import type { Loop, Watched } from "../../bridge/loop.ts";
 import type { Stream, StreamHandler } from "../../session/stream.ts";
+import type { ChildFd } from "../../sys/child.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { E, errnoText } from "../../sys/errno.ts";
 import { allocate, free, type Region } from "../../sys/memory.ts";
 import { close, O_RDWR } from "../../sys/open.ts";
 import { kill, pidfdOpen } from "../../sys/process.ts";
-import { SIGKILL, SIGRTMAX, SIGSTOP, SIGTERM, SIGTSTP } from "../../sys/signals.ts";
-import { type ChildFd, type Ending, reap } from "../../sys/spawn.ts";
+import { SIGCONT, SIGKILL, SIGRTMAX, SIGSTOP, SIGTERM } from "../../sys/signals.ts";
+import { type Ending, reap } from "../../sys/spawn.ts";
 import { setTerminalSize, WINSIZE_STRUCT_SIZE } from "../../sys/terminal.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { ORDER_MAX } from "../../wire/limits.ts";
@@ -22,6 +23,7 @@ import type { Acting } from "./acting.ts";
 import type { Client } from "./client.ts";
 import { Ends } from "./ends.ts";
 import { type NotStarted, start } from "./starter.ts";
+import { wouldStop } from "./stops.ts";
 import { ProgramTerminal } from "./terminal.ts";
 
 /** How long a program that is out of time may take to end. */
@@ -43,9 +45,20 @@ export interface ProgramHost {
   gone(program: Program): void;
 }
 
-/** What is allowed to an order. */
+/** Whose session a program is of. */
+export interface ProgramOwner {
+  readonly client: Client;
+  /** Whether it has a connection. */
+  readonly connected: boolean;
+}
+
+/** What is allowed to an order; `onLost`: what becomes of it when its client does not come back. */
 export type Admission =
-  | { readonly order: Order; readonly check?: (resolved: string) => void }
+  | {
+      readonly order: Order;
+      readonly check?: (resolved: string) => void;
+      readonly onLost?: "keep" | "terminate";
+    }
   | { readonly refused: string };
 
 export class Program implements StreamHandler, Watched {
@@ -57,14 +70,17 @@ export class Program implements StreamHandler, Watched {
   #region: Region | undefined;
   readonly #length: number;
   #have = 0;
-  /** Whom it is for. */
-  readonly client: Client;
+  readonly #owner: ProgramOwner;
   /** Its arguments, shortened, for people. */
   words: string[] = [];
   uid = -1;
   pid = 0;
   #pidfd = -1;
   #detached = false;
+  /** What stands for the SIGSTOP that stops it. */
+  #stopSignal = SIGSTOP;
+  /** Whether it waits for its client beyond the lease. */
+  isKept = false;
   #isOutOfTime = false;
   #isAbandoned = false;
   #isGone = false;
@@ -76,15 +92,29 @@ export class Program implements StreamHandler, Watched {
   readonly sinceMs: number;
   ending: Ending | undefined;
 
-  constructor(host: ProgramHost, client: Client, stream: Stream, length: number) {
+  constructor(host: ProgramHost, owner: ProgramOwner, stream: Stream, length: number) {
     if (length > ORDER_MAX) throw new ProtocolError("an order that is too long");
     this.#host = host;
     this.#stream = stream;
-    this.client = client;
+    this.#owner = owner;
     this.#length = length;
     this.#region = allocate(Math.max(length, 1));
     this.sinceMs = host.loop.nowMs;
     this.#ends = new Ends(host.loop, () => this.#settle());
+  }
+
+  /** Whom it is for. */
+  get client(): Client {
+    return this.#owner.client;
+  }
+
+  get connected(): boolean {
+    return this.#owner.connected;
+  }
+
+  /** Whether it goes on when its client does not come back. */
+  get outlives(): boolean {
+    return this.#detached || this.isKept;
   }
 
   get bytesIn(): number {
@@ -154,9 +184,19 @@ export class Program implements StreamHandler, Watched {
   /** Sends its process group a signal, while it is sure to be its. */
   signal(number: number): void {
     if (this.pid <= 0 || this.#pidfd < 0) return;
+    const stops = wouldStop(this.pid, number);
     kill(-this.pid, number);
-    // A group whose session nobody outside controls cannot be stopped from a terminal.
-    if (number === SIGTSTP) kill(-this.pid, SIGSTOP);
+    if (number === SIGCONT) this.#stopSignal = SIGSTOP;
+    if (!stops) return;
+    this.#stopSignal = number;
+    kill(-this.pid, SIGSTOP);
+  }
+
+  /** Its process was stopped by `number`: the client's is to be, too. */
+  stopped(number: number): void {
+    const signal = number === SIGSTOP ? this.#stopSignal : number;
+    this.#stopSignal = SIGSTOP;
+    if (this.runs) this.#say(OutOfBand.STOPPED, [signal]);
   }
 
   /** Nobody wants it any more: it is ended, unless it has ended or outlives its client. */
@@ -202,7 +242,7 @@ export class Program implements StreamHandler, Watched {
     this.uid = head.uid;
   }
 
-  #start({ order, check }: Exclude<Admission, { refused: string }>, region: Region): void {
+  #start({ order, check, onLost }: Exclude<Admission, { refused: string }>, region: Region): void {
     const { acting, loop } = this.#host;
     const { head } = order;
     const errno = head.terminal === undefined ? 0 : this.#terminal.prepare(head.terminal, head.uid);
@@ -219,13 +259,14 @@ export class Program implements StreamHandler, Watched {
     this.pid = started;
     this.uid = head.uid;
     this.#detached = head.detach;
+    this.isKept = onLost === "keep";
     this.#ends.started();
     this.#pidfd = pidfdOpen(started);
     if (this.#pidfd < 0) throw new Error(`No pidfd: ${errnoText(this.#pidfd)}`);
     loop.add(this.#pidfd, EPOLLIN, this);
     if (head.timeoutMs > 0) this.#limit(head.timeoutMs);
     for (const number of this.#early.splice(0)) this.signal(number);
-    this.#say(OutOfBand.STARTED, [started]);
+    this.#say(OutOfBand.STARTED, [started, this.isKept ? 1 : 0]);
     this.#host.started(this);
   }
 

@@ -1,25 +1,26 @@
-/** Entry of the thread that starts programs; main sends it what it needs, once. */
+/** Entry of the thread that lets clients in; main sends it what it needs, once. */
 import { Loop } from "../../bridge/loop.ts";
-import { enterOwnUmask } from "../../server/umask.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
-import { drainEventfd } from "../../sys/poll.ts";
 import { raiseNoFileLimit } from "../../sys/process.ts";
-import type { Facts } from "../../wire/hello.ts";
-import { type Rule, Rules } from "./rules.ts";
-import { type Listener, type ProgramReport, Service } from "./service.ts";
+import { Front, type Listener } from "./front.ts";
+import { KeeperLink } from "./keeperlink.ts";
+import type { ProgramReport } from "./register.ts";
+import type { Rule } from "./rules.ts";
 
 export interface RexecData {
   listeners: Listener[];
   rules: Rule[];
-  facts: Facts;
   leaseMs: number;
-  groups: number[];
-  /** Readable when the thread is to end. */
-  stopFd: number;
+  /** The keeper's socket, and what starts this program. */
+  path: string;
+  command: string[];
+  /** Readable when the thread is to end and programs are to go on; and to end. */
+  leaveFd: number;
+  endFd: number;
 }
 
 export type RexecMessage =
-  | { kind: "log"; level: "info" | "warn"; text: string }
+  | { kind: "log"; level: "info" | "warn" | "error"; text: string; atMs?: number }
   | { kind: "program"; report: ProgramReport }
   | { kind: "done" };
 
@@ -29,23 +30,27 @@ declare const self: {
 };
 
 self.onmessage = ({ data }) => {
-  enterOwnUmask();
   raiseNoFileLimit();
   const loop = new Loop();
-  const service = new Service({
-    ...data,
+  const log = (level: "info" | "warn" | "error", text: string, atMs?: number) =>
+    self.postMessage({ kind: "log", level, text, ...(atMs !== undefined && { atMs }) });
+  const changed = (report: ProgramReport) => self.postMessage({ kind: "program", report });
+  const keeper = new KeeperLink({ ...data, loop, log, changed });
+  const { listeners } = data;
+  const front = new Front({
     loop,
-    rules: new Rules(data.rules),
-    log: (level, text) => self.postMessage({ kind: "log", level, text }),
-    report: (report) => self.postMessage({ kind: "program", report }),
+    listeners,
+    log,
+    greeted: (fd, client, hello) => keeper.give(fd, client, hello),
   });
-  loop.add(data.stopFd, EPOLLIN, {
-    onEvents: () => {
-      drainEventfd(data.stopFd);
-      loop.stop();
-    },
-  });
+  const stop = (how: "leave" | "end") => {
+    loop.remove(data.leaveFd);
+    loop.remove(data.endFd);
+    front.close();
+    keeper.part(how, () => loop.stop());
+  };
+  loop.add(data.leaveFd, EPOLLIN, { onEvents: () => stop("leave") });
+  loop.add(data.endFd, EPOLLIN, { onEvents: () => stop("end") });
   loop.run();
-  service.close();
   self.postMessage({ kind: "done" });
 };

@@ -11,7 +11,7 @@ import { ORDER_MAX } from "../../wire/limits.ts";
 import { StreamKind } from "../../wire/streams.ts";
 import { integer } from "../order.ts";
 import type { Client } from "./client.ts";
-import { Program, type ProgramHost, readPlace } from "./program.ts";
+import { Program, type ProgramHost, type ProgramOwner, readPlace } from "./program.ts";
 
 export interface SessionHost extends ProgramHost {
   readonly loop: Loop;
@@ -20,7 +20,7 @@ export interface SessionHost extends ProgramHost {
   fault(session: RexecSession, error: unknown): void;
 }
 
-export class RexecSession implements BridgeOwner, Watched {
+export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
   readonly end: BridgeEnd;
   readonly name: string;
   readonly client: Client;
@@ -39,7 +39,7 @@ export class RexecSession implements BridgeOwner, Watched {
     this.end.handle(StreamKind.PROGRAM, (stream, [length]) => {
       if (this.#programs.size > 0) return E.EBUSY;
       const max = ORDER_MAX;
-      const program = new Program(host, client, stream, integer(length, max));
+      const program = new Program(host, this, stream, integer(length, max));
       this.#programs.set(stream.id, program);
       return program;
     });
@@ -48,6 +48,18 @@ export class RexecSession implements BridgeOwner, Watched {
       return this.#programs.get(id)?.takeFd(stream, place, kind) ?? E.ESRCH;
     });
     this.#watchClient();
+  }
+
+  get connected(): boolean {
+    return this.end.connected;
+  }
+
+  /** Whether it waits for its client for ever: a program of its runs that is to. */
+  get isKept(): boolean {
+    for (const program of this.#programs.values()) {
+      if (program.isKept && program.runs) return true;
+    }
+    return false;
   }
 
   /** The client's process has ended, whatever became of its connection. */
@@ -73,7 +85,12 @@ export class RexecSession implements BridgeOwner, Watched {
   }
 
   disconnected(): void {
-    this.#cancelLease ??= this.#host.loop.after(this.#host.leaseMs, () => this.close());
+    this.#cancelLease ??= this.#host.loop.after(this.#host.leaseMs, () => {
+      this.#cancelLease = undefined;
+      // Whoever is waited for may come a lease after the program's end, too.
+      if (this.isKept) this.disconnected();
+      else this.close();
+    });
   }
 
   goodbye(code: number): void {

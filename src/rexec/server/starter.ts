@@ -3,14 +3,14 @@
  * it: 127 and 126 and their sentences are those of dash(1).
  */
 import { readlinkSync } from "node:fs";
+import { type ChildFd, spawn } from "../../sys/child.ts";
 import { cstring, PathBuffer } from "../../sys/cstring.ts";
 import { E, errnoText } from "../../sys/errno.ts";
 import { free, type Region } from "../../sys/memory.ts";
 import { AT_FDCWD, close, O_CLOEXEC, O_DIRECTORY, O_PATH, openat } from "../../sys/open.ts";
-import { ignoringDuring } from "../../sys/signalpipe.ts";
-import { type ChildFd, canExecute, spawn, stringArray } from "../../sys/spawn.ts";
+import { canExecute, stringArray } from "../../sys/spawn.ts";
 import type { Order, SignalSet } from "../order.ts";
-import { type Acting, setLate } from "./acting.ts";
+import type { Acting } from "./acting.ts";
 
 /** Where execvp(3) looks without a PATH. */
 const DEFAULT_PATH = "/bin:/usr/bin";
@@ -70,10 +70,8 @@ class Starter {
   }
 
   start(): number | NotStarted {
-    const { acting, order } = this.#options;
     try {
-      const pid = acting.as(order.head, () => this.#enterAndFind());
-      if (pid > 0) setLate(pid, order.head.limits);
+      const pid = this.#enterAndFind();
       return pid > 0 ? pid : this.#reason(-pid);
     } catch (error) {
       if (error instanceof NotAllowed) return { code: CANNOT_EXECUTE, sentence: error.message };
@@ -107,7 +105,8 @@ class Starter {
   #enterAndFind(): number {
     const { cwd } = this.#options.order.head;
     const flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-    const fd = openat(AT_FDCWD, paths.putBytes(0, cwd, 0, cwd.length), flags, 0);
+    const path = paths.putBytes(0, cwd, 0, cwd.length);
+    const fd = this.#asCaller(() => openat(AT_FDCWD, path, flags, 0));
     if (fd < 0) return fd;
     this.#cwdFd = fd;
     return this.#find();
@@ -140,11 +139,11 @@ class Starter {
   #execute(path: string): number {
     if (path.length > PATH_MAX) return -E.ENAMETOOLONG;
     const address = paths.putLatin1(0, path);
-    const found = canExecute(this.#cwdFd, address);
+    const found = this.#asCaller(() => canExecute(this.#cwdFd, address));
     if (found < 0) return found;
     const { check } = this.#options;
     if (check === undefined) return this.#spawn(address);
-    const resolved = resolve(this.#cwdFd, address);
+    const resolved = this.#resolve(address);
     if (typeof resolved === "number") return resolved;
     check(resolved.toString("latin1"));
     // Not by the name that was given: it could lead elsewhere by now.
@@ -167,14 +166,37 @@ class Starter {
 
   #spawnAs(path: number, argv: number): number {
     const { order, fds, acting } = this.#options;
-    const around = (call: () => number) => acting.limited(order.head.limits, call);
-    const ignored = toBits(order.head.ignored);
-    const blocked = toBits(order.head.blocked);
-    const envp = this.#envp.address;
-    const cwdFd = this.#cwdFd;
-    return ignoringDuring(ignored, () =>
-      spawn({ path, argv, envp, cwdFd, fds, blocked, ignored, around }),
-    );
+    const { head } = order;
+    const result = spawn({
+      program: { path },
+      argv,
+      envp: this.#envp.address,
+      cwdFd: this.#cwdFd,
+      umask: head.umask,
+      ...acting.identity(head),
+      limits: acting.limits(head.limits),
+      cgroupFds: [],
+      fds,
+      blocked: toBits(head.blocked),
+      ignored: toBits(head.ignored),
+    });
+    return typeof result === "number" ? result : -result.errno;
+  }
+
+  #asCaller(fn: () => number): number {
+    const { acting, order } = this.#options;
+    return acting.as(order.head, fn);
+  }
+
+  /** The path, free of symbolic links, of what is at `path`; or -errno. */
+  #resolve(path: number): Buffer | number {
+    const fd = this.#asCaller(() => openat(this.#cwdFd, path, O_PATH | O_CLOEXEC, 0));
+    if (fd < 0) return fd;
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`, { encoding: "buffer" });
+    } finally {
+      close(fd);
+    }
   }
 }
 
@@ -183,15 +205,4 @@ const PATH_MAX = 4096;
 
 function toBits([low, high]: SignalSet): bigint {
   return (BigInt(high) << 32n) | BigInt(low);
-}
-
-/** The path, free of symbolic links, of what is at `path`; or -errno. */
-function resolve(dirfd: number, path: number): Buffer | number {
-  const fd = openat(dirfd, path, O_PATH | O_CLOEXEC, 0);
-  if (fd < 0) return fd;
-  try {
-    return readlinkSync(`/proc/self/fd/${fd}`, { encoding: "buffer" });
-  } finally {
-    close(fd);
-  }
 }

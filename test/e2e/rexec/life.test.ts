@@ -101,13 +101,14 @@ test("a signal reaches the whole process group", async () => {
   await ended(sleeper);
 });
 
+const stateOf = (one: number) =>
+  /^State:\t(.)/m.exec(readFileSync(`/proc/${one}/status`, "utf8"))?.[1];
+const isStopped = (one: number) => () => stateOf(one) === "T";
+
 test("TSTP stops both, CONT lets both go on", async () => {
   const client = new Client("sh", "-c", "echo $$; exec sleep 60");
   await client.prints("\n");
   const pid = Number(client.output);
-  const stateOf = (one: number) =>
-    /^State:\t(.)/m.exec(readFileSync(`/proc/${one}/status`, "utf8"))?.[1];
-  const isStopped = (one: number) => () => stateOf(one) === "T";
   client.child.kill("SIGTSTP");
   await until(isStopped(pid), () => "a stopped program");
   await until(isStopped(client.child.pid), () => "a stopped client");
@@ -119,6 +120,23 @@ test("TSTP stops both, CONT lets both go on", async () => {
   client.child.kill("SIGTERM");
   await client.child.exited;
   await ended(pid);
+});
+
+test("a program that handles TSTP decides itself", async () => {
+  const client = new Client(stage.probe, "wait");
+  await client.prints("ready");
+  client.child.kill("SIGTSTP");
+  expect(await client.child.exited).toBe(0);
+  await client.prints("signal 20");
+});
+
+test("a program that stops itself stops its client, behind what it has written", async () => {
+  const client = new Client("sh", "-c", "echo before; kill -STOP $$; echo after; exit 6");
+  await until(isStopped(client.child.pid), () => "a stopped client");
+  await client.prints("before");
+  client.child.kill("SIGCONT");
+  expect(await client.child.exited).toBe(6);
+  await client.prints("after");
 });
 
 test("a program whose client is killed is ended, with its group", async () => {
@@ -234,7 +252,7 @@ test("64 MiB each way at once, through little memory", async () => {
   expect(through.stdout).toBe(direct.stdout);
   const echoed = await run([...stage.rexec, "cat"], { input: pattern });
   expect(Buffer.from(echoed.stdout, "latin1").equals(pattern)).toBe(true);
-  const resident = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${stage.pid}/status`, "utf8"));
+  const resident = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${stage.keeper}/status`, "utf8"));
   expect(Number(resident?.[1])).toBeLessThan(300 * 1024);
 });
 

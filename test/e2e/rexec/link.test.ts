@@ -155,14 +155,14 @@ function stateOf(pid: number): string {
   }
 }
 
-test("a server that is stopped says so, and ends its programs", async () => {
+test("a server that is interrupted says so, and ends its programs", async () => {
   const other = await Stage.begin();
   const client = Bun.spawn([...other.rexec, "sh", "-c", "echo $$; exec sleep 60"], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const { value } = await client.stdout.getReader().read();
   const pid = Number(Buffer.from(value ?? []).toString());
-  process.kill(other.pid, "SIGTERM");
+  process.kill(other.pid, "SIGINT");
   expect(await client.exited).toBe(125);
   expect(await new Response(client.stderr).text()).toContain("the rexec-server was stopped");
   await until(

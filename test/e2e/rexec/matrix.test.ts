@@ -163,6 +163,17 @@ const OUTPUT: Record<string, string> = {
   timed: "timeout 10 $RUN sh -c 'exit 11'",
 };
 
+const STOPS: Record<string, string> = {
+  "by TSTP": "$D/probe job 20 $RUN sh -c 'echo r; exec sleep 60'",
+  "by TTIN": "$D/probe job 21 $RUN sh -c 'echo r; exec sleep 60'",
+  "by TTOU": "$D/probe job 22 $RUN sh -c 'echo r; exec sleep 60'",
+  "by itself": "$D/probe job 0 $RUN sh -c 'echo r; kill -STOP $$; exec sleep 60'",
+  "by another process":
+    "$D/probe job 0 $RUN sh -c 'echo r; (sleep 0.1; kill -STOP $$) & wait; sleep 60'",
+  "and ends as it wants":
+    "$D/probe job 20 $RUN sh -c 'trap \"exit 7\" TERM; echo r; while :; do sleep 0.05; done'",
+};
+
 /** The name by which a message begins is ours there. */
 function unnamed(text: string): string {
   return text
@@ -194,7 +205,7 @@ async function runCase(shell: string, script: string, isRemote: boolean) {
   return await run([shell, "-c", settings + script], { env, cwd: stage.directory });
 }
 
-const GROUPS = { ARGUMENTS, SURROUNDINGS, ENDS, FAILURES, INPUT, OUTPUT };
+const GROUPS = { ARGUMENTS, SURROUNDINGS, ENDS, FAILURES, INPUT, OUTPUT, STOPS };
 
 describe("as if it were here", () => {
   beforeAll(() => {

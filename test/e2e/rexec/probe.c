@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -79,6 +80,30 @@ static void wait_for_signal(void) {
   printf("signal %d\n", (int)got);
 }
 
+/* Runs a command as a shell runs a job: `signal` once it prints, then CONT and TERM; tells what became of it. */
+static void job(int signal, char **command) {
+  int ends[2], status;
+  char line[64];
+  if (pipe2(ends, O_CLOEXEC) < 0) exit(1);
+  pid_t child = fork();
+  if (child == 0) {
+    setpgid(0, 0);
+    dup2(ends[1], 1);
+    execvp(command[0], command);
+    _exit(127);
+  }
+  setpgid(child, child);
+  if (read(ends[0], line, sizeof line) <= 0) exit(1);
+  if (signal > 0) kill(-child, signal);
+  if (waitpid(child, &status, WUNTRACED) != child || !WIFSTOPPED(status)) exit(1);
+  printf("stopped by %d\n", WSTOPSIG(status));
+  kill(-child, SIGCONT);
+  if (waitpid(child, &status, WCONTINUED) != child || !WIFCONTINUED(status)) exit(1);
+  kill(-child, SIGTERM);
+  waitpid(child, &status, 0);
+  printf("ended by %d, %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : 0, WEXITSTATUS(status));
+}
+
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   if (!strcmp(what, "arguments")) arguments(argc, argv);
@@ -89,6 +114,7 @@ int main(int argc, char **argv) {
   else if (!strcmp(what, "descriptors")) descriptors();
   else if (!strcmp(what, "wait")) wait_for_signal();
   else if (!strcmp(what, "session")) printf("%d %d\n", getsid(0) == getpid(), getpgrp() == getpid());
+  else if (!strcmp(what, "job")) job(atoi(argv[2]), argv + 3);
   else if (!strcmp(what, "raise")) {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);

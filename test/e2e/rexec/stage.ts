@@ -34,6 +34,7 @@ export class Stage {
 
   async start(): Promise<void> {
     const output = openSync(`${this.directory}/log`, "a");
+    const before = this.log.length;
     const command = [QTFS, "rexec-server", "--listen", this.address, ...this.#options];
     const child = Bun.spawn(command, { stdio: ["ignore", output, output] });
     closeSync(output);
@@ -41,7 +42,8 @@ export class Stage {
     this.pid = child.pid;
     const isUp = () => {
       if (child.exitCode !== null) throw new Error(`The server has ended:\n${this.log}`);
-      return this.log.includes("Listening");
+      const said = this.log.slice(before);
+      return said.includes("Listening") && said.includes("keeps the programs");
     };
     await until(isUp, () => `the server:\n${this.log}`);
   }
@@ -55,22 +57,34 @@ export class Stage {
     return [QTFS, "rexec", "--server", this.address];
   }
 
-  /** Descriptors that the server has open. */
+  /** The process that has the programs, as the server has said last; 0: none yet. */
+  get keeper(): number {
+    return Number([...this.log.matchAll(/Process (\d+).* keeps the programs/g)].at(-1)?.[1] ?? 0);
+  }
+
+  /** Descriptors that the keeper has open. */
   get descriptors(): number {
-    return readdirSync(`/proc/${this.pid}/fd`).length;
+    return readdirSync(`/proc/${this.keeper}/fd`).length;
   }
 
   /** Its child processes, of all its threads. */
   get children(): string[] {
-    return readdirSync(`/proc/${this.pid}/task`).flatMap((task) => {
-      const text = readFileSync(`/proc/${this.pid}/task/${task}/children`, "latin1");
+    return readdirSync(`/proc/${this.keeper}/task`).flatMap((task) => {
+      const text = readFileSync(`/proc/${this.keeper}/task/${task}/children`, "latin1");
       return text.split(" ").filter(Boolean);
     });
   }
 
+  /** Kills the server, and nobody else. */
+  async kill(): Promise<void> {
+    this.#child?.kill("SIGKILL");
+    await this.#child?.exited;
+  }
+
   async end(): Promise<void> {
     const child = this.#child;
-    child?.kill("SIGTERM");
+    // It takes its programs with it.
+    child?.kill("SIGINT");
     if (child !== undefined) await Promise.race([child.exited, Bun.sleep(STOP_MS)]);
     child?.kill("SIGKILL");
     rmSync(this.directory, { recursive: true, force: true });

@@ -1,5 +1,6 @@
 /** `rexec -t`, as a user sees it: a terminal of tmux's here, one of the program's there. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { until } from "../support/program.ts";
 import { run, Stage } from "./stage.ts";
 
@@ -110,6 +111,43 @@ test("programs that use the whole screen", async () => {
   await shows(/^here\$$/m);
   await line("echo and back $((40 + 2))");
   await shows("and back 42");
+});
+
+test("colours, and keys of several bytes", async () => {
+  await line(`${stage.rexec.join(" ")} -t htop`);
+  await shows(/F10 *Quit/);
+  const { stdout } = await run([...tmux, "capture-pane", "-p", "-e"]);
+  expect(stdout).toContain("\x1b[3");
+  await type("", "F1");
+  await shows(/show this help screen/);
+  await type("x");
+  await shows(/F10 *Quit/);
+  await type("", "F10");
+  await shows(/^here\$$/m);
+});
+
+test("a program that stops itself leaves the shell here, and comes back", async () => {
+  await line(`${stage.rexec.join(" ")} -t top -d 1`);
+  await shows(/%Cpu|Tasks:/);
+  await type("", "C-z");
+  await shows(/Stopped.*rexec/);
+  await line("clear; echo between $((40 + 3)); stty | head -c 0; fg");
+  await shows(/%Cpu|Tasks:/);
+  await type("q");
+  await shows(/^here\$$/m);
+});
+
+test("an editor writes a file there", async () => {
+  const file = `${stage.directory}/edited`;
+  await line(`${stage.rexec.join(" ")} -t vim -u NONE -N ${file}`);
+  await shows(/^~$/m);
+  await type("iwords typed here");
+  await shows("words typed here");
+  // Escape, and what follows it, is one key to vim if it comes at once.
+  await type("", "Escape");
+  await type(":wq", "Enter");
+  await shows(/^here\$$/m);
+  expect(readFileSync(file, "utf8")).toBe("words typed here\n");
 });
 
 test("rexec that is killed ends what is in its terminal", async () => {

@@ -1,0 +1,179 @@
+/** Servers that end, are killed and come again; keepers that are killed. */
+import { expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { until } from "../support/program.ts";
+import { QTFS, run, Stage } from "./stage.ts";
+
+/** Runs `fn` with a server of its own. */
+async function withStage(options: string[], fn: (stage: Stage) => Promise<void>): Promise<void> {
+  const stage = await Stage.begin(options);
+  try {
+    await fn(stage);
+  } finally {
+    await stage.end();
+  }
+}
+
+/** Whether process `pid` runs, and is no zombie. */
+function runs(pid: number): boolean {
+  try {
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+const ended = (pid: number) =>
+  until(
+    () => !runs(pid),
+    () => `the end of ${pid}`,
+  );
+
+/** A shell over there that goes on once `release` is called, and tells its number first. */
+class Waiting {
+  readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly #file: string;
+  output = "";
+  readonly #reading: Promise<void>;
+
+  constructor(stage: Stage, after: string, ...options: string[]) {
+    this.#file = `${stage.directory}/go-${crypto.randomUUID()}`;
+    const script = `echo $$; while [ ! -e ${this.#file} ]; do sleep 0.05; done; ${after}`;
+    this.child = Bun.spawn([...stage.rexec, ...options, "sh", "-c", script], {
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: 30_000,
+      killSignal: "SIGKILL",
+    });
+    this.#reading = this.#read();
+  }
+
+  async #read(): Promise<void> {
+    for await (const part of this.child.stdout) this.output += Buffer.from(part).toString();
+  }
+
+  async pid(): Promise<number> {
+    await until(
+      () => this.output.includes("\n"),
+      () => "the program's number",
+    );
+    return Number.parseInt(this.output, 10);
+  }
+
+  release(): void {
+    writeFileSync(this.#file, "");
+  }
+
+  /** What it has written after its number, and its code. */
+  async end(): Promise<[string, number]> {
+    const code = await this.child.exited;
+    await this.#reading;
+    return [this.output.slice(this.output.indexOf("\n") + 1), code];
+  }
+}
+
+test("a server is killed and comes again: programs go on, and their codes come", () =>
+  withStage([], async (stage) => {
+    const waiting = new Waiting(stage, "echo after; exit 7");
+    const { keeper } = stage;
+    await waiting.pid();
+    await stage.kill();
+    await stage.start();
+    expect(stage.keeper).toBe(keeper);
+    const other = await run([...stage.rexec, "sh", "-c", "echo other; exit 3"]);
+    expect([other.stdout, other.code]).toEqual(["other\n", 3]);
+    waiting.release();
+    expect(await waiting.end()).toEqual(["after\n", 7]);
+    await until(
+      () => /Program \d+, pid \d+: exited with 7/.test(stage.log),
+      () => stage.log,
+    );
+  }));
+
+test("a program that ends while there is no server: its client has its code at once", () =>
+  withStage([], async (stage) => {
+    const waiting = new Waiting(stage, "echo after; exit 7");
+    await waiting.pid();
+    await stage.kill();
+    waiting.release();
+    expect(await waiting.end()).toEqual(["after\n", 7]);
+    await stage.start();
+    // What was to be logged meanwhile is logged now.
+    await until(
+      () => /exited with 7/.test(stage.log),
+      () => stage.log,
+    );
+    const { stdout } = await run([QTFS, "info", stage.address]);
+    expect(stdout).toMatch(/exit 7/);
+  }));
+
+test("a server that is told to end leaves its programs to the next one", () =>
+  withStage([], async (stage) => {
+    const waiting = new Waiting(stage, "echo after; exit 7");
+    await waiting.pid();
+    process.kill(stage.pid, "SIGTERM");
+    await ended(stage.pid);
+    await stage.start();
+    waiting.release();
+    expect(await waiting.end()).toEqual(["after\n", 7]);
+  }));
+
+test("without another server programs end after the lease, and the keeper with them", async () => {
+  const config = `/tmp/qtfs-lease-${process.pid}.toml`;
+  writeFileSync(config, "lease_s = 1\n");
+  await withStage(["--config", config], async (stage) => {
+    const waiting = new Waiting(stage, "echo after");
+    const { keeper } = stage;
+    const pid = await waiting.pid();
+    await stage.kill();
+    const [output, code] = await waiting.end();
+    expect([output, code]).toEqual(["", 125]);
+    expect(await new Response(waiting.child.stderr).text()).toContain("was stopped");
+    await ended(pid);
+    await ended(keeper);
+  });
+});
+
+test("a keeper without programs ends with its server, at once when that is told to end", () =>
+  withStage([], async (stage) => {
+    const { keeper } = stage;
+    process.kill(stage.pid, "SIGTERM");
+    await ended(stage.pid);
+    await ended(keeper);
+    await stage.start();
+    expect(stage.keeper).not.toBe(keeper);
+  }));
+
+test("a program that was detached is found again", () =>
+  withStage([], async (stage) => {
+    const { stdout } = await run([...stage.rexec, "--detach", "sleep", "60"]);
+    const pid = Number(stdout);
+    const { keeper } = stage;
+    process.kill(stage.pid, "SIGTERM");
+    await ended(stage.pid);
+    await stage.start();
+    expect(stage.keeper).toBe(keeper);
+    const info = await run([QTFS, "info", stage.address]);
+    expect(info.stdout).toMatch(new RegExp(`^${pid} .* runs for .* sleep 60$`, "m"));
+    process.kill(pid, "SIGTERM");
+    await until(
+      () => /died of signal 15/.test(stage.log),
+      () => stage.log,
+    );
+  }));
+
+test("a keeper is killed: its programs end, clients are told, and others are served", () =>
+  withStage([], async (stage) => {
+    const waiting = new Waiting(stage, "echo after");
+    const { keeper } = stage;
+    const pid = await waiting.pid();
+    process.kill(keeper, "SIGKILL");
+    expect(await waiting.end()).toEqual(["", 125]);
+    await ended(pid);
+    await until(
+      () => stage.keeper !== keeper,
+      () => stage.log,
+    );
+    const other = await run([...stage.rexec, "sh", "-c", "echo other; exit 3"]);
+    expect([other.stdout, other.code]).toEqual(["other\n", 3]);
+    expect(stage.log).toContain("The keeper of the programs was killed: 1 programs were ended");
+  }));

@@ -1,0 +1,261 @@
+/** What a child is given between clone and exec, and what is told of one that cannot be started. */
+import { expect, test } from "bun:test";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { ARCH, type Arch } from "../../src/sys/arch.ts";
+import { type SpawnFailure, type SpawnOptions, spawn } from "../../src/sys/child.ts";
+import { CallList, CHILD_CODE } from "../../src/sys/childcalls.ts";
+import { cstring } from "../../src/sys/cstring.ts";
+import { E } from "../../src/sys/errno.ts";
+import { pipe2, read } from "../../src/sys/io.ts";
+import { getLimit, Resource } from "../../src/sys/limits.ts";
+import { allocate, free } from "../../src/sys/memory.ts";
+import {
+  AT_FDCWD,
+  close,
+  F_DUPFD_CLOEXEC,
+  fcntlInt,
+  O_CLOEXEC,
+  O_PATH,
+  O_WRONLY,
+  openat,
+} from "../../src/sys/open.ts";
+import { POLLIN, PollSet } from "../../src/sys/poll.ts";
+import { pidfdOpen } from "../../src/sys/process.ts";
+import { reap, stringArray } from "../../src/sys/spawn.ts";
+import { ok, okPair, scratch } from "./support.ts";
+
+const place = scratch();
+
+const high = (fd: number) => {
+  const moved = ok(fcntlInt(fd, F_DUPFD_CLOEXEC, 300));
+  close(fd);
+  return moved;
+};
+
+/** Runs `words` to their end: what they print, or why not. */
+function run(words: readonly string[], options: Partial<SpawnOptions> = {}): string | SpawnFailure {
+  const text = words.map((word) => `${word}\0`).join("");
+  const bytes = allocate(4096);
+  const length = bytes.bytes.write(text);
+  const argv = stringArray(bytes.bytes.subarray(0, length), bytes.address);
+  const envp = stringArray(new Uint8Array(0), 0);
+  const [readEnd, writeEnd] = okPair(pipe2(O_CLOEXEC));
+  const output = high(writeEnd);
+  const cwdFd = ok(openat(AT_FDCWD, cstring("/usr"), O_PATH | O_CLOEXEC, 0));
+  const result = spawn({
+    program: { path: cstring("/bin/sh") },
+    argv: argv.address,
+    envp: envp.address,
+    cwdFd,
+    umask: 0o22,
+    limits: [],
+    cgroupFds: [],
+    blocked: 0n,
+    ignored: 0n,
+    fds: [
+      { target: 0, path: "/dev/null", flags: 0 },
+      { target: 1, fd: output },
+      { target: 2, fd: output },
+    ],
+    ...options,
+  });
+  for (const fd of [output, cwdFd]) close(fd);
+  for (const one of [argv, envp]) free(one);
+  if (typeof result !== "number") {
+    close(readEnd);
+    return result;
+  }
+  let told = "";
+  for (let got = 1; got > 0; ) {
+    got = ok(read(readEnd, bytes.address, bytes.size));
+    told += bytes.bytes.toString("latin1", 0, got);
+  }
+  close(readEnd);
+  waitFor(result);
+  return told;
+}
+
+function waitFor(pid: number): void {
+  const pidfd = ok(pidfdOpen(pid));
+  const polls = new PollSet(1);
+  polls.add(pidfd, POLLIN);
+  expect(polls.wait(10_000)).toBe(1);
+  expect(reap(pidfd)).toBeDefined();
+  close(pidfd);
+}
+
+const shell = (script: string, options: Partial<SpawnOptions> = {}) =>
+  run(["sh", "-c", script], options);
+
+/** The machine code in the assembler's words. */
+const SOURCES: Record<Arch, { assembler: string; text: string }> = {
+  x64: {
+    assembler: "as",
+    text: `.intel_syntax noprefix
+push rbx; mov rbx, rsi; xor esi, esi; xor edx, edx; xor r10d, r10d; xor r8d, r8d
+mov eax, 56; syscall; test eax, eax; jz child; pop rbx; ret
+child: mov rax, [rbx]; mov rdi, [rbx+8]; mov rsi, [rbx+16]; mov rdx, [rbx+24]
+mov r10, [rbx+32]; mov r8, [rbx+40]; mov r9, [rbx+48]; mov r12, [rbx+56]; syscall
+mov [rbx+56], rax; add rbx, 64; test rax, r12; jns child
+mov edi, 127; mov eax, 231; syscall
+`,
+  },
+  arm64: {
+    assembler: "aarch64-linux-gnu-as",
+    text: `stp x19, x20, [sp, #-16]!; mov x19, x1; mov x1, #0; mov x2, #0; mov x3, #0; mov x4, #0
+mov x8, #220; svc #0; cbz x0, child; ldp x19, x20, [sp], #16; ret
+child: ldr x8, [x19]; ldp x0, x1, [x19, #8]; ldp x2, x3, [x19, #24]; ldp x4, x5, [x19, #40]
+ldr x20, [x19, #56]; svc #0; str x0, [x19, #56]; add x19, x19, #64; tst x0, x20; b.pl child
+mov x0, #127; mov x8, #94; svc #0
+`,
+  },
+};
+
+const machines = (Object.keys(SOURCES) as Arch[]).filter(
+  (one) => one === ARCH || Bun.which(SOURCES[one].assembler) !== null,
+);
+
+test.each(machines)("the code of %s is what an assembler makes", (machine) => {
+  const { assembler, text } = SOURCES[machine];
+  const [source, object] = [`${place.directory}/${machine}.s`, `${place.directory}/${machine}.o`];
+  writeFileSync(source, text);
+  const made = Bun.spawnSync([machine === ARCH ? "as" : assembler, "-o", object, source]);
+  expect(made.stderr.toString()).toBe("");
+  expect(readFileSync(object).includes(CHILD_CODE[machine])).toBe(true);
+});
+
+test("its user, groups, umask and directory", () => {
+  const identity = { uid: 4711, gid: 4712, groups: [4713, 4714] };
+  const script = "grep -E '^(Uid|Gid|Groups|CapEff|CapPrm):' /proc/self/status; umask; pwd";
+  const told = shell(script, { identity, umask: 0o27 });
+  expect(told).toBe(
+    [
+      "Uid:\t4711\t4711\t4711\t4711",
+      "Gid:\t4712\t4712\t4712\t4712",
+      "Groups:\t4713 4714 ",
+      "CapPrm:\t0000000000000000",
+      "CapEff:\t0000000000000000",
+      "0027",
+      "/usr",
+      "",
+    ].join("\n"),
+  );
+});
+
+test("limits, which are this process's no moment", () => {
+  const before = getLimit(0, Resource.NOFILE);
+  const limits = [
+    { resource: Resource.NOFILE, limit: [123, 456], isRequired: true },
+    { resource: Resource.CPU, limit: [7, -1], isRequired: true },
+  ] as const;
+  const told = shell("ulimit -Sn; ulimit -Hn; ulimit -St; ulimit -Ht", { limits });
+  expect(told).toBe("123\n456\n7\nunlimited\n");
+  expect(getLimit(0, Resource.NOFILE)).toEqual(before);
+});
+
+test("a limit that must not be set prevents the program, or is left, as wanted", () => {
+  const impossible = { resource: Resource.CORE, limit: [2, 1] } as const;
+  const failed = shell("echo ran", { limits: [{ ...impossible, isRequired: true }] });
+  expect(failed).toEqual({ step: "limit", index: 0, errno: E.EINVAL });
+  expect(shell("echo ran", { limits: [{ ...impossible, isRequired: false }] })).toBe("ran\n");
+});
+
+test("signals that it ignores and has blocked, and no others", () => {
+  const bit = (signal: number) => 1n << BigInt(signal - 1);
+  const told = run(["grep", "-E", "^Sig(Blk|Ign):", "/proc/self/status"], {
+    program: { path: cstring("/bin/grep") },
+    ignored: bit(10) | bit(13),
+    blocked: bit(12),
+  });
+  const hex = (bits: bigint) => bits.toString(16).padStart(16, "0");
+  expect(told).toBe(`SigBlk:\t${hex(bit(12))}\nSigIgn:\t${hex(bit(10) | bit(13))}\n`);
+});
+
+test("descriptors that are opened get their numbers, also where lower ones are free", () => {
+  const [readEnd, writeEnd] = okPair(pipe2(O_CLOEXEC));
+  const output = high(writeEnd);
+  const script = "for i in /proc/self/fd/*; do echo $(basename $i) $(readlink $i); done | sort -n";
+  const told = run(["sh", "-c", script], {
+    fds: [
+      { target: 1, fd: output },
+      { target: 3, path: "/dev/zero", flags: 0 },
+      { target: 4, path: "/dev/full", flags: O_WRONLY },
+      { target: 7, path: "/dev/null", flags: 0 },
+    ],
+  });
+  expect(told).toBe("");
+  close(output);
+  const room = allocate(4096);
+  const got = ok(read(readEnd, room.address, room.size));
+  const lines = room.bytes.toString("latin1", 0, got).split("\n");
+  const devices = lines.filter((line) => line.includes(" /dev/"));
+  expect(devices).toEqual(["3 /dev/zero", "4 /dev/full", "7 /dev/null"]);
+  close(readEnd);
+});
+
+test("a program by its descriptor, also a script where that stays open", () => {
+  const name = `${place.directory}/program`;
+  symlinkSync("/bin/sh", name);
+  const fd = high(ok(openat(AT_FDCWD, cstring(name), O_PATH | O_CLOEXEC, 0)));
+  expect(shell("echo by descriptor; ls /proc/self/fd | wc -l", { program: { fd } })).toBe(
+    "by descriptor\n4\n",
+  );
+  close(fd);
+  const script = `${place.directory}/script`;
+  writeFileSync(script, '#!/bin/sh\necho "script $1"\n');
+  chmodSync(script, 0o755);
+  const scriptFd = high(ok(openat(AT_FDCWD, cstring(script), O_PATH | O_CLOEXEC, 0)));
+  const closed = run(["x", "y"], { program: { fd: scriptFd } });
+  expect(closed).toEqual({ step: "program", index: 0, errno: E.ENOENT });
+  expect(run(["x", "y"], { program: { fd: scriptFd }, keptFd: scriptFd })).toBe("script y\n");
+  close(scriptFd);
+});
+
+/** Of version 1, and of version 2 beside those and alone. */
+const cgroups = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"].filter((path) =>
+  existsSync(`${path}/cgroup.procs`),
+);
+
+test("a cgroup is entered before the program runs, this process stays where it is", () => {
+  const before = readFileSync("/proc/self/cgroup", "latin1");
+  for (const parent of cgroups) {
+    const name = `qtfs-test-${process.pid}`;
+    mkdirSync(`${parent}/${name}`);
+    const path = cstring(`${parent}/${name}/cgroup.procs`);
+    const fd = ok(openat(AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0));
+    const identity = { uid: 4711, gid: 4711, groups: [] };
+    const told = shell("cat /proc/self/cgroup", { cgroupFds: [fd], identity });
+    close(fd);
+    rmdirSync(`${parent}/${name}`);
+    expect(told).toContain(`/${name}\n`);
+  }
+  expect(readFileSync("/proc/self/cgroup", "latin1")).toBe(before);
+});
+
+test("what cannot be: no program, no cgroup; nothing is left", () => {
+  const children = () => readFileSync("/proc/thread-self/children", "latin1");
+  const before = children();
+  const absent = run(["x"], { program: { path: cstring("/no/such") } });
+  expect(absent).toEqual({ step: "program", index: 0, errno: E.ENOENT });
+  const [readEnd, writeEnd] = okPair(pipe2(O_CLOEXEC));
+  close(readEnd);
+  const noGroup = shell("echo ran", { cgroupFds: [writeEnd] });
+  // The signal that says so is blocked until the program runs.
+  expect(noGroup).toEqual({ step: "cgroup", index: 0, errno: E.EPIPE });
+  close(writeEnd);
+  expect(children()).toBe(before);
+});
+
+test("a list of calls has a bound", () => {
+  const list = new CallList(1);
+  list.add(0);
+  expect(() => list.add(0)).toThrow("full");
+});
