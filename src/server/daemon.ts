@@ -48,7 +48,7 @@ export interface ServerOptions {
   /** User ids that may connect to unix sockets. */
   uids: number[];
   /** Numbers of machines that may connect by vsock; VMADDR_CID_ANY for all. */
-  cids: number[];
+  cids?: number[];
   log: (level: "info" | "warn" | "error", text: string) => void;
   /** How long a session outlives its connection; LEASE_MS unless given. */
   leaseMs?: number;
@@ -92,7 +92,7 @@ export interface ServerDaemon {
   stop(): Promise<void>;
 }
 
-function listen(address: Address, { uids, cids }: ServerOptions): Listener {
+function listen(address: Address, { uids, cids = [] }: ServerOptions): Listener {
   let fd = tryListen(address, uids);
   if (fd === -E.EADDRINUSE && holderEnds(address)) fd = tryListen(address, uids);
   if (fd < 0) throw new Error(`Cannot listen at ${formatAddress(address)}: ${errnoText(-fd)}`);

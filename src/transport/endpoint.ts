@@ -1,7 +1,7 @@
 /** Sockets for addresses: listening at one, connecting to one, and what pays on the connection. */
 import { E } from "../sys/errno.ts";
-import { POLLOUT, PollSet } from "../sys/poll.ts";
 import { close } from "../sys/open.ts";
+import { POLLOUT, PollSet } from "../sys/poll.ts";
 import {
   beginConnect,
   connectOutcome,

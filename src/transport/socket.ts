@@ -49,6 +49,7 @@ export function filesCanBeSent(): boolean {
 }
 
 export class SocketTransport implements Transport {
+  readonly splices = true;
   readonly fd: number;
   readonly peer: PeerIdentity;
   readonly reader: Reader;

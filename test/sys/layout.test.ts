@@ -69,7 +69,14 @@ function statxField(name: string): string {
   return time ? `stx_${time[1]}.tv_${time[2]?.toLowerCase()}` : `stx_${snake(name)}`;
 }
 
-const networkHeaders = ["sys/socket.h", "sys/un.h", "netinet/in.h", "netinet/tcp.h", "sys/time.h"];
+const networkHeaders = [
+  "sys/socket.h",
+  "sys/un.h",
+  "netinet/in.h",
+  "netinet/tcp.h",
+  "linux/vm_sockets.h",
+  "sys/time.h",
+];
 
 const families: readonly Family[] = [
   {

@@ -3,10 +3,10 @@ import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { errnoText } from "../../sys/errno.ts";
 import { eventfd, signalEventfd } from "../../sys/poll.ts";
-import { listenTcp, listenUnix } from "../../sys/socket.ts";
 import { type Address, formatAddress } from "../../transport/address.ts";
+import { listenAt } from "../../transport/endpoint.ts";
+import type { Listener } from "../../transport/peers.ts";
 import { LEASE_MS } from "../../wire/limits.ts";
-import type { Listener } from "./front.ts";
 import { keeperPath } from "./place.ts";
 import type { ProgramReport } from "./register.ts";
 import type { RexecData, RexecMessage } from "./rexec.worker.ts";
@@ -27,6 +27,8 @@ export interface RexecServerOptions {
   insecure: boolean;
   /** User ids that may connect to unix sockets. */
   uids: number[];
+  /** Numbers of machines that may connect by vsock; VMADDR_CID_ANY for all. */
+  cids?: number[];
   /** How long programs outlive the connection of their client. */
   leaseMs?: number;
   /** What starts this program. */
@@ -58,30 +60,31 @@ export function startRexecServer(options: RexecServerOptions): RexecDaemon {
         "add --insecure to allow it on a network you trust, or listen at a unix:// address",
     );
   }
-  if (tcp !== undefined && options.rules.length === 0) {
+  const far = options.listen.find((address) => address.kind !== "unix");
+  if (far !== undefined && options.rules.length === 0) {
     throw new Error(
-      `Cannot listen at ${formatAddress(tcp)} without a rule: name with --allow what may be run`,
+      `Cannot listen at ${formatAddress(far)} without a rule: name with --allow what may be run`,
     );
   }
   return new Daemon(
     options,
-    options.listen.map((address) => listen(address, options.uids)),
+    options.listen.map((address) => listen(address, options)),
   );
 }
 
-function listen(address: Address, uids: number[]): Listener {
+function listen(address: Address, { uids, cids = [] }: RexecServerOptions): Listener {
   const fd = openListener(address, uids);
   if (fd < 0) throw new Error(`Cannot listen at ${formatAddress(address)}: ${errnoText(-fd)}`);
-  const isUnix = address.kind === "unix";
-  return { fd, isUnix, uids: isUnix ? uids : [] };
+  return { fd, kind: address.kind, uids, cids };
 }
 
 function openListener(address: Address, uids: number[]): number {
-  if (address.kind === "tcp") return listenTcp(address.host, address.port, BACKLOG);
   // Who may connect is decided by credentials; the mode only keeps strangers from trying.
   const modes = uids.every((uid) => uid === process.getuid?.()) ? OWN : SHARED;
-  mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
-  return listenUnix(address.path, modes.socket, BACKLOG);
+  if (address.kind === "unix") {
+    mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
+  }
+  return listenAt(address, modes.socket, BACKLOG);
 }
 
 class Daemon implements RexecDaemon {

@@ -5,7 +5,9 @@ import { LogBudget } from "../../server/logbudget.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { E } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
-import { accept, setBuffers, tuneTcp } from "../../sys/socket.ts";
+import { accept } from "../../sys/socket.ts";
+import { tune } from "../../transport/endpoint.ts";
+import { type Listener, refusalOf } from "../../transport/peers.ts";
 import { SocketTransport } from "../../transport/socket.ts";
 import { Goodbye } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
@@ -17,13 +19,6 @@ import { Newcomer } from "./newcomer.ts";
 const SOCKET_BUFFER_BYTES = 1024 * 1024;
 /** How long to wait where there is no descriptor or memory for a connection. */
 const ACCEPT_PAUSE_MS = 50;
-
-/** A listening socket; `uids`: who may connect to a unix socket. */
-export interface Listener {
-  readonly fd: number;
-  readonly isUnix: boolean;
-  readonly uids: readonly number[];
-}
 
 export interface FrontOptions {
   readonly loop: Loop;
@@ -63,15 +58,15 @@ export class Front {
       loop.after(ACCEPT_PAUSE_MS, () => loop.modify(listener.fd, EPOLLIN));
       return;
     }
-    const client = identifyClient(fd, listener.isUnix);
-    const isKnown = !listener.isUnix || listener.uids.includes(client.uid ?? -1);
-    if (!isKnown || this.#newcomers.size >= GREETERS_MAX) {
-      const why = isKnown ? "too many clients that say nothing" : "this user may not connect";
-      this.#refuse(fd, client, new Refusal(isKnown ? Goodbye.BUSY : Goodbye.REFUSED, why));
+    const client = identifyClient(fd);
+    const reason = refusalOf(fd, listener);
+    if (reason !== undefined || this.#newcomers.size >= GREETERS_MAX) {
+      const why = reason ?? "too many clients that say nothing";
+      const code = reason === undefined ? Goodbye.BUSY : Goodbye.REFUSED;
+      this.#refuse(fd, client, new Refusal(code, why));
       return;
     }
-    if (!listener.isUnix) tuneTcp(fd);
-    setBuffers(fd, SOCKET_BUFFER_BYTES);
+    tune(fd, listener.kind, SOCKET_BUFFER_BYTES);
     const newcomer: Newcomer = new Newcomer(loop, fd, client, {
       said: (hello) => {
         this.#newcomers.delete(newcomer);

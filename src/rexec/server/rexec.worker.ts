@@ -2,7 +2,8 @@
 import { Loop } from "../../bridge/loop.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { raiseNoFileLimit } from "../../sys/process.ts";
-import { Front, type Listener } from "./front.ts";
+import type { Listener } from "../../transport/peers.ts";
+import { Front } from "./front.ts";
 import { KeeperLink } from "./keeperlink.ts";
 import type { ProgramReport } from "./register.ts";
 import type { Rule } from "./rules.ts";
