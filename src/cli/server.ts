@@ -1,5 +1,8 @@
 /** `qtfs server` */
+
+import { resolve } from "node:path";
 import type { ServerConfig } from "../config/server.ts";
+import { DEFAULT_DIRECTORY, IdentityDirectory } from "../identity/directory.ts";
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { reports } from "../info/query.ts";
 import { isServer } from "../info/report.ts";
@@ -21,6 +24,7 @@ const CONFIG_SAMPLE = [
   "allow_uids = [0]",
   "allow_cids = [2]",
   "insecure = false",
+  'identities = "/etc/qtfs/tls"',
   'log_level = "info"',
   'state_dir = "/run/qtfs/sessions"',
   "",
@@ -59,8 +63,12 @@ export const server = program({
     { command: "qtfs server --export /srv --export /usr/share:ro", does: "Two, one read only." },
     { command: "qtfs server --config /etc/qtfs/server.toml", does: "Everything from a file." },
     {
-      command: "qtfs server --listen tcp://10.0.0.1:7000 --insecure --export /srv",
-      does: "Over TCP, on a network where every machine is trusted like root.",
+      command: "qtfs server enroll web1 --address tcp://10.0.0.1:7000",
+      does: "Writes web1.identity, for that machine to mount with (-o identity=); see its --help.",
+    },
+    {
+      command: "qtfs server --listen tcp://10.0.0.1:7000 --export /srv",
+      does: "Over TCP with TLS 1.3, for machines that are enrolled.",
     },
   ],
   args: {
@@ -99,8 +107,15 @@ export const server = program({
     insecure: {
       type: "boolean",
       description:
-        "Allows tcp://, where nobody is authenticated and nothing is encrypted: everybody who " +
-        "reaches the port is root in the exports.",
+        "At tcp:// nobody is authenticated and nothing is encrypted: everybody who reaches the " +
+        "port is root in the exports.",
+    },
+    identities: {
+      type: "string",
+      valueHint: "DIR",
+      description:
+        "Where enrolled clients are known (qtfs server enroll): they are let in at tcp:// by TLS. " +
+        `Default: ${DEFAULT_DIRECTORY}`,
     },
     "state-dir": {
       type: "string",
@@ -126,6 +141,8 @@ export const server = program({
     const config = args.config === undefined ? { exports: [] } : await readConfig(args.config);
     const log = createLog((args["log-level"] as LogLevel) ?? config.logLevel ?? "info");
     const options = serverOptions(config, args.insecure === true, lists, log);
+    const identities = findIdentities(args.identities ?? config.identities);
+    if (identities !== undefined) options.identities = identities;
     const records = keepRecords(args["state-dir"] ?? config.stateDir, log);
     if (records !== undefined) {
       options.records = records;
@@ -134,6 +151,12 @@ export const server = program({
     return await serve(await start(options), options, log);
   },
 });
+
+/** The directory of identities: one that was asked for, or the default where there is one. */
+function findIdentities(wanted: string | undefined): string | undefined {
+  const path = resolve(wanted ?? DEFAULT_DIRECTORY);
+  return wanted !== undefined || new IdentityDirectory(path).exists ? path : undefined;
+}
 
 /** The directory for records: one that was asked for must do, without the default we do without. */
 function keepRecords(wanted: string | undefined, log: Log): string | undefined {

@@ -1,5 +1,6 @@
 /** Reaching a server for the first time: connection, handshake, and the directory to attach to. */
 import { E, errnoText } from "../sys/errno.ts";
+import { close } from "../sys/open.ts";
 import { POLLIN, PollSet } from "../sys/poll.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { connectTo } from "../transport/endpoint.ts";
@@ -45,7 +46,12 @@ export function connect(address: Address): SocketTransport {
     );
   }
   if (fd < 0) throw new Error(`Cannot connect to ${where}: ${errnoText(-fd)}`);
-  return transportOn(fd, address);
+  try {
+    return transportOn(fd, address);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
 }
 
 /** Waits for one frame of `kind`; a GOODBYE instead is thrown as its reason. */
@@ -57,9 +63,8 @@ export function expectFrame(transport: Transport, kind: number, deadlineMs: numb
     if (left <= 0) throw new Error(`The server at ${transport.peer.description} does not answer`);
     polls.wait(left);
     if (transport.receive() === CLOSED) {
-      throw new Error(
-        `The server at ${transport.peer.description} closed the connection: it may not allow this user`,
-      );
+      const why = transport.failure ?? "it may not allow this user";
+      throw new Error(`The server at ${transport.peer.description} closed the connection: ${why}`);
     }
   }
   expectKind(transport, kind);

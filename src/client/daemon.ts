@@ -10,7 +10,7 @@ import { cstring } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
 import { UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
 import { eventfd } from "../sys/poll.ts";
-import { formatAddress } from "../transport/address.ts";
+import { type Address, formatAddress } from "../transport/address.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { Validity } from "./answers.ts";
 import { BULK_MAX } from "./bulk.ts";
@@ -146,11 +146,12 @@ function setReadahead(target: string): void {
 
 /** Mounts; resolves when the mount is usable, rejects with a sentence for people. */
 export function startMount(options: MountOptions): Promise<MountDaemon> {
-  const tcp = options.servers.find(({ kind }) => kind === "tcp");
+  const isBare = (address: Address) => address.kind === "tcp" && address.identity === undefined;
+  const tcp = options.servers.find(isBare);
   if (tcp !== undefined && !options.insecure) {
     throw new Error(
-      `Cannot use ${formatAddress(tcp)} without authentication: ` +
-        "add the option insecure to allow it on a network you trust",
+      `Cannot use ${formatAddress(tcp)} without authentication: give the identity that the server ` +
+        "has enrolled (identity=FILE), or add the option insecure on a network you trust",
     );
   }
   if (!statSync(options.target).isDirectory()) {

@@ -180,6 +180,7 @@ export class Dialer {
   #greet(attempt: Attempt, transport: SocketTransport): Dialed | undefined {
     const isClosed = transport.receive() === CLOSED;
     if (!transport.next()) {
+      if (transport.failure !== undefined) throw new Error(transport.failure);
       if (isClosed) this.#forget(attempt);
       return undefined;
     }

@@ -1,4 +1,6 @@
 /** What a mount says to a server before its first request, and what it hears. */
+
+import { channelAs } from "../identity/client.ts";
 import { E, errnoText } from "../sys/errno.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { tune } from "../transport/endpoint.ts";
@@ -49,7 +51,10 @@ export interface Root {
 /** A transport on a connected descriptor, with the options that pay. */
 export function transportOn(fd: number, address: Address): SocketTransport {
   tune(fd, address.kind, SOCKET_BUFFER_BYTES);
-  return new SocketTransport(fd, { description: formatAddress(address) });
+  const peer = { description: formatAddress(address) };
+  if (address.kind !== "tcp" || address.identity === undefined)
+    return new SocketTransport(fd, peer);
+  return new SocketTransport(fd, peer, channelAs(address.identity, fd));
 }
 
 export function sayHello(transport: Transport, session: SessionName, facts: Facts): void {

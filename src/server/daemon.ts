@@ -4,6 +4,7 @@
  */
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { Gate } from "../identity/gate.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
 import { type Stuck, type ThreadReport, Watchdog } from "../info/watchdog.ts";
@@ -45,6 +46,8 @@ export interface ServerOptions {
   policies?: PolicyRule[];
   /** Allows TCP, where nobody can tell who connects. */
   insecure: boolean;
+  /** Directory of identities (identity/directory.ts), by which clients are let in at tcp://. */
+  identities?: string;
   /** User ids that may connect to unix sockets. */
   uids: number[];
   /** Numbers of machines that may connect by vsock; VMADDR_CID_ANY for all. */
@@ -92,11 +95,25 @@ export interface ServerDaemon {
   stop(): Promise<void>;
 }
 
-function listen(address: Address, { uids, cids = [] }: ServerOptions): Listener {
+function listen(address: Address, { uids, cids = [], insecure }: ServerOptions): Listener {
   let fd = tryListen(address, uids);
   if (fd === -E.EADDRINUSE && holderEnds(address)) fd = tryListen(address, uids);
   if (fd < 0) throw new Error(`Cannot listen at ${formatAddress(address)}: ${errnoText(-fd)}`);
-  return { fd, kind: address.kind, uids, cids };
+  return { fd, kind: address.kind, tls: address.kind === "tcp" && !insecure, uids, cids };
+}
+
+/** Throws a sentence where clients could come by TCP that nobody knows. */
+function checkIdentities({ identities, insecure, listen: addresses }: ServerOptions): void {
+  const tcp = addresses.find(({ kind }) => kind === "tcp");
+  if (tcp === undefined || insecure) return;
+  if (identities === undefined) {
+    throw new Error(
+      `Cannot listen at ${formatAddress(tcp)} without authentication: enroll clients (qtfs server ` +
+        "enroll NAME), add --insecure to allow it on a network you trust, or listen at a unix:// address",
+    );
+  }
+  // Whatever is wrong with them is said at once.
+  new Gate(identities);
 }
 
 function tryListen(address: Address, uids: number[]): number {
@@ -124,13 +141,7 @@ function holderEnds(address: Address): boolean {
 
 /** Starts a server; throws a sentence for people when it cannot. */
 export function startServer(options: ServerOptions): ServerDaemon {
-  const tcp = options.listen.find((address) => address.kind === "tcp");
-  if (tcp !== undefined && !options.insecure) {
-    throw new Error(
-      `Cannot listen at ${formatAddress(tcp)} without authentication: ` +
-        "add --insecure to allow it on a network you trust, or listen at a unix:// address",
-    );
-  }
+  checkIdentities(options);
   raiseNoFileLimit();
   checkExports(options.exports);
   checkRules(options.policies ?? [], options.exports);
@@ -147,6 +158,8 @@ class Daemon implements ServerDaemon {
   readonly #watchdog = new Watchdog({ stuck: (stuck) => this.#stuck(stuck) });
   readonly #records: StorePlace;
   readonly #bridge: BridgeThread;
+  /** Where the acceptor counts whom it has refused. */
+  readonly #refusals = new Counters();
 
   constructor(options: ServerOptions, listeners: Listener[]) {
     this.#options = options;
@@ -178,6 +191,8 @@ class Daemon implements ServerDaemon {
         listeners,
         mailboxes: this.#mailboxes(),
         stopFd: this.#stopFd,
+        ...this.#identities,
+        counters: this.#refusals.shared,
       });
     });
   }
@@ -192,7 +207,8 @@ class Daemon implements ServerDaemon {
   }
 
   snapshot(): ServerSnapshot {
-    const counters = [...this.#reactors, this.#bridge].map((thread) => thread.counters);
+    const threads = [...this.#reactors, this.#bridge].map((thread) => thread.counters);
+    const counters = [...threads, this.#refusals];
     const totals: Record<string, number> = {};
     for (const part of counters) {
       for (const [name, value] of Object.entries(part.gauges())) {
@@ -219,6 +235,12 @@ class Daemon implements ServerDaemon {
     for (const address of this.#options.listen) {
       if (address.kind === "unix") rmSync(address.path, { force: true });
     }
+  }
+
+  /** For threads: the directory of identities, where it is used. */
+  get #identities(): { identities?: string } {
+    const { identities, insecure } = this.#options;
+    return identities === undefined || insecure ? {} : { identities };
   }
 
   #mailboxes(): { shared: SharedArrayBuffer; wakeFd: number }[] {
@@ -255,6 +277,7 @@ class Daemon implements ServerDaemon {
       leaseMs: this.#options.leaseMs ?? LEASE_MS,
       counters: reactor.counters.shared,
       exports: this.#options.exports,
+      ...this.#identities,
       policies: this.#options.policies ?? [],
       facts: machineFacts(),
       records: this.#records,

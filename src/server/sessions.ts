@@ -188,7 +188,8 @@ export class Sessions {
     hello: ClientHello,
     uid: number,
   ): Session {
-    const client = { session: hello.session, role: hello.role, uid };
+    const { name } = connection.peer;
+    const client = { session: hello.session, role: hello.role, uid, ...(name && { name }) };
     try {
       return new Session(connection, this.#services, client, this.#services.records.create(key));
     } catch (error) {

@@ -6,6 +6,7 @@ import { allocate } from "./memory.ts";
 
 const c = libc({
   inet_pton: { args: [i32, addr, addr], returns: i32 },
+  inet_ntop: { args: [i32, addr, addr, u32], returns: addr },
   if_nametoindex: { args: [addr], returns: u32 },
 });
 
@@ -119,6 +120,21 @@ export function storedVsock(): { cid: number; port: number } {
 /** The family of the address that a call left there. */
 export function storedFamily(): number {
   return scratch.view.getUint16(SOCKADDR_IN.family, true);
+}
+
+/** Longest text of an IPv6 address (netinet/in.h: INET6_ADDRSTRLEN). */
+const TEXT_BYTES = 46;
+const text = allocate(TEXT_BYTES);
+
+/** The IPv4 or IPv6 address and port that a call left there, as `1.2.3.4:5` or `[::1]:5`. */
+export function storedInet(): string {
+  const family = storedFamily();
+  const isSix = family === AF_INET6;
+  const from = scratch.address + (isSix ? SOCKADDR_IN6.address : SOCKADDR_IN.address);
+  if (Number(c.inet_ntop(family, from, text.address, TEXT_BYTES)) === 0)
+    return "an unknown address";
+  const host = text.bytes.latin1Slice(0, text.bytes.indexOf(0));
+  return `${isSix ? `[${host}]` : host}:${storedPort()}`;
 }
 
 /** The port of the IPv4 or IPv6 address that a call left there (both keep it at one place). */

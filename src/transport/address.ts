@@ -3,7 +3,13 @@ import { VMADDR_CID_ANY } from "../sys/sockaddr.ts";
 
 export type Address =
   | { kind: "unix"; path: string }
-  | { kind: "tcp"; host: string; port: number }
+  | {
+      kind: "tcp";
+      host: string;
+      port: number;
+      /** File of the identity that a client shows there; without TLS if there is none. */
+      identity?: string;
+    }
   | { kind: "vsock"; cid: number; port: number };
 
 /** Where server and mount meet when nobody says otherwise. */

@@ -12,6 +12,8 @@ const NO_UID = 0xffff_ffff;
 export interface Listener {
   readonly fd: number;
   readonly kind: Address["kind"];
+  /** Whether it lets in by certificates. */
+  readonly tls?: boolean;
   /** User ids, where it is a unix socket. */
   readonly uids: readonly number[];
   /** Numbers of machines, where it is a vsock; VMADDR_CID_ANY for all. */

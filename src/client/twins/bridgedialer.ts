@@ -113,6 +113,7 @@ export class BridgeDialer {
   #hear(attempt: Attempt, transport: SocketTransport): void {
     const isClosed = transport.receive() === CLOSED;
     if (!transport.next()) {
+      if (transport.failure !== undefined) throw new Error(transport.failure);
       if (isClosed) attempt.drop();
       return;
     }
