@@ -146,7 +146,10 @@ function addressesOf({ address = [] }: Lists): string[] {
   return [...address];
 }
 
-function readRule({ export: exports = [], allow = [] }: Lists): Pick<NameRule, "exports" | "programs"> {
+function readRule({
+  export: exports = [],
+  allow = [],
+}: Lists): Pick<NameRule, "exports" | "programs"> {
   return {
     ...(exports.length > 0 && {
       exports: exports.map((text) => {

@@ -8,6 +8,7 @@ import { type Credentials, TlsContext, TlsEnd } from "../sys/openssl.ts";
 import { type Address, parseAddress } from "../transport/address.ts";
 import { TlsChannel } from "../transport/tls.ts";
 import { shownBy } from "./names.ts";
+import { clientSentence } from "./refusals.ts";
 import { CERTIFICATE, KEY, pemBlocks, readSecret } from "./secrets.ts";
 
 export interface ClientIdentity {
@@ -88,7 +89,10 @@ export function channelAs(path: string, fd: number): TlsChannel {
   if (now < identity.notBefore.getTime()) {
     throw new Error(`the identity ${path} is not valid before ${identity.notBefore.toISOString()}`);
   }
-  return new TlsChannel(fd, TlsEnd.begin(context, fd), (end) => wrongServer(identity, end));
+  return new TlsChannel(fd, TlsEnd.begin(context), {
+    check: (end) => wrongServer(identity, end),
+    explain: clientSentence,
+  });
 }
 
 function wrongServer({ server }: ClientIdentity, end: TlsEnd): string | undefined {

@@ -2,7 +2,7 @@
  * The server as main sees it: listeners, the acceptor's thread, the reactors'
  * threads (started when a first client needs them) and their call threads.
  */
-import { mkdirSync, rmSync } from "node:fs";
+import { type FSWatcher, mkdirSync, rmSync, watch } from "node:fs";
 import { dirname } from "node:path";
 import { Gate } from "../identity/gate.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
@@ -80,6 +80,10 @@ export interface ServerSnapshot {
   threads: ThreadReport[];
   operations: OpFigures[];
 }
+
+/** How long changes of identities may take to be whole, and how often expiry is looked at. */
+const SETTLE_MS = 50;
+const EXPIRY_LOOK_MS = 60_000;
 
 interface ReactorThread {
   readonly mailbox: Mailbox;
@@ -160,6 +164,7 @@ class Daemon implements ServerDaemon {
   readonly #bridge: BridgeThread;
   /** Where the acceptor counts whom it has refused. */
   readonly #refusals = new Counters();
+  #watches: [FSWatcher?, Timer?] = [];
 
   constructor(options: ServerOptions, listeners: Listener[]) {
     this.#options = options;
@@ -180,6 +185,7 @@ class Daemon implements ServerDaemon {
       calls: [],
       done: Promise.resolve(),
     }));
+    this.#watchIdentities();
     this.#acceptor = new Worker(new URL("./acceptor.worker.ts", import.meta.url).href);
     this.#acceptor.onmessage = (event: MessageEvent<AcceptorMessage>) => {
       if (event.data.kind === "log") options.log("warn", event.data.text);
@@ -195,6 +201,21 @@ class Daemon implements ServerDaemon {
         counters: this.#refusals.shared,
       });
     });
+  }
+
+  /** Has the reactors look who may still be there: when something was changed, and from time to time. */
+  #watchIdentities(): void {
+    const { identities } = this.#identities;
+    if (identities === undefined) return;
+    let timer: Timer | undefined;
+    const tell = () => {
+      clearTimeout(timer);
+      // Several files change together.
+      timer = setTimeout(() => {
+        for (const { mailbox } of this.#reactors) mailbox.identitiesChanged();
+      }, SETTLE_MS);
+    };
+    this.#watches = [watch(identities, tell), setInterval(tell, EXPIRY_LOOK_MS).unref()];
   }
 
   /** Has the reactors go on with sessions of an earlier process: before anything else is served. */
@@ -228,6 +249,9 @@ class Daemon implements ServerDaemon {
 
   async stop(): Promise<void> {
     this.#watchdog.stop();
+    const [watcher, timer] = this.#watches;
+    watcher?.close();
+    clearInterval(timer);
     signalEventfd(this.#stopFd);
     for (const reactor of this.#reactors) reactor.mailbox.stop();
     await Promise.all(this.#reactors.map((reactor) => reactor.done));

@@ -49,6 +49,15 @@ export class Handshakes {
     return this.#shaking.length > 0 ? GREETING_TIMEOUT_MS / 10 : -1;
   }
 
+  /** Sees whether the identities have changed. */
+  #refresh(): void {
+    try {
+      this.#gate.refresh();
+    } catch (error) {
+      this.#events.log(`The identities cannot be read anew: ${(error as Error).message}`);
+    }
+  }
+
   /** Begins with a connection, which is owned from now on. */
   begin(fd: number): void {
     // Who says nothing makes room: the oldest goes.
@@ -56,6 +65,7 @@ export class Handshakes {
     if (oldest !== undefined && this.#shaking.length >= GREETERS_MAX) {
       this.#refuse(oldest, "FAILED", "too many clients that say nothing");
     }
+    this.#refresh();
     this.#shaking.push({ fd, sinceNs: Bun.nanoseconds(), channel: undefined });
   }
 
@@ -101,8 +111,11 @@ export class Handshakes {
       this.#refuse(shaking, byte < 0 ? "FAILED" : "PLAINTEXT", "it does not speak TLS");
       return undefined;
     }
-    const end = TlsEnd.begin(this.#gate.context, shaking.fd);
-    shaking.channel = new TlsChannel(shaking.fd, end, () => undefined);
+    const end = TlsEnd.begin(this.#gate.context);
+    shaking.channel = new TlsChannel(shaking.fd, end, {
+      check: () => undefined,
+      explain: (reason) => reason,
+    });
     return shaking.channel;
   }
 

@@ -12,7 +12,8 @@ const TAIL = 0;
 const HEAD = 1;
 const CONNECTIONS = 2;
 const STOP = 3;
-const FIRST = 4;
+const IDENTITIES = 4;
+const FIRST = 5;
 /**
  * Words of a place: descriptor + 1 (0: not full yet), the length of its HELLO, and the two
  * halves of the address of its end of TLS (0: none).
@@ -85,6 +86,17 @@ export class Mailbox {
   /** Asks the reactor to look after its sessions. */
   wake(): void {
     signalEventfd(this.wakeFd);
+  }
+
+  /** Has the reactor look whether its clients may still be there. */
+  identitiesChanged(): void {
+    Atomics.add(this.#words, IDENTITIES, 1);
+    signalEventfd(this.wakeFd);
+  }
+
+  /** How often that was. */
+  get identityChanges(): number {
+    return Atomics.load(this.#words, IDENTITIES);
   }
 
   /** A connection has ended, or was handed on. */

@@ -13,7 +13,6 @@ const LIBCRYPTO = "libcrypto.so.3";
 // openssl/ssl.h, openssl/tls1.h
 const SSL_CTRL_EXTRA_CHAIN_CERT = 14;
 const SSL_OP_IGNORE_UNEXPECTED_EOF = 1 << 7;
-const SSL_CTRL_SET_READ_AHEAD = 41;
 const SSL_CTRL_SET_SESS_CACHE_MODE = 44;
 const SSL_CTRL_SET_MIN_PROTO_VERSION = 123;
 const SSL_SESS_CACHE_OFF = 0;
@@ -23,15 +22,16 @@ const SSL_VERIFY_FAIL_IF_NO_PEER_CERT = 2;
 const SSL_ERROR_WANT_READ = 2;
 const SSL_ERROR_ZERO_RETURN = 6;
 const SSL_KEY_UPDATE_NOT_REQUESTED = 0;
-// openssl/bio.h
-const BIO_NOCLOSE = 0;
 // openssl/x509_vfy.h
 const X509_V_FLAG_CRL_CHECK = 0x4;
 const X509_V_OK = 0;
 
 /** Suites of TLS 1.3 in our order: the first is fastest with AES instructions. */
 const SUITES = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
-/** What one recv(2) may take in; records are at most 16 KiB. */
+/**
+ * What was received and is not decrypted. OpenSSL's own reading ahead would move all that it
+ * has for each record (ssl3_read_n); without it, it would call recv(2) twice for each.
+ */
 const READ_BUFFER_BYTES = 128 * 1024;
 /** Room for encrypted bytes that wait to be sent: two steps of TlsEnd.send and what TLS adds. */
 const WRITE_BUFFER_BYTES = 160 * 1024;
@@ -51,7 +51,6 @@ const SSL_SYMBOLS = {
   SSL_CTX_set_options: { args: [addr, u64], returns: u64 },
   SSL_CTX_set_ciphersuites: { args: [addr, addr], returns: i32 },
   SSL_CTX_set_num_tickets: { args: [addr, u64], returns: i32 },
-  SSL_CTX_set_default_read_buffer_len: { args: [addr, u64], returns: "void" },
   SSL_CTX_set_verify: { args: [addr, i32, addr], returns: "void" },
   SSL_CTX_use_certificate: { args: [addr, addr], returns: i32 },
   SSL_CTX_use_PrivateKey: { args: [addr, addr], returns: i32 },
@@ -67,7 +66,6 @@ const SSL_SYMBOLS = {
   SSL_do_handshake: { args: [addr], returns: i32 },
   SSL_read: { args: [addr, addr, i32], returns: i32 },
   SSL_write: { args: [addr, addr, i32], returns: i32 },
-  SSL_has_pending: { args: [addr], returns: i32 },
   SSL_key_update: { args: [addr, i32], returns: i32 },
   SSL_get_error: { args: [addr, i32], returns: i32 },
   SSL_get_verify_result: { args: [addr], returns: i64 },
@@ -77,10 +75,11 @@ const SSL_SYMBOLS = {
 
 const CRYPTO_SYMBOLS = {
   BIO_new_mem_buf: { args: [addr, i32], returns: addr },
-  BIO_new_socket: { args: [i32, i32], returns: addr },
   BIO_new_bio_pair: { args: [addr, u64, addr, u64], returns: i32 },
   BIO_nread0: { args: [addr, addr], returns: i32 },
   BIO_nread: { args: [addr, addr, i32], returns: i32 },
+  BIO_nwrite0: { args: [addr, addr], returns: i32 },
+  BIO_nwrite: { args: [addr, addr, i32], returns: i32 },
   BIO_ctrl_pending: { args: [addr], returns: u64 },
   BIO_free: { args: [addr], returns: i32 },
   PEM_read_bio_X509: { args: [addr, addr, addr, addr], returns: addr },
@@ -178,10 +177,8 @@ export class TlsContext {
     const ssl = lib();
     const { address } = this;
     ssl.SSL_CTX_ctrl(address, SSL_CTRL_SET_MIN_PROTO_VERSION, TLS1_3_VERSION, 0);
-    ssl.SSL_CTX_ctrl(address, SSL_CTRL_SET_READ_AHEAD, 1, 0);
     // A connection that breaks has just ended: frames tell their lengths, sessions go on.
     ssl.SSL_CTX_set_options(address, SSL_OP_IGNORE_UNEXPECTED_EOF);
-    ssl.SSL_CTX_set_default_read_buffer_len(address, READ_BUFFER_BYTES);
     // Without resumption each connection shows its certificate, which may have been revoked.
     ssl.SSL_CTX_ctrl(address, SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_OFF, 0);
     ssl.SSL_CTX_set_num_tickets(address, 0);
@@ -268,33 +265,36 @@ const PAIR_INDEX = 0;
 /** One end of a TLS connection over a non-blocking socket: an SSL. */
 export class TlsEnd {
   readonly address: number;
-  /** The half of a BIO pair that encrypted bytes come out of. */
-  readonly #outgoing: number;
+  /**
+   * The outer half of the pair whose inner one OpenSSL has: what it encrypts comes out of it,
+   * what was received goes in.
+   */
+  readonly #outer: number;
   #steps = 0;
   /** Why it failed, for people. */
   failure: string | undefined;
 
-  private constructor(address: number, outgoing: number) {
+  private constructor(address: number, outer: number) {
     this.address = address;
-    this.#outgoing = outgoing;
+    this.#outer = outer;
   }
 
-  /** Begins one over the socket `fd`, which stays the caller's. */
-  static begin(context: TlsContext, fd: number): TlsEnd {
+  /** Begins one, whose handshake is to be made. */
+  static begin(context: TlsContext): TlsEnd {
     const ssl = lib();
     const address = Number(ssl.SSL_new(context.address));
     if (address === 0) throw new Error("OpenSSL cannot make a connection");
     const [inner, outer] = [out.address, out.address + 8];
-    if (ssl.BIO_new_bio_pair(inner, WRITE_BUFFER_BYTES, outer, 1) !== 1) {
+    if (ssl.BIO_new_bio_pair(inner, WRITE_BUFFER_BYTES, outer, READ_BUFFER_BYTES) !== 1) {
       ssl.SSL_free(address);
       throw new Error("OpenSSL cannot make a buffer");
     }
-    const outgoing = getWord64(out.words.subarray(2), 0);
-    ssl.SSL_set_bio(address, ssl.BIO_new_socket(fd, BIO_NOCLOSE), getWord64(out.words, 0));
-    ssl.SSL_set_ex_data(address, PAIR_INDEX, outgoing);
+    const [bio, other] = [getWord64(out.words, 0), getWord64(out.words, 2)];
+    ssl.SSL_set_bio(address, bio, bio);
+    ssl.SSL_set_ex_data(address, PAIR_INDEX, other);
     if (context.side === "server") ssl.SSL_set_accept_state(address);
     else ssl.SSL_set_connect_state(address);
-    return new TlsEnd(address, outgoing);
+    return new TlsEnd(address, other);
   }
 
   /** The one that another thread has handed over. */
@@ -312,18 +312,23 @@ export class TlsEnd {
   /** Decrypts up to `room` bytes to `address`: how many, TLS_WAITS, TLS_ENDED or TLS_FAILED. */
   read(address: number, room: number): number {
     const ssl = lib();
-    let got = 0;
-    do {
-      const part = ssl.SSL_read(this.address, address + got, room - got);
-      if (part <= 0) return got > 0 ? got : this.#outcome(part);
-      got += part;
-    } while (got < room && ssl.SSL_has_pending(this.address) === 1);
-    return got;
+    const got = ssl.SSL_read(this.address, address, room);
+    return got > 0 ? got : this.#outcome(got);
   }
 
-  /** Whether bytes have been received that `read` may have something of, whatever poll(2) says. */
-  get hasPending(): boolean {
-    return lib().SSL_has_pending(this.address) === 1;
+  /** How many bytes may be put at `place`, of what is received. */
+  room(): number {
+    return Math.max(0, lib().BIO_nwrite0(this.#outer, out.address));
+  }
+
+  /** Where `room` has found room, or `look` bytes. */
+  get place(): number {
+    return getWord64(out.words, 0);
+  }
+
+  /** `length` bytes were put there. */
+  received(length: number): void {
+    lib().BIO_nwrite(this.#outer, out.address, length);
   }
 
   /** Whether `write` takes a step now. */
@@ -344,22 +349,17 @@ export class TlsEnd {
 
   /** Encrypted bytes that wait to be sent. */
   get outgoing(): number {
-    return Number(lib().BIO_ctrl_pending(this.#outgoing));
+    return Number(lib().BIO_ctrl_pending(this.#outer));
   }
 
-  /** How many encrypted bytes lie at `outgoingAddress`. */
+  /** How many encrypted bytes lie at `place`. */
   look(): number {
-    return Math.max(0, lib().BIO_nread0(this.#outgoing, out.address));
-  }
-
-  /** Where the bytes lie that `look` has found. */
-  get outgoingAddress(): number {
-    return getWord64(out.words, 0);
+    return Math.max(0, lib().BIO_nread0(this.#outer, out.address));
   }
 
   /** `length` bytes were sent. */
   sent(length: number): void {
-    lib().BIO_nread(this.#outgoing, out.address, length);
+    lib().BIO_nread(this.#outer, out.address, length);
   }
 
   /** The peer's certificate, DER; undefined where it has shown none. */
@@ -382,7 +382,7 @@ export class TlsEnd {
     const ssl = lib();
     // The pair's inner half goes with the connection.
     ssl.SSL_free(this.address);
-    ssl.BIO_free(this.#outgoing);
+    ssl.BIO_free(this.#outer);
   }
 
   #outcome(result: number): number {
