@@ -306,7 +306,10 @@ export class TlsEnd {
   handshake(): number {
     const ssl = lib();
     const result = ssl.SSL_do_handshake(this.address);
-    return result === 1 ? 1 : this.#outcome(result);
+    if (result !== 1) return this.#outcome(result);
+    // What was tried in vain on the way would be taken for the failure of what comes next.
+    ssl.ERR_clear_error();
+    return 1;
   }
 
   /** Decrypts up to `room` bytes to `address`: how many, TLS_WAITS, TLS_ENDED or TLS_FAILED. */
