@@ -3,10 +3,10 @@
  * their credit is given back when they go, or a message and a window.
  */
 import { allocate, free, type Region } from "../sys/memory.ts";
-import { MESSAGE_MAX, STREAM_WINDOW } from "../wire/limits.ts";
+import { MESSAGE_MAX, PROGRAM_WINDOW_MAX } from "../wire/limits.ts";
 
-/** Bytes that one holds at most: a message with its length, and a window. */
-const CAPACITY = 4 + MESSAGE_MAX + STREAM_WINDOW;
+/** Bytes that one holds at most: a message with its length, and the largest window. */
+const CAPACITY = 4 + MESSAGE_MAX + PROGRAM_WINDOW_MAX;
 /** Buffers that are kept for the next who needs one. */
 const SPARE_MAX = 16;
 const spare: Region[] = [];

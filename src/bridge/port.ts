@@ -5,10 +5,12 @@
  * be somebody else's too; pipes and terminals must have been opened with O_NONBLOCK.
  */
 import { E } from "../sys/errno.ts";
-import { read, write } from "../sys/io.ts";
+import { read, setPipeSize, write } from "../sys/io.ts";
 import { allocate } from "../sys/memory.ts";
 import { MSG_OOB } from "../sys/message.ts";
 import { recv, SHUT_RD, SHUT_WR, send, shutdown } from "../sys/socket.ts";
+
+const WIDEN_BYTES = 512 * 1024;
 
 /** The byte that is sent out of band. */
 const urgent = allocate(8);
@@ -35,11 +37,26 @@ export class Port {
   /** Others have the same socket, and use it when this end of it is over: it is never shut down but for one who lives. */
   readonly #isShared: boolean;
   #isAbandoned = false;
+  /** What the pipe is to hold once more than WIDEN_BYTES went through it; 0: what it does. */
+  #pipeBytes: number;
+  #through = 0;
 
-  constructor(fd: number, shape: Shape, isShared = false) {
+  /** `pipeBytes`: how large a pipe through which much goes is made. */
+  constructor(fd: number, shape: Shape, isShared = false, pipeBytes = 0) {
     this.fd = fd;
     this.shape = shape;
     this.#isShared = isShared;
+    this.#pipeBytes = pipeBytes;
+  }
+
+  /** Both ends of a pipe are woken less often the more it holds. */
+  #widen(bytes: number): void {
+    if (this.#pipeBytes === 0 || bytes <= 0) return;
+    this.#through += bytes;
+    if (this.#through < WIDEN_BYTES) return;
+    // Less would be had of a user that has many pipes already: then it stays as it is.
+    setPipeSize(this.fd, this.#pipeBytes);
+    this.#pipeBytes = 0;
   }
 
   /** Who reads at the other end of the stream is gone: no end of data is an end for others. */
@@ -66,6 +83,7 @@ export class Port {
   read(address: number, max: number): number {
     if (this.shape === Shape.SOCKET) return recv(this.fd, address, max);
     const got = read(this.fd, address, max);
+    this.#widen(got);
     // A terminal whose other end is closed (tty_ioctl(4), pty(7)).
     return got === -E.EIO && this.shape >= Shape.TERMINAL ? 0 : got;
   }
@@ -74,6 +92,7 @@ export class Port {
   write(address: number, n: number): number {
     if (this.shape === Shape.SOCKET) return send(this.fd, address, n, 0);
     const wrote = write(this.fd, address, n);
+    this.#widen(wrote);
     return wrote === -E.EIO && this.shape === Shape.TERMINAL ? -E.EPIPE : wrote;
   }
 

@@ -150,6 +150,13 @@ export abstract class Pump implements StreamHandler, Watched {
     this.#finish(errno);
   }
 
+  /** Who had the other end of the descriptor has ended: what it has left there is read at once. */
+  leftByOwner(): void {
+    if (this.#isClosed) return;
+    this.#hungUp = true;
+    this.goOn();
+  }
+
   onEvents(events: number): void {
     const broken = (events & (EPOLLERR | EPOLLHUP)) !== 0;
     if (broken) this.#hungUp = true;

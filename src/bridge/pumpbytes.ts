@@ -14,6 +14,7 @@ import { STREAM_CHUNK_MAX } from "../wire/limits.ts";
 import { OutOfBand } from "../wire/streams.ts";
 import { BesideSource } from "./besidesource.ts";
 import type { Mark } from "./marks.ts";
+import { unread } from "./pipeends.ts";
 import { Port, Shape } from "./port.ts";
 import { type CommonOptions, Pump } from "./pump.ts";
 import { Sink } from "./sink.ts";
@@ -38,6 +39,8 @@ export interface FdPumpOptions extends Omit<PumpOptions, "port"> {
   readonly shape: Shape;
   /** Of a socket: other processes have it, too, and go on with it when the pump has ended. */
   readonly isShared?: boolean;
+  /** Of a pipe: how large it is made once much goes through it. */
+  readonly pipeBytes?: number;
 }
 
 export class BytePump extends Pump {
@@ -50,7 +53,9 @@ export class BytePump extends Pump {
 
   constructor(options: PumpOptions | FdPumpOptions) {
     const port =
-      "port" in options ? options.port : new Port(options.fd, options.shape, options.isShared);
+      "port" in options
+        ? options.port
+        : new Port(options.fd, options.shape, options.isShared, options.pipeBytes);
     super(port.fd, options);
     this.#port = port;
     this.#hasBeside = options.ancillary !== undefined;
@@ -71,6 +76,14 @@ export class BytePump extends Pump {
   override onEvents(events: number): void {
     if ((events & (EPOLLIN | EPOLLPRI)) === EPOLLIN) this.source.sawPlain();
     super.onEvents(events);
+  }
+
+  /** Others may have the other end still: what they write from now on is not read. */
+  override leftByOwner(): void {
+    if (this.isClosed) return;
+    this.source.endAfter(unread(this.fd));
+    if (this.halfCloses) this.noReader();
+    super.leftByOwner();
   }
 
   protected override leftByPeer(): void {

@@ -13,6 +13,8 @@ export interface MessagePumpOptions extends CommonOptions {
   readonly fd: number;
   /** SOCK_SEQPACKET or SOCK_DGRAM. */
   readonly type: number;
+  /** Other processes have it, too, and go on with it when the pump has ended. */
+  readonly isShared?: boolean;
 }
 
 export class MessagePump extends Pump {
@@ -21,20 +23,24 @@ export class MessagePump extends Pump {
   protected readonly pieceBytes = [0, MESSAGE_MAX + 4] as const;
   /** Nor will a socket without connections send anything once its peer is gone. */
   protected readonly halfCloses: boolean;
+  readonly #isShared: boolean;
 
   constructor(options: MessagePumpOptions) {
     const { fd, type } = options;
     super(fd, options);
+    this.#isShared = options.isShared === true;
     this.halfCloses = type !== SOCK_DGRAM;
     this.source = new MessageSource(fd, type, this.ancillary, () => this.goOn());
     const release = (one: number) => this.ancillary.release(one);
-    this.sink = new MessageSink(fd, release, () => shutdown(fd, SHUT_WR));
+    this.sink = new MessageSink(fd, release, () => {
+      if (!this.#isShared) shutdown(fd, SHUT_WR);
+    });
     // So that the socket takes the largest message (socket(7): the kernel doubles it).
     setBuffers(fd, MESSAGE_MAX);
   }
 
   protected shutReading(): void {
-    shutdown(this.fd, SHUT_RD);
+    if (!this.#isShared) shutdown(this.fd, SHUT_RD);
   }
 
   protected took(): boolean {

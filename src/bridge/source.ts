@@ -13,6 +13,8 @@ export class Source {
   /** How much the last read could have taken. */
   #max = 0;
   #bytes = 0;
+  /** What is read still. */
+  #left = Number.POSITIVE_INFINITY;
   /** Nothing more comes, or is wanted. */
   isOver = false;
   /** The stream takes nothing now, or descriptors are on their way: it will be said when to go on. */
@@ -20,7 +22,8 @@ export class Source {
 
   constructor(port: Port, beside: BesideSource | undefined) {
     this.#beside = beside;
-    this.#read = (address, max) => {
+    this.#read = (address, room) => {
+      const max = Math.min(room, this.#left);
       this.#max = max;
       return beside === undefined ? port.read(address, max) : beside.read(address, max);
     };
@@ -29,6 +32,11 @@ export class Source {
   /** Bytes that have gone to the stream. */
   get bytes(): number {
     return this.#bytes + (this.#beside?.bytes ?? 0);
+  }
+
+  /** It is over after so many bytes, whatever may come behind them. */
+  endAfter(bytes: number): void {
+    this.#left = bytes;
   }
 
   /** There is something to be read, and nothing out of band: until the next read that is so. */
@@ -51,6 +59,10 @@ export class Source {
       if (result !== TAKEN) return this.#wait(result);
     }
     for (let reads = 0; all || reads < READS_MAX; reads++) {
+      if (this.#left === 0) {
+        this.isOver = true;
+        return 0;
+      }
       const got = stream.fill(this.#read);
       if (got === undefined) return this.#wait(WAITS);
       if (got === 0) {
@@ -59,6 +71,7 @@ export class Source {
       }
       if (got > 0) {
         this.#bytes += got;
+        this.#left -= got;
         // What is less than could be had was all, or more will be told of.
         if (!all && got < this.#max) return 0;
       } else if (isBeside(got)) {

@@ -1,10 +1,13 @@
 /** `qtfs info` */
+import { constants } from "node:os";
+import { CONTROL_DIRECTORY } from "../info/control.ts";
 import { formatList, formatReport } from "../info/format.ts";
 import { LOG_LEVELS } from "../info/log.ts";
 import { hasLostProcess } from "../info/lost.ts";
 import { ask, endpoints, reports } from "../info/query.ts";
-import { type DaemonReport, SCHEMA } from "../info/report.ts";
+import { type DaemonReport, hasPrograms, SCHEMA } from "../info/report.ts";
 import { lost, select, Unanswered } from "../info/select.ts";
+import { SIGRTMAX } from "../sys/signals.ts";
 import { readAddress } from "./address.ts";
 import { UsageError } from "./errors.ts";
 import { program } from "./program.ts";
@@ -21,13 +24,16 @@ export const info = program({
     { command: "qtfs info --json | jq .daemons", does: "The same for programs." },
     { command: "qtfs info /mnt --log-level debug", does: "Makes it say more, while it runs." },
     { command: "qtfs info /mnt --log", does: "The last lines of its log." },
+    { command: "qtfs info 4711 --signal TERM", does: "Ends a program that rexec has started." },
   ],
   args: {
     which: {
       type: "positional",
       required: false,
       valueHint: "TARGET|ADDR|PID",
-      description: "A path on a mount, a server's address, or a process. Without it: all.",
+      description:
+        "A path on a mount, a server's address, or a process; with --signal, a program's. " +
+        "Without it: all.",
     },
     json: {
       type: "boolean",
@@ -41,10 +47,20 @@ export const info = program({
       valueHint: "LEVEL",
       description: `Sets the daemon's log level: ${LOG_LEVELS.join(", ")}.`,
     },
+    signal: {
+      type: "string",
+      valueHint: "NAME",
+      description:
+        "Sends a signal (TERM, 15) to the process group of a program that a rexec-server has started.",
+    },
   },
-  run: async ({ which, json, log, "log-level": level }) => {
-    if ([json, log, level].filter(Boolean).length > 1) {
-      throw new UsageError("--json, --log and --log-level exclude each other");
+  run: async ({ which, json, log, "log-level": level, signal }) => {
+    if ([json, log, level, signal].filter((one) => one !== undefined && one !== false).length > 1) {
+      throw new UsageError("--json, --log, --log-level and --signal exclude each other");
+    }
+    if (signal !== undefined) {
+      process.stdout.write(await signalProgram(await reports(), which, signal));
+      return 0;
     }
     if (which?.includes("://")) readAddress(which);
     const all = await reports();
@@ -56,6 +72,38 @@ export const info = program({
     return 0;
   },
 });
+
+/** Signals the program that runs as process `which`, and says so. */
+async function signalProgram(
+  all: readonly DaemonReport[],
+  which: string | undefined,
+  name: string,
+): Promise<string> {
+  if (which === undefined || !/^\d+$/.test(which)) {
+    throw new UsageError("--signal needs the process of a program, as in qtfs info 4711");
+  }
+  const pid = Number(which);
+  const signal = readSignal(name);
+  const found = all
+    .filter(hasPrograms)
+    .flatMap(({ programs }) => programs)
+    .find((one) => one.pid === pid && one.ending === undefined);
+  if (found === undefined) throw new Error(`No rexec-server has a program that runs as ${pid}`);
+  const path = `${CONTROL_DIRECTORY}/rexec-keeper-${found.keeper}.sock`;
+  const answer = await ask(path, { want: "signal", pid, signal });
+  if (typeof answer.refused === "string") throw new Error(answer.refused);
+  return `Program ${pid}: signal ${signal}\n`;
+}
+
+function readSignal(name: string): number {
+  const known: Readonly<Record<string, number>> = constants.signals;
+  const text = name.toUpperCase().replace(/^(SIG)?/, "SIG");
+  const number = /^\d+$/.test(name) ? Number(name) : known[text];
+  if (number === undefined || number < 1 || number > SIGRTMAX) {
+    throw new UsageError(`"${name}" is no signal`);
+  }
+  return number;
+}
 
 /** The daemons that `which` means; one that does not answer may be another's than the mount asked for. */
 async function choose(all: DaemonReport[], which: string): Promise<DaemonReport[]> {

@@ -41,10 +41,10 @@ export const REXEC_ARGS = {
   },
   fd: {
     type: "string",
-    valueHint: "NUMBER",
+    valueHint: "NUMBER|none",
     description:
-      "Gives the program this descriptor, too, as it does standard input and output: a pipe, a " +
-      "stream socket, a file that is open for reading or writing; repeatable.",
+      "Gives the program this descriptor and no other above 2; repeatable. Without it, it gets " +
+      "all that are files, pipes, or sockets that are connected or listen.",
   },
 } as const satisfies ArgsDef;
 

@@ -2,6 +2,8 @@
 import type { RexecServerConfig } from "../config/rexec.ts";
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { type RexecServerOptions, startRexecServer } from "../rexec/server/daemon.ts";
+import { bytePattern } from "../rexec/server/patterns.ts";
+import type { Rule } from "../rexec/server/rules.ts";
 import { VMADDR_CID_HOST } from "../sys/sockaddr.ts";
 import { type Address, DEFAULT_REXEC, formatAddress } from "../transport/address.ts";
 import { readAddress, readCid } from "./address.ts";
@@ -21,9 +23,23 @@ const CONFIG_SAMPLE = [
   "lease_s = 60          # how long programs outlive a lost connection",
   'log_level = "info"',
   "",
-  "[[allow]]             # as often as needed; without one, see --allow",
+  'cgroup_parent = "/sys/fs/cgroup/qtfs"',
+  "",
+  "[[allow]]             # as often as needed, the first that fits counts; without one, see --allow",
+  'name = "shims"        # in the log',
+  'users = ["ops", 1000] # clients of unix sockets; all who may connect without it',
+  "tcp = false           # true: whoever reaches a tcp:// port, too; needs as",
   'program = "/usr/bin/containerd-shim-*"',
-  'args = "-namespace moby *"   # of all arguments, joined by blanks; any without it',
+  'args = ["-namespace", "moby", "..."]   # or one text for all, joined by blanks',
+  'as = "root"           # "*", the default: as the client, root as it likes',
+  'env_pass = ["LANG", "LC_*"]',
+  'env_set = { PATH = "/usr/bin:/bin" }',
+  'cwd = "/"',
+  "max = 100             # at once",
+  'limits = { nofile = 4096, as = "2G", core = "0:unlimited" }',
+  'cgroup = "shims"      # beneath cgroup_parent, or an absolute path',
+  "timeout_s = 3600",
+  'on_lost = "keep"      # or terminate: when the client is away for longer than lease_s',
 ];
 
 export const rexecServer = program({
@@ -108,16 +124,18 @@ function serverOptions(
   log: Log,
 ): RexecServerOptions {
   const { leaseS } = config;
+  const given = lists.allow?.map((pattern): Rule => {
+    return { name: pattern, program: readPattern(pattern), tcp: true };
+  });
+  const rules: Rule[] = orElse(given, config.rules ?? []);
   return {
     listen: orElse(lists.listen?.map(readAddress), config.listen ?? defaultListen()),
-    rules: orElse(
-      lists.allow?.map((pattern) => ({ program: readPattern(pattern) })),
-      config.rules ?? [],
-    ),
+    rules,
     insecure: insecure || config.insecure === true,
     uids: [
       process.geteuid?.() ?? 0,
       ...orElse(lists["allow-uid"]?.map(readUid), config.allowUids ?? []),
+      ...rules.flatMap(({ users }) => users ?? []),
     ],
     cids: orElse(lists["allow-cid"]?.map(readCid), config.allowCids ?? [VMADDR_CID_HOST]),
     command: ownCommand(),
@@ -137,7 +155,7 @@ function orElse<T>(given: T[] | undefined, otherwise: T[]): T[] {
 }
 
 function readPattern(text: string): string {
-  if (/^[/*]/.test(text)) return text;
+  if (/^[/*]/.test(text)) return bytePattern(text);
   throw new UsageError(`pattern "${text}" is no absolute path`);
 }
 
@@ -153,6 +171,7 @@ async function serve(options: RexecServerOptions, log: Log): Promise<number> {
   const control = serveInfo({ kind: "rexec-server", log, snapshot });
   const { promise: signal, resolve: stop } = Promise.withResolvers<StopSignal>();
   onStopSignal(stop);
+  await Promise.race([daemon.ready, signal]);
   for (const address of options.listen) {
     log.write("info", `Listening at ${formatAddress(address)}`);
   }

@@ -48,7 +48,7 @@ export async function runRexec(count: number): Promise<number> {
 
 /** Runs the program of the name that qtfs was called by, with all its words, over there. */
 export function runRouted(): never {
-  const none = { set: [], without: [ADDRESS_VARIABLE], fds: [], timeoutMs: 0 };
+  const none = { set: [], without: [ADDRESS_VARIABLE], timeoutMs: 0 };
   const given = process.env[ADDRESS_VARIABLE];
   const address = given === undefined || given === "" ? DEFAULT_REXEC : readAddress(given);
   return rexec({ ...none, address, argv: readWords(), terminal: false, detach: false });
@@ -99,7 +99,7 @@ function readOptions(
     terminal: normalised.includes("--terminal"),
     detach: normalised.includes("--detach"),
     timeoutMs: readSeconds(value("timeout") ?? "0"),
-    fds: [...new Set(fd.map(readFd))].sort((a, b) => a - b),
+    ...(fd.length > 0 && { fds: readFds(fd) }),
   };
 }
 
@@ -111,10 +111,15 @@ function readSeconds(text: string): number {
   return Math.ceil(seconds * 1000);
 }
 
+function readFds(words: readonly string[]): number[] {
+  const numbers = words.filter((word) => word !== "none").map(readFd);
+  return [...new Set(numbers)].sort((a, b) => a - b);
+}
+
 function readFd(text: string): number {
   const fd = Number(text);
   if (!/^\d+$/.test(text) || fd < 3 || fd > PROGRAM_FD_MAX) {
-    throw new UsageError(`--fd takes a number from 3 to ${PROGRAM_FD_MAX}, not "${text}"`);
+    throw new UsageError(`--fd takes a number from 3 to ${PROGRAM_FD_MAX}, or none, not "${text}"`);
   }
   return fd;
 }

@@ -44,7 +44,8 @@ export function explain(
   }
   const key = String((isTable ? inTable : first) ?? first);
   const isMissing = isTable && valueAt(file.value, issue.path) === undefined;
-  if (isMissing) return `${at(undefined)}: this [[${String(first)}]] has no ${key}`;
+  if (isMissing && issue.code !== "custom")
+    return `${at(undefined)}: this [[${String(first)}]] has no ${key}`;
   const reason = issue.message.replace(/^Invalid (input|option): /, "");
   return `${at(key)}: ${key}${where}: ${reason}`;
 }

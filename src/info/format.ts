@@ -2,6 +2,7 @@
 import type { FileSystemFigures } from "../client/filesystems.ts";
 import type { MeetingReport, TwinsReport } from "../client/twins/report.ts";
 import type { ProgramReport } from "../rexec/server/register.ts";
+import { describeRule } from "../rexec/server/rules.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { OpFigures } from "./counters.ts";
 import { BUILD } from "./facts.ts";
@@ -9,6 +10,7 @@ import { printable } from "./printable.ts";
 import {
   type DaemonReport,
   isSilent,
+  type KeeperReport,
   type MountReport,
   type Process,
   type RexecReport,
@@ -47,6 +49,10 @@ function summary(report: DaemonReport): string {
     const running = report.programs.filter(({ ending }) => ending === undefined).length;
     return `${running} programs at ${report.listen.join(" ")}`;
   }
+  if (report.kind === "rexec-keeper") {
+    const running = report.programs.filter(({ ending }) => ending === undefined).length;
+    return `${running} programs, and no rexec-server`;
+  }
   const exports = report.exports.map(({ path, readOnly }) => path + (readOnly ? ":ro" : ""));
   return `${exports.join(" ")} at ${report.listen.join(" ")}`;
 }
@@ -58,6 +64,7 @@ export function formatReport(report: DaemonReport): string {
     return `qtfs ${report.kind}, process ${report.pid}, does not answer: ${reason}\n`;
   }
   if (report.kind === "rexec-server") return formatRexec(report);
+  if (report.kind === "rexec-keeper") return formatKeeper(report);
   const own = report.kind === "server" ? serverFields(report) : mountFields(report);
   const common = processFields(report);
   // Not every daemon has all of them; what is zero says nothing.
@@ -88,31 +95,49 @@ function processFields(report: Process): Field[] {
 
 /** A rexec-server, and its programs: those that run, then those that have ended. */
 function formatRexec(report: RexecReport): string {
-  const allowed = report.rules.map(({ program }): Field => ["allows", program]);
+  const allowed = report.rules.map((rule): Field => ["allows", describeRule(rule)]);
   const fields: Field[] = [
     ...report.listen.map((address): Field => ["listens at", address]),
     ...(allowed.length > 0 ? allowed : [["allows", "everything"] as const]),
     ...(report.insecure ? [["insecure", "TCP clients are not authenticated"] as const] : []),
     ...processFields(report),
+    ["keeper", report.keeperPid === 0 ? "none yet" : `process ${report.keeperPid}`],
   ];
-  const rows = report.programs.map((program) => [
+  const text = fields.map(fieldLine).join("");
+  return `qtfs rexec-server, process ${report.pid}\n${text}\n${programTable(report.programs)}`;
+}
+
+/** Programs whose rexec-server is gone. */
+function formatKeeper(report: KeeperReport): string {
+  const text = [["rexec-server", "none: it waits for one"] as const, ...processFields(report)]
+    .map(fieldLine)
+    .join("");
+  return `qtfs rexec-keeper, process ${report.pid}\n${text}\n${programTable(report.programs)}`;
+}
+
+function programTable(programs: readonly ProgramReport[]): string {
+  if (programs.length === 0) return "No program has run yet.\n";
+  const rows = programs.map((program) => [
     `${program.pid}`,
     `${program.uid}`,
+    program.peer,
     programState(program),
     bytes(program.bytesIn),
     bytes(program.bytesOut),
     printable(program.words.join(" ")).slice(0, WORDS_MAX),
   ]);
-  const heading = ["PID", "UID", "STATE", "IN", "OUT", "PROGRAM"];
-  const table =
-    rows.length === 0 ? "No program has run yet.\n" : columns([heading, ...rows], [3, 4]);
-  const text = fields.map(fieldLine).join("");
-  return `qtfs rexec-server, process ${report.pid}\n${text}\n${table}`;
+  const heading = ["PID", "UID", "FOR", "STATE", "IN", "OUT", "PROGRAM"];
+  return columns([heading, ...rows], [4, 5]);
 }
 
-function programState({ ending, startedMs }: ProgramReport): string {
-  if (ending === undefined) return `runs for ${duration((Date.now() - startedMs) / 1000)}`;
-  return ending.signal > 0 ? `signal ${ending.signal}` : `exit ${ending.code}`;
+function programState({ ending, startedMs, connected }: ProgramReport): string {
+  const since = (ms: number) => duration(Math.max(0, Date.now() - ms) / 1000);
+  if (ending === undefined) {
+    return `runs for ${since(startedMs)}${connected ? "" : ", client away"}`;
+  }
+  const ago = `, ${since(ending.atMs)} ago`;
+  if (ending.code < 0) return `ended, nobody knows how${ago}`;
+  return (ending.signal > 0 ? `signal ${ending.signal}` : `exit ${ending.code}`) + ago;
 }
 
 function threadField({ name, tid, state, at, forMs }: ThreadReport): Field {

@@ -1,12 +1,13 @@
 /** Asks daemons through their control sockets. */
 import { readdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import type { ProgramReport } from "../rexec/server/register.ts";
 import { E } from "../sys/errno.ts";
 import { kill } from "../sys/process.ts";
 import { Kind } from "../wire/frame.ts";
 import { CONTROL_DIRECTORY } from "./control.ts";
 import { encodeFrame, FrameReader, type Request } from "./frames.ts";
-import type { DaemonReport, SilentReport } from "./report.ts";
+import type { DaemonReport, KeeperReport, SilentReport } from "./report.ts";
 
 /** A daemon that takes longer is stuck. */
 const ANSWER_TIMEOUT_MS = 2_000;
@@ -74,7 +75,7 @@ export function endpoints(directory = CONTROL_DIRECTORY): Endpoint[] {
     throw error;
   }
   return names.flatMap((name) => {
-    const match = /^(server|mount|rexec-server)-(\d+)\.sock$/.exec(name);
+    const match = /^(server|mount|rexec-server|rexec-keeper)-(\d+)\.sock$/.exec(name);
     if (match === null) return [];
     const kind = match[1] as Endpoint["kind"];
     return [{ kind, pid: Number(match[2]), path: `${directory}/${name}` }];
@@ -92,14 +93,41 @@ export async function reports(directory = CONTROL_DIRECTORY): Promise<DaemonRepo
     .sort((a, b) => b.kind.localeCompare(a.kind) || a.pid - b.pid);
 }
 
-/** What a mount's twin process says; undefined where there is none, or it does not answer. */
-async function twinsOf(pid: unknown, directory: string): Promise<object | undefined> {
-  if (typeof pid !== "number") return undefined;
+/** What process `pid` says that stands beside a daemon; undefined where there is none, or it does not answer. */
+async function beside(name: string, pid: unknown, directory: string): Promise<object | undefined> {
+  if (typeof pid !== "number" || pid === 0) return undefined;
   try {
-    return await ask(`${directory}/twins-${pid}.sock`, { want: "snapshot" });
+    return await ask(`${directory}/${name}-${pid}.sock`, { want: "snapshot" });
   } catch {
     return undefined;
   }
+}
+
+/** A daemon's answer, with what the processes beside it say. */
+async function complete(
+  answer: Record<string, unknown>,
+  directory: string,
+): Promise<DaemonReport | undefined> {
+  const report = answer as unknown as DaemonReport;
+  // A keeper with a server is told of by that.
+  if (report.kind === "rexec-keeper") return (report as KeeperReport).served ? undefined : report;
+  const twins = await beside("twins", answer.twinsPid, directory);
+  const keeper = await beside("rexec-keeper", answer.keeperPid, directory);
+  return {
+    ...report,
+    ...(twins && { twins }),
+    ...(keeper && { programs: refreshed(answer, keeper as KeeperReport) }),
+  } as DaemonReport;
+}
+
+/** A rexec-server's programs as their keeper has them now; it may have been killed before some have ended. */
+function refreshed(server: Record<string, unknown>, keeper: KeeperReport): ProgramReport[] {
+  const own = server.programs as ProgramReport[];
+  const known = new Set(keeper.programs.map(({ keeper: pid, id }) => `${pid} ${id}`));
+  const others = own.filter(({ keeper: pid, id }) => !known.has(`${pid} ${id}`));
+  const runs = ({ ending }: ProgramReport) => ending === undefined;
+  const all = [...keeper.programs, ...others];
+  return [...all.filter(runs), ...all.filter((one) => !runs(one))];
 }
 
 async function report(endpoint: Endpoint): Promise<DaemonReport | undefined> {
@@ -107,8 +135,7 @@ async function report(endpoint: Endpoint): Promise<DaemonReport | undefined> {
   try {
     const answer = await ask(path, { want: "snapshot" });
     if (answer.kind !== kind || answer.pid !== pid) throw new Error("its answer is no report");
-    const twins = await twinsOf(answer.twinsPid, dirname(path));
-    return { ...answer, ...(twins === undefined ? {} : { twins }) } as unknown as DaemonReport;
+    return await complete(answer, dirname(path));
   } catch (error) {
     if (!(error instanceof Dead)) return { kind, pid, error: (error as Error).message };
     // One that has just begun refuses, too, for a moment.

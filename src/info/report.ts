@@ -5,6 +5,7 @@
  */
 import type { MountSnapshot } from "../client/daemon.ts";
 import type { TwinsReport } from "../client/twins/report.ts";
+import type { KeeperSnapshot } from "../rexec/server/control.ts";
 import type { RexecSnapshot } from "../rexec/server/daemon.ts";
 import type { ServerSnapshot } from "../server/daemon.ts";
 import type { LogLevel } from "./log.ts";
@@ -29,16 +30,18 @@ export type ServerReport = { kind: "server" } & Process & ServerSnapshot;
 export type MountReport = { kind: "mount"; twins?: TwinsReport } & Process & MountSnapshot;
 
 export type RexecReport = { kind: "rexec-server" } & Process & RexecSnapshot;
+/** What has the programs of a rexec-server that is gone. */
+export type KeeperReport = { kind: "rexec-keeper" } & Process & KeeperSnapshot;
 
 /** A daemon that listens and does not answer, or answers what is no report. */
 export interface SilentReport {
-  kind: "server" | "mount" | "rexec-server";
+  kind: "server" | "mount" | "rexec-server" | "rexec-keeper";
   pid: number;
   /** Why there is nothing more. */
   error: string;
 }
 
-export type DaemonReport = ServerReport | MountReport | RexecReport | SilentReport;
+export type DaemonReport = ServerReport | MountReport | RexecReport | KeeperReport | SilentReport;
 
 /** What `qtfs info --json` prints, with one daemon or with all of this machine. */
 export interface InfoReport {
@@ -64,4 +67,9 @@ export function isMount(report: DaemonReport): report is MountReport {
 /** Whether it is a rexec-server that answered. */
 export function isRexec(report: DaemonReport): report is RexecReport {
   return report.kind === "rexec-server" && !isSilent(report);
+}
+
+/** Whether it is a rexec-server, or a keeper without one, that answered: what has programs. */
+export function hasPrograms(report: DaemonReport): report is RexecReport | KeeperReport {
+  return (report.kind === "rexec-server" || report.kind === "rexec-keeper") && !isSilent(report);
 }

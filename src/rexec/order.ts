@@ -12,7 +12,7 @@ import { decodePlain } from "../wire/plain.ts";
 
 const LENGTH_BYTES = 4;
 /** Bytes of a head. */
-const HEAD_MAX = 64 * 1024;
+const HEAD_MAX = 512 * 1024;
 const GROUPS_MAX = 1024;
 const ID_MAX = 0xffff_fffe;
 const LIMITS_MAX = 16;
@@ -20,10 +20,31 @@ const LIMITS_MAX = 16;
 /** Devices that are the same everywhere: opened there, not carried. */
 export const DEVICES = ["null", "zero", "full", "random", "urandom"] as const;
 
-/** A descriptor of the program: the end of a stream, by its place; or a device there. */
+/** A descriptor of the program: the end of a stream, by its place; a device there; or a file, by its index. */
 export type OrderedFd =
   | { readonly target: number; readonly place: number }
-  | { readonly target: number; readonly device: string; readonly flags: number };
+  | { readonly target: number; readonly device: string; readonly flags: number }
+  | { readonly target: number; readonly file: number };
+
+/** What stands for a device's name where the descriptor is a file. */
+const A_FILE = "file";
+/** Flags of open(2) that a file may be opened with: access, O_APPEND (asm-generic/fcntl.h). */
+export const FILE_FLAGS = 0o2003;
+/** Bytes that tell one file from another: inode number, and when its data was changed in ns. */
+export const IDENTITY_BYTES = 16;
+
+/**
+ * A regular file that is open here. If its path leads to the same file there, the program has
+ * that; if not, the stream of a place.
+ */
+export interface OrderedFile {
+  readonly path: Uint8Array;
+  readonly flags: number;
+  readonly offset: number;
+  readonly identity: Uint8Array;
+  /** -1: none, and the program does without. */
+  readonly place: number;
+}
 
 /** A terminal that is to be made: its modes (struct termios2) and its size (struct winsize). */
 export interface OrderedTerminal {
@@ -46,6 +67,7 @@ export interface OrderHead {
   /** Soft and hard limits by their numbers; -1: none. */
   readonly limits: readonly (readonly [number, number])[];
   readonly fds: readonly OrderedFd[];
+  readonly files: readonly OrderedFile[];
   readonly terminal?: OrderedTerminal;
   /** Whether it outlives the client. */
   readonly detach: boolean;
@@ -54,9 +76,17 @@ export interface OrderHead {
 }
 
 export function encodeOrder(head: OrderHead, argv: Uint8Array, env: Uint8Array): Buffer {
-  const fds = head.fds.map((fd) =>
-    "place" in fd ? [fd.target, fd.place] : [fd.target, fd.device, fd.flags],
-  );
+  const fds = head.fds.map((fd) => {
+    if ("place" in fd) return [fd.target, fd.place];
+    return "file" in fd ? [fd.target, A_FILE, fd.file] : [fd.target, fd.device, fd.flags];
+  });
+  const files = head.files.map(({ path, flags, offset, identity, place }) => [
+    Buffer.from(path),
+    flags,
+    offset,
+    Buffer.from(identity),
+    place,
+  ]);
   const { terminal } = head;
   const bytes = encode([
     argv.length,
@@ -70,6 +100,7 @@ export function encodeOrder(head: OrderHead, argv: Uint8Array, env: Uint8Array):
     terminal === undefined ? [] : [Buffer.from(terminal.modes), Buffer.from(terminal.size)],
     head.detach,
     head.timeoutMs,
+    files,
   ]);
   const length = Buffer.alloc(LENGTH_BYTES);
   length.writeUInt32LE(bytes.length);
@@ -91,7 +122,7 @@ export function decodeOrder(bytes: Uint8Array): Order {
   const length = new DataView(buffer, byteOffset).getUint32(0, true);
   if (length > HEAD_MAX || LENGTH_BYTES + length > bytes.length) refuse("head");
   const items = decodePlain(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
-  if (!Array.isArray(items) || items.length !== 11) refuse("head");
+  if (!Array.isArray(items) || items.length !== 12) refuse("head");
   const [argvBytes, envBytes] = [integer(items[0], ORDER_MAX), integer(items[1], ORDER_MAX)];
   const argvStart = LENGTH_BYTES + length;
   const envStart = argvStart + argvBytes;
@@ -106,6 +137,7 @@ function decodeHead(items: readonly unknown[]): OrderHead {
   const [uid, gid, ...groups] = integers(items[3], 2, GROUPS_MAX + 2, ID_MAX);
   const [b0, b1, i0, i1] = integers(items[5], 4, 4, 0xffff_ffff);
   const terminal = list(items[8], 2);
+  const files = decodeFiles(items[11]);
   return {
     cwd: path(items[2]),
     uid: uid as number,
@@ -115,7 +147,8 @@ function decodeHead(items: readonly unknown[]): OrderHead {
     blocked: [b0 as number, b1 as number],
     ignored: [i0 as number, i1 as number],
     limits: decodeLimits(items[6]),
-    fds: decodeFds(items[7]),
+    fds: decodeFds(items[7], files.length),
+    files,
     ...(terminal.length === 0
       ? {}
       : { terminal: { modes: blob(terminal[0], 44), size: blob(terminal[1], 8) } }),
@@ -136,7 +169,19 @@ function decodeLimits(value: unknown): [number, number][] {
   ]);
 }
 
-function decodeFds(value: unknown): OrderedFd[] {
+function decodeFiles(value: unknown): OrderedFile[] {
+  return list(value, PROGRAM_FDS_MAX).map((one) => {
+    const items = list(one, 5);
+    const flags = integer(items[1], FILE_FLAGS);
+    if ((flags & ~FILE_FLAGS) !== 0 || (flags & 3) === 3) refuse("file");
+    const place = items[4] === -1 ? -1 : integer(items[4], PROGRAM_FDS_MAX - 1);
+    const identity = blob(items[3], IDENTITY_BYTES);
+    const offset = integer(items[2], Number.MAX_SAFE_INTEGER);
+    return { path: path(items[0]), flags, offset, identity, place };
+  });
+}
+
+function decodeFds(value: unknown, files: number): OrderedFd[] {
   let last = -1;
   return list(value, PROGRAM_FDS_MAX).map((one) => {
     const items = list(one, 3);
@@ -144,6 +189,7 @@ function decodeFds(value: unknown): OrderedFd[] {
     if (target <= last) refuse("descriptors");
     last = target;
     if (items.length === 2) return { target, place: integer(items[1], PROGRAM_FDS_MAX - 1) };
+    if (items[1] === A_FILE) return { target, file: integer(items[2], files - 1) };
     const device = DEVICES.find((name) => name === items[1]);
     if (device === undefined) refuse("device");
     return { target, device, flags: integer(items[2], 2) };
@@ -174,7 +220,7 @@ function integers(value: unknown, min: number, max: number, each: number): numbe
 }
 
 function blob(value: unknown, length: number): Uint8Array {
-  if (!(value instanceof Uint8Array) || value.length !== length) refuse("terminal");
+  if (!(value instanceof Uint8Array) || value.length !== length) refuse("length of bytes");
   return Uint8Array.from(value);
 }
 

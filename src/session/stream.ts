@@ -51,6 +51,9 @@ export class Stream {
   /** Consumed, not yet granted anew. */
   freed = 0;
   freedMessages = 0;
+  /** What the peer may have on its way to here, and how far that grows, in both directions, while all is consumed at once. */
+  window = STREAM_WINDOW;
+  windowMax = STREAM_WINDOW;
   /** Received, not yet consumed. */
   held = 0;
   heldMessages = 0;
@@ -109,6 +112,14 @@ export class Stream {
     if (this.isReset) return;
     this.handler = undefined;
     this.#sender.owe(this, Direction.RESET, errno);
+  }
+
+  /** Frees twice as much where nothing waits to be consumed: the peer has been waiting then. */
+  grow(): void {
+    if (this.held > 0 || this.freed === 0 || this.window >= this.windowMax) return;
+    const more = Math.min(this.window, this.windowMax - this.window);
+    this.window += more;
+    this.freed += more;
   }
 
   /** The handler is done with so many bytes and messages that it was given. */

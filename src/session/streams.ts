@@ -9,12 +9,7 @@
  */
 import type { Frames } from "../transport/transport.ts";
 import { ProtocolError } from "../wire/error.ts";
-import {
-  STREAM_CHUNK_MAX,
-  STREAM_MESSAGES_MAX,
-  STREAM_WINDOW,
-  STREAMS_MAX,
-} from "../wire/limits.ts";
+import { STREAM_CHUNK_MAX, STREAM_MESSAGES_MAX, STREAMS_MAX } from "../wire/limits.ts";
 import { FirstStream, STREAM_STEP, StreamMessage } from "../wire/streams.ts";
 import { Direction, Stream, type StreamHandler } from "./stream.ts";
 import { StreamSender } from "./streamsender.ts";
@@ -184,7 +179,7 @@ export class Streams {
 
   #credited(stream: Stream, bytes: number, messages: number): void {
     const tooMuch =
-      stream.credit + bytes > STREAM_WINDOW ||
+      stream.credit + bytes > stream.windowMax ||
       stream.messageCredit + messages > STREAM_MESSAGES_MAX;
     if (tooMuch || bytes + messages === 0) {
       throw new ProtocolError(`credit that stream ${stream.id} cannot have`);

@@ -1,21 +1,22 @@
 /** The sending half of multiplexed streams: what goes now, what is owed, who is told when. */
 import type { Frames } from "../transport/transport.ts";
 import { Kind } from "../wire/frame.ts";
-import { STREAM_CHUNK_MAX, STREAM_MESSAGES_MAX, STREAM_WINDOW } from "../wire/limits.ts";
+import { STREAM_CHUNK_MAX, STREAM_MESSAGES_MAX } from "../wire/limits.ts";
 import { StreamMessage } from "../wire/streams.ts";
 import type { Writer } from "../wire/writer.ts";
 import { Direction, NOT_WRITABLE, type Stream } from "./stream.ts";
 
-/** Credit is given back in parts of at least this size, not byte by byte. */
-const GRANT_BYTES = STREAM_WINDOW / 4;
 const GRANT_MESSAGES = STREAM_MESSAGES_MAX / 4;
 
 /** Places of the list of those that are ready which are left behind before it is made anew. */
 const READY_MAX = 1024;
 
-/** Whether enough was consumed on `stream` for its credit to be given back. */
+/**
+ * Whether enough was consumed on `stream` for its credit to be given back: in parts of a
+ * quarter of its window, not byte by byte.
+ */
 function creditIsDue(stream: Stream): boolean {
-  return stream.freed >= GRANT_BYTES || stream.freedMessages >= GRANT_MESSAGES;
+  return stream.freed >= stream.window / 4 || stream.freedMessages >= GRANT_MESSAGES;
 }
 
 export class StreamSender {
@@ -184,6 +185,7 @@ export class StreamSender {
   #sendCredit(stream: Stream): void {
     const useless = stream.isReset || stream.received === Direction.RESET;
     if (!creditIsDue(stream) || useless) return;
+    stream.grow();
     const w = this.#begin(stream, StreamMessage.CREDIT, 2);
     w.uint(stream.freed);
     w.uint(stream.freedMessages);

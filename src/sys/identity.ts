@@ -60,22 +60,6 @@ export function setEffectiveGid(gid: number): number {
   return rawSyscall(SYS.setresgid, UNCHANGED, gid, UNCHANGED);
 }
 
-/**
- * Makes `uid` and `gid` the thread's real and effective ones, 0 still being the saved ones: who
- * is started now is that user altogether, for execve(2) saves the effective ones, and the
- * thread can become root again. Returns 0 or -errno.
- */
-export function becomeForExec(uid: number, gid: number): number {
-  const result = rawSyscall(SYS.setresgid, gid, gid, 0);
-  return result < 0 ? result : rawSyscall(SYS.setresuid, uid, uid, 0);
-}
-
-/** Makes the thread root's again, after `becomeForExec`. Returns 0 or -errno. */
-export function becomeRoot(): number {
-  const result = rawSyscall(SYS.setresuid, 0, 0, 0);
-  return result < 0 ? result : rawSyscall(SYS.setresgid, 0, 0, 0);
-}
-
 /** The effective user. */
 export function geteuid(): number {
   return c.geteuid();

@@ -5,9 +5,32 @@ import { RLIMIT, RLIMIT_STRUCT_SIZE } from "./process.ts";
 
 const c = libc({ prlimit: { args: [i32, i32, addr, addr], returns: i32 } });
 
-/** asm-generic/resource.h: how many there are, and those that need care. */
+/** asm-generic/resource.h: how many there are, and their numbers. */
 export const RLIMIT_COUNT = 16;
-export const Resource = { CPU: 0, DATA: 2, CORE: 4, NOFILE: 7, AS: 9 } as const;
+export const Resource = {
+  CPU: 0,
+  FSIZE: 1,
+  DATA: 2,
+  STACK: 3,
+  CORE: 4,
+  RSS: 5,
+  NPROC: 6,
+  NOFILE: 7,
+  MEMLOCK: 8,
+  AS: 9,
+  LOCKS: 10,
+  SIGPENDING: 11,
+  MSGQUEUE: 12,
+  NICE: 13,
+  RTPRIO: 14,
+  RTTIME: 15,
+} as const;
+
+/** What people call a resource, as in limits.conf(5). */
+export function limitName(resource: number): string {
+  const known = Object.entries(Resource).find(([, number]) => number === resource);
+  return known?.[0].toLowerCase() ?? `${resource}`;
+}
 
 const INFINITY = 0xffff_ffff_ffff_ffffn;
 /** What stands for RLIM_INFINITY. */

@@ -2,7 +2,7 @@
 import { SYS } from "./arch.ts";
 import { addr, i32, libc, orErrno } from "./libc.ts";
 import { allocate, putWord64, type Region } from "./memory.ts";
-import { AT_EACCESS } from "./open.ts";
+import { AT_EACCESS, AT_EMPTY_PATH } from "./open.ts";
 import { rawSyscall } from "./rawsyscall.ts";
 
 const c = libc({ waitid: { args: [i32, i32, addr, i32], returns: i32 } });
@@ -22,6 +22,8 @@ export const SIGINFO_STRUCT_SIZE = 128;
 // asm-generic/siginfo.h
 export const CLD_EXITED = 1;
 
+/** A NUL. */
+const EMPTY_PATH = allocate(1);
 const information = allocate(SIGINFO_STRUCT_SIZE);
 
 /** How a child has ended: its exit code, or the signal that it died of. */
@@ -88,6 +90,11 @@ export function stringArray(
 /** access(2) for execution with the thread's effective ids, relative to `dirfd`: 0 or -errno. */
 export function canExecute(dirfd: number, path: number): number {
   return rawSyscall(SYS.faccessat2, dirfd, path, X_OK, AT_EACCESS);
+}
+
+/** The same of what `fd` is of. */
+export function canExecuteFd(fd: number): number {
+  return rawSyscall(SYS.faccessat2, fd, EMPTY_PATH.address, X_OK, AT_EACCESS | AT_EMPTY_PATH);
 }
 
 /** unistd.h */

@@ -87,6 +87,10 @@ export const ORDER_MAX = 8 * 1024 * 1024;
 /** Descriptors of a program, and the highest number that one may have. */
 export const PROGRAM_FDS_MAX = 64;
 export const PROGRAM_FD_MAX = 255;
+/** Credit that a receiver of a program's bytes gives at most, while it consumes all at once. */
+export const PROGRAM_WINDOW_MAX = 1024 * 1024;
+/** What pipes at both ends hold once much goes through them: what any user may have (pipe(7)). */
+export const PROGRAM_PIPE_BYTES = 1024 * 1024;
 /** Sessions of a rexec-server, each with one program. */
 export const PROGRAMS_MAX = 4096;
 

@@ -56,6 +56,14 @@ export const ProgramEnd = {
   /** What is typed at its terminal, and what that shows. */
   KEYBOARD: 4,
   SCREEN: 5,
+  /** A socket that keeps messages apart: `u32le length`, bytes each. */
+  PACKETS: 6,
+  DATAGRAMS: 7,
+  /** A stream socket that listens: what connects to the client's is connected to it by CONNECTION. */
+  LISTENER_UNIX: 8,
+  LISTENER_INET: 9,
+  LISTENER_INET6: 10,
+  CONNECTION: 11,
 } as const;
 
 /** Words of the two ends of a FIFO's stream, one byte in an OutOfBand.FIFO. README.md has the states. */
@@ -108,7 +116,7 @@ export const OutOfBand = {
   STARTED: 16,
   /** It was not started. `[exit code, sentence]` */
   NOT_STARTED: 17,
-  /** It has ended. `[exit code, signal, (place, bytes read) × n]` */
+  /** It has ended. `[exit code, signal, (place, bytes read | PROGRAM_FDS_MAX + file, position) × n]` */
   ENDED: 18,
   /** Client: send its process group a signal. `[number]` (values of asm-generic/signal.h) */
   SIGNAL: 19,

@@ -53,7 +53,7 @@ describe("exit code 2, one line on stderr", () => {
       "unknown mount option cahce, did you mean cache?",
     ],
     [["mount", "-f", "--log-file", "x", "/srv", "/"], "-f logs to stderr, not to a file"],
-    [["info", "--json", "--log"], "--json, --log and --log-level exclude each other"],
+    [["info", "--json", "--log"], "--json, --log, --log-level and --signal exclude each other"],
     [["info", "tcp://x"], 'Address "tcp://x" is not of the form tcp://host:port'],
   ])("qtfs %p", async (words, sentence) => {
     const { code, stdout, stderr } = await qtfs(words);

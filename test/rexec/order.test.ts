@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { optionsLength } from "../../src/cli/rexec.ts";
 import { decodeOrder, encodeOrder, type OrderHead } from "../../src/rexec/order.ts";
-import { matches } from "../../src/rexec/server/rules.ts";
+import { matches } from "../../src/rexec/server/patterns.ts";
 
 const head: OrderHead = {
   cwd: Buffer.from("/a b\xff", "latin1"),
@@ -19,6 +19,16 @@ const head: OrderHead = {
   fds: [
     { target: 0, place: 0 },
     { target: 2, device: "null", flags: 1 },
+    { target: 3, file: 0 },
+  ],
+  files: [
+    {
+      path: Buffer.from("/a\xff", "latin1"),
+      flags: 0o2002,
+      offset: 5e12,
+      identity: Buffer.alloc(16, 3),
+      place: -1,
+    },
   ],
   detach: false,
   timeoutMs: 1500,
@@ -29,7 +39,12 @@ const env = Buffer.from("A=1\0");
 test("an order comes as it was sent, byte for byte", () => {
   const bytes = encodeOrder(head, argv, env);
   const order = decodeOrder(bytes);
-  expect(order.head).toEqual({ ...head, cwd: Uint8Array.from(head.cwd) });
+  const files = head.files.map((file) => ({
+    ...file,
+    path: Uint8Array.from(file.path),
+    identity: Uint8Array.from(file.identity),
+  }));
+  expect(order.head).toEqual({ ...head, cwd: Uint8Array.from(head.cwd), files });
   expect(bytes.subarray(order.argvStart, order.envStart)).toEqual(argv);
   expect(bytes.subarray(order.envStart, order.end)).toEqual(env);
 });
@@ -41,7 +56,7 @@ test("a terminal's modes and size are 44 and 8 bytes", () => {
   );
   const wrong = { ...terminal, size: new Uint8Array(9) };
   expect(() => decodeOrder(encodeOrder({ ...head, terminal: wrong }, argv, env))).toThrow(
-    "terminal",
+    "length of bytes",
   );
 });
 

@@ -4,6 +4,8 @@
  */
 import { describe, expect, test } from "bun:test";
 import * as attr from "../../src/sys/attr.ts";
+import * as cgroup from "../../src/sys/cgroup.ts";
+import * as clock from "../../src/sys/clock.ts";
 import * as epoll from "../../src/sys/epoll.ts";
 import { E } from "../../src/sys/errno.ts";
 import * as fsmount from "../../src/sys/fsmount.ts";
@@ -30,6 +32,7 @@ import * as spawn from "../../src/sys/spawn.ts";
 import * as stat from "../../src/sys/stat.ts";
 import * as terminal from "../../src/sys/terminal.ts";
 import * as tree from "../../src/sys/tree.ts";
+import * as users from "../../src/sys/users.ts";
 import * as xattr from "../../src/sys/xattr.ts";
 import { evaluate, machines, type Unit } from "./cprobe.ts";
 
@@ -201,6 +204,12 @@ const families: readonly Family[] = [
   },
   { name: "umount", exports: mount, only: /^(MNT_|UMOUNT_)/, includes: ["sys/mount.h"] },
   {
+    name: "clock",
+    exports: clock,
+    includes: ["time.h"],
+    structs: { TIMESPEC: { type: "struct timespec", field: "tv_" } },
+  },
+  {
     name: "process",
     exports: processFamily,
     includes: ["signal.h", "sys/resource.h", "linux/prctl.h"],
@@ -296,8 +305,23 @@ const families: readonly Family[] = [
   // The last real-time signal is what the C library says while a program runs.
   { name: "signals", exports: signals, includes: ["signal.h"], only: /^SIG(?!RTMAX)/ },
   {
+    name: "users",
+    exports: users,
+    includes: ["pwd.h", "grp.h"],
+    structs: {
+      PASSWD: { type: "struct passwd", field: "pw_" },
+      GROUP: { type: "struct group", field: "gr_" },
+    },
+  },
+  { name: "cgroup", exports: cgroup, includes: ["linux/magic.h"] },
+  {
     name: "limits",
-    exports: { RLIM_NLIMITS: limits.RLIMIT_COUNT },
+    exports: {
+      RLIM_NLIMITS: limits.RLIMIT_COUNT,
+      ...Object.fromEntries(
+        Object.entries(limits.Resource).map(([name, number]) => [`RLIMIT_${name}`, number]),
+      ),
+    },
     includes: ["sys/resource.h"],
   },
 ];

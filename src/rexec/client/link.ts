@@ -31,6 +31,7 @@ export class RexecLink implements BridgeOwner {
   #leaseMs = 0;
   #cancelLease: (() => void) | undefined;
   #isClosed = false;
+  #isKept = false;
 
   /** Connects; throws a sentence where that cannot be. `lost` is told when the session is lost. */
   constructor(loop: Loop, address: Address, lost: (why: string) => void) {
@@ -50,6 +51,11 @@ export class RexecLink implements BridgeOwner {
     this.end.connect(transport, 0);
   }
 
+  /** The program waits for us whenever we come. */
+  waitForEver(): void {
+    this.#isKept = true;
+  }
+
   /** Ends the session: the server ends what still runs, unless it is to outlive us. */
   close(): void {
     this.#isClosed = true;
@@ -61,7 +67,7 @@ export class RexecLink implements BridgeOwner {
     if (this.#isClosed || this.#cancelLease !== undefined) return;
     const where = formatAddress(this.#address);
     this.#cancelLease = this.#loop.after(this.#leaseMs, () => {
-      this.#lost(`the connection to ${where} was lost`);
+      if (!this.#isKept) this.#lost(`the connection to ${where} was lost`);
     });
     this.#dialer.begin();
   }

@@ -9,6 +9,7 @@ import type { Address } from "../../transport/address.ts";
 import { encodeOrder } from "../order.ts";
 import { join, readCaller, readEnvironment } from "./caller.ts";
 import { type Descriptors, readDescriptors, terminalDescriptors } from "./descriptors.ts";
+import { inheritedNumbers } from "./inherited.ts";
 import { FAILED, type Outcome, Run } from "./run.ts";
 import { OwnTerminal } from "./terminal.ts";
 
@@ -23,8 +24,8 @@ export interface RexecOptions {
   readonly terminal: boolean;
   readonly detach: boolean;
   readonly timeoutMs: number;
-  /** Descriptors above 2 that the program gets, too; ascending. */
-  readonly fds: readonly number[];
+  /** Descriptors above 2 that the program gets, too; ascending. Without it all that it can get. */
+  readonly fds?: readonly number[];
 }
 
 /** Runs it and ends this process, as the program has ended. */
@@ -52,6 +53,7 @@ function runProgram(options: RexecOptions, terminal: OwnTerminal | undefined): O
       ...(cwd && { cwd }),
       ...(terminal && { terminal: { modes: terminal.modes, size: terminal.size } }),
       fds: descriptors.fds,
+      files: descriptors.files,
       detach,
       timeoutMs,
     },
@@ -72,8 +74,9 @@ function runProgram(options: RexecOptions, terminal: OwnTerminal | undefined): O
 
 function chooseDescriptors({ terminal, detach, fds }: RexecOptions): Descriptors {
   if (terminal) return terminalDescriptors();
-  if (!detach) return readDescriptors([0, 1, 2, ...fds]);
-  return { places: [], fds: [0, 1, 2].map((target) => ({ target, device: "null", flags: 2 })) };
+  if (!detach) return readDescriptors([0, 1, 2, ...(fds ?? inheritedNumbers())], fds ?? []);
+  const nothing = [0, 1, 2].map((target) => ({ target, device: "null", flags: 2 }));
+  return { places: [], fds: nothing, files: [] };
 }
 
 function end(outcome: Outcome): never {

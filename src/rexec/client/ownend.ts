@@ -2,6 +2,7 @@
 import { readlinkSync } from "node:fs";
 import type { Loop } from "../../bridge/loop.ts";
 import { BytePump, Shape } from "../../bridge/pumpbytes.ts";
+import { MessagePump } from "../../bridge/pumpmessages.ts";
 import type { Stream, StreamHandler } from "../../session/stream.ts";
 import { cstring } from "../../sys/cstring.ts";
 import { lseek, SEEK_CUR, SEEK_SET } from "../../sys/io.ts";
@@ -20,14 +21,42 @@ import {
   setNonBlocking,
 } from "../../sys/open.ts";
 import { dupOver } from "../../sys/process.ts";
+import { SOCK_DGRAM, SOCK_SEQPACKET } from "../../sys/socket.ts";
+import { PROGRAM_PIPE_BYTES } from "../../wire/limits.ts";
 import { ProgramEnd } from "../../wire/streams.ts";
 import { FileSink, FileSource } from "../fileend.ts";
 import { type Place, Thing } from "./descriptors.ts";
+import { OwnListener } from "./ownlistener.ts";
 
 /** A handler that is given its stream. */
 interface Joined extends StreamHandler {
   start(stream: Stream): void;
 }
+
+export interface OwnEndOptions {
+  readonly loop: Loop;
+  readonly place: Place;
+  /** Opens a stream to the program's listener of this place. */
+  readonly connect: (handler: StreamHandler) => Stream | undefined;
+  /** Told when nothing more comes or goes. */
+  readonly ended: (end: OwnEnd) => void;
+}
+
+/** What the program may have written at its end has all come when such a stream is over. */
+const OUTPUTS: ReadonlySet<number> = new Set([
+  ProgramEnd.OUTPUT,
+  ProgramEnd.SOCKET,
+  ProgramEnd.SCREEN,
+]);
+const MESSAGE_TYPES: ReadonlyMap<number, number> = new Map([
+  [ProgramEnd.PACKETS, SOCK_SEQPACKET],
+  [ProgramEnd.DATAGRAMS, SOCK_DGRAM],
+]);
+const LISTENERS: ReadonlySet<number> = new Set([
+  ProgramEnd.LISTENER_UNIX,
+  ProgramEnd.LISTENER_INET,
+  ProgramEnd.LISTENER_INET6,
+]);
 
 export class OwnEnd {
   readonly place: Place;
@@ -42,13 +71,11 @@ export class OwnEnd {
   /** Why it ended, if not as it should. */
   errno = 0;
 
-  /** `ended` is told when nothing more comes or goes. */
-  constructor(loop: Loop, place: Place, ended: (end: OwnEnd) => void) {
+  constructor({ loop, place, connect, ended }: OwnEndOptions) {
     this.place = place;
     const { kind, thing } = place;
     const fd = place.fds[0] as number;
-    this.isOutput =
-      kind !== ProgramEnd.INPUT && kind !== ProgramEnd.FILE_INPUT && kind !== ProgramEnd.KEYBOARD;
+    this.isOutput = OUTPUTS.has(kind);
     this.#start = thing === Thing.FILE ? lseek(fd, 0, SEEK_CUR) : -1;
     const over = (errno: number) => {
       this.isOver = true;
@@ -63,9 +90,22 @@ export class OwnEnd {
       this.handler = this.isOutput ? new FileSink(options) : new FileSource(options);
       return;
     }
+    const type = MESSAGE_TYPES.get(kind);
+    if (type !== undefined) {
+      const options = { loop, fd: dup(fd), type, isShared: true, ended: over };
+      this.handler = new MessagePump(options);
+      return;
+    }
+    if (LISTENERS.has(kind)) {
+      this.#makeNonBlocking(fd);
+      this.handler = new OwnListener({ loop, fd: dup(fd), open: connect });
+      return;
+    }
     const own = this.#open(fd);
     const isShared = thing === Thing.SOCKET;
-    this.handler = new BytePump({ loop, fd: own, shape: this.#shape(), isShared, ended: over });
+    const shape = this.#shape();
+    const pipeBytes = PROGRAM_PIPE_BYTES;
+    this.handler = new BytePump({ loop, fd: own, shape, isShared, pipeBytes, ended: over });
   }
 
   /** The program has read `bytes` of the file: it goes on there for whoever has it, too. */
@@ -92,9 +132,13 @@ export class OwnEnd {
     if (this.place.thing === Thing.SOCKET) return dup(fd);
     const own = isNamed(fd, this.place.thing) ? -1 : this.#reopen(fd);
     if (own >= 0) return own;
+    this.#makeNonBlocking(fd);
+    return dup(fd);
+  }
+
+  #makeNonBlocking(fd: number): void {
     this.#madeNonBlocking = (fcntlInt(fd, F_GETFL) & O_NONBLOCK) === 0;
     setNonBlocking(fd, true);
-    return dup(fd);
   }
 
   #reopen(fd: number): number {

@@ -1,11 +1,9 @@
 /** One program over there, as seen from here: its order, its descriptors, signals, its end. */
 import { Loop, type Watched } from "../../bridge/loop.ts";
-import { pollNow } from "../../bridge/pipeends.ts";
 import type { Stream, StreamHandler } from "../../session/stream.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
-import { read } from "../../sys/io.ts";
+import { lseek, read, SEEK_SET } from "../../sys/io.ts";
 import { allocate } from "../../sys/memory.ts";
-import { POLLIN } from "../../sys/poll.ts";
 import { getpid, kill } from "../../sys/process.ts";
 import { openSignalPipe, raiseDefault } from "../../sys/signalpipe.ts";
 import {
@@ -25,10 +23,12 @@ import {
 import type { Ending } from "../../sys/spawn.ts";
 import type { Address } from "../../transport/address.ts";
 import { ProtocolError } from "../../wire/error.ts";
+import { PROGRAM_FDS_MAX, PROGRAM_WINDOW_MAX } from "../../wire/limits.ts";
 import { decodePlain } from "../../wire/plain.ts";
-import { OutOfBand, StreamKind } from "../../wire/streams.ts";
+import { OutOfBand, ProgramEnd, StreamKind } from "../../wire/streams.ts";
 import { integer, type SignalSet } from "../order.ts";
 import type { Descriptors } from "./descriptors.ts";
+import { isOrphaned } from "./job.ts";
 import { RexecLink } from "./link.ts";
 import { OwnEnd } from "./ownend.ts";
 import type { OwnTerminal } from "./terminal.ts";
@@ -77,7 +77,6 @@ export class Run implements StreamHandler, Watched {
   readonly #ends: OwnEnd[] = [];
   readonly #control: Stream;
   readonly #signalFd: number;
-  readonly #hearsCont: boolean;
   readonly #numbers = allocate(SIGNALS_MAX);
   /** Messages that wait until the stream takes them. */
   #untold: [type: number, bytes: Uint8Array][] = [];
@@ -90,15 +89,22 @@ export class Run implements StreamHandler, Watched {
     this.#link = new RexecLink(this.#loop, options.address, (why) => this.#fail(why));
     const [low] = options.ignored;
     const caught = FORWARDED.filter((signal) => (low & (1 << (signal - 1))) === 0);
-    this.#hearsCont = caught.includes(SIGCONT);
     this.#signalFd = openSignalPipe(caught);
     if (this.#signalFd >= 0) this.#loop.add(this.#signalFd, EPOLLIN, this);
     this.#control = this.#open(StreamKind.PROGRAM, [options.order.length], this);
     const streams = options.descriptors.places.map((place, index) => {
-      const end = new OwnEnd(this.#loop, place, () => this.#endOver());
+      const connection = [this.#control.id, index, ProgramEnd.CONNECTION];
+      const end = new OwnEnd({
+        loop: this.#loop,
+        place,
+        connect: (handler) => this.#link.end.open(StreamKind.PROGRAM_FD, connection, handler),
+        ended: () => this.#endOver(),
+      });
       this.#ends.push(end);
       const description = [this.#control.id, index, place.kind];
-      return this.#open(StreamKind.PROGRAM_FD, description, end.handler);
+      const stream = this.#open(StreamKind.PROGRAM_FD, description, end.handler);
+      stream.windowMax = PROGRAM_WINDOW_MAX;
+      return stream;
     });
     this.#sendOrder();
     // Not before all are open: what they have to send fills the connection.
@@ -154,13 +160,9 @@ export class Run implements StreamHandler, Watched {
   #stop(signal: number): void {
     this.#link.end.flush();
     this.#options.terminal?.leave();
-    if (signal === SIGSTOP || !this.#hearsCont) {
-      kill(getpid(), SIGSTOP);
-      return;
-    }
-    raiseDefault(signal);
-    // The kernel stops nobody by it whose group no shell cares for: then no CONT has come, either.
-    if ((pollNow(this.#signalFd) & POLLIN) === 0) kill(getpid(), SIGSTOP);
+    // By the others the kernel stops nobody whose group no shell cares for.
+    if (signal === SIGSTOP || isOrphaned(getpid())) kill(getpid(), SIGSTOP);
+    else raiseDefault(signal);
   }
 
   #tell(type: number, bytes: Uint8Array): void {
@@ -182,8 +184,10 @@ export class Run implements StreamHandler, Watched {
     if (!Array.isArray(items)) throw new ProtocolError("a message of a program is no list");
     const number = (index: number) => integer(items[index], Number.MAX_SAFE_INTEGER);
     if (type === OutOfBand.STARTED) {
+      if (number(1) === 1) this.#link.waitForEver();
       if (this.#options.detach) this.#conclude({ pid: number(0) });
     } else if (type === OutOfBand.NOT_STARTED) {
+      for (const end of this.#ends) end.hasRead(0);
       this.#options.say(String(items[1]));
       this.#conclude({ code: number(0), signal: 0 });
       this.#loop.stop();
@@ -193,9 +197,17 @@ export class Run implements StreamHandler, Watched {
       // What it has written before comes first.
       this.#loop.after(0, () => this.#stop(signal));
     } else if (type === OutOfBand.ENDED) {
-      for (let i = 2; i < items.length; i += 2) this.#ends[number(i)]?.hasRead(number(i + 1));
+      for (let i = 2; i < items.length; i += 2) this.#hasRead(number(i), number(i + 1));
       this.#conclude({ code: number(0), signal: number(1) });
     } else throw new ProtocolError(`message ${type} of a program`);
+  }
+
+  /** The program has left a file there: it is there for whoever has it here, too. */
+  #hasRead(place: number, position: number): void {
+    const { files } = this.#options.descriptors;
+    const file = files[place - PROGRAM_FDS_MAX];
+    if (file === undefined) this.#ends[place]?.hasRead(position);
+    else lseek(file.fd, position, SEEK_SET);
   }
 
   onData(): void {

@@ -5,10 +5,11 @@
 import { readFileSync } from "node:fs";
 import type { ChildLimit, Identity } from "../../sys/child.ts";
 import { E } from "../../sys/errno.ts";
-import { becomeForExec, becomeRoot, geteuid, setGroups } from "../../sys/identity.ts";
+import { geteuid, setEffectiveGid, setEffectiveUid, setGroups } from "../../sys/identity.ts";
 import { getLimit, type Limit, UNLIMITED } from "../../sys/limits.ts";
 import { allocate, type Region } from "../../sys/memory.ts";
 import type { OrderHead } from "../order.ts";
+import type { Rule } from "./rules.ts";
 
 /** Groups that a process may have here; the kernel allows 65536. */
 const GROUPS_MAX = 1024;
@@ -48,14 +49,18 @@ export class Acting {
     }
   }
 
-  /** The limits of a program that is to have `wanted`, as far as this process may give them. */
-  limits(wanted: OrderHead["limits"]): ChildLimit[] {
-    const given: ChildLimit[] = [];
-    wanted.forEach((limit, resource) => {
+  /**
+   * The limits of a program: those that `rule` names, and what its client asks for of the others.
+   * Only root may have hard limits there that are above this process's.
+   */
+  limits(head: OrderHead, mayRaise: boolean, rule: Rule["limits"] = []): ChildLimit[] {
+    const required = rule.map(([resource, limit]) => ({ resource, limit, isRequired: true }));
+    const given: ChildLimit[] = [...required];
+    head.limits.forEach(([soft, hard], resource) => {
+      if (rule.some(([one]) => one === resource)) return;
       const own = getLimit(0, resource);
       if (typeof own === "number") return;
-      const [soft, hard] = limit;
-      const hardMax = this.#keepsRights ? hard : lesser(hard, own[1]);
+      const hardMax = mayRaise && this.#keepsRights ? hard : lesser(hard, own[1]);
       const possible: Limit = [lesser(soft, hardMax), hardMax];
       if (own[0] === possible[0] && own[1] === possible[1]) return;
       given.push({ resource, limit: possible, isRequired: false });
@@ -65,13 +70,13 @@ export class Acting {
 
   #become({ uid, gid, groups }: OrderHead): number {
     if (!this.#isRoot) return uid === geteuid() ? 0 : -E.EPERM;
-    const result = this.#setGroups(groups);
-    return result < 0 ? result : becomeForExec(uid, gid);
+    // The real user stays root: whose it were could send this process signals (kill(2)).
+    return this.#setGroups(groups) || setEffectiveGid(gid) || setEffectiveUid(uid);
   }
 
   #return(): void {
     if (!this.#isRoot) return;
-    const result = becomeRoot();
+    const result = setEffectiveUid(0) || setEffectiveGid(0);
     // Going on with the rights of somebody else would mix up users.
     if (result < 0) throw new Error(`Cannot become root again: errno ${-result}`);
     this.#setGroups(this.#own);

@@ -49,6 +49,11 @@ const QUEUE_MAX = 16_384;
 
 const room = allocate(MESSAGE_BYTES);
 
+/** Whether a rule is short enough to be told. */
+export function fitsChannel(rule: Rule): boolean {
+  return Buffer.byteLength(JSON.stringify(rule)) < MESSAGE_BYTES / 2;
+}
+
 /** One end, which sends `Out` and receives `In`. */
 export class Channel<In, Out> {
   readonly fd: number;

@@ -34,8 +34,8 @@ function signal({ register }: Service, { pid, signal }: Partial<Request>): objec
   if (!isProper || (signal as number) < 1 || (signal as number) > SIGRTMAX) {
     throw new Error("no proper signal");
   }
-  const program = register.find(pid as number);
-  if (program === undefined || !program.runs) return { refused: `no program runs as ${pid}` };
-  program.signal(signal as number);
+  if (!register.signal(pid as number, signal as number)) {
+    return { refused: `no program runs as ${pid}` };
+  }
   return { signalled: pid as number };
 }

@@ -7,6 +7,8 @@ import { type Address, formatAddress } from "../../transport/address.ts";
 import { listenAt } from "../../transport/endpoint.ts";
 import type { Listener } from "../../transport/peers.ts";
 import { LEASE_MS } from "../../wire/limits.ts";
+import { fitsChannel } from "./channel.ts";
+import { UNKNOWN } from "./orphans.ts";
 import { keeperPath } from "./place.ts";
 import type { ProgramReport } from "./register.ts";
 import type { RexecData, RexecMessage } from "./rexec.worker.ts";
@@ -41,11 +43,15 @@ export interface RexecSnapshot {
   listen: string[];
   insecure: boolean;
   rules: Rule[];
+  /** The process that has the programs; 0: not known yet. */
+  keeperPid: number;
   /** Programs that run, and then those that have ended, the last first. */
   programs: ProgramReport[];
 }
 
 export interface RexecDaemon {
+  /** Programs can be started. */
+  readonly ready: Promise<void>;
   snapshot(): RexecSnapshot;
   /** Ends, with all that runs (end), or without: another server may come for that (leave). */
   stop(how: "leave" | "end"): Promise<void>;
@@ -60,12 +66,14 @@ export function startRexecServer(options: RexecServerOptions): RexecDaemon {
         "add --insecure to allow it on a network you trust, or listen at a unix:// address",
     );
   }
-  const far = options.listen.find((address) => address.kind !== "unix");
-  if (far !== undefined && options.rules.length === 0) {
+  const far = options.listen.find(({ kind }) => kind !== "unix");
+  if (far !== undefined && !options.rules.some((rule) => rule.tcp === true)) {
     throw new Error(
-      `Cannot listen at ${formatAddress(far)} without a rule: name with --allow what may be run`,
+      `Cannot listen at ${formatAddress(far)} without a rule: name with --allow what may be run, or with tcp = true in [[allow]]`,
     );
   }
+  const tooLong = options.rules.find((rule) => !fitsChannel(rule));
+  if (tooLong !== undefined) throw new Error(`Rule ${tooLong.name} is too long`);
   return new Daemon(
     options,
     options.listen.map((address) => listen(address, options)),
@@ -91,6 +99,9 @@ class Daemon implements RexecDaemon {
   readonly #options: RexecServerOptions;
   readonly #leaveFd = eventfd();
   readonly #endFd = eventfd();
+  readonly ready: Promise<void>;
+  #keeperPid = 0;
+  /** By their process ids. */
   readonly #running = new Map<number, ProgramReport>();
   #ended: ProgramReport[] = [];
   readonly #done: Promise<void>;
@@ -99,11 +110,16 @@ class Daemon implements RexecDaemon {
     this.#options = options;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#done = promise;
+    const { promise: ready, resolve: found } = Promise.withResolvers<void>();
+    this.ready = ready;
     const worker = new Worker(new URL("./rexec.worker.ts", import.meta.url).href);
     worker.onmessage = ({ data }: MessageEvent<RexecMessage>) => {
       if (data.kind === "done") resolve();
       else if (data.kind === "log") options.log(data.level, dated(data.text, data.atMs));
-      else this.#heard(data.report);
+      else if (data.kind === "keeper") {
+        this.#found(data.pid);
+        found();
+      } else this.#heard(data.report);
     };
     worker.onerror = (event) => {
       options.log("error", `The thread that lets clients in has failed: ${event.message}`);
@@ -124,7 +140,8 @@ class Daemon implements RexecDaemon {
   snapshot(): RexecSnapshot {
     const { listen, insecure, rules } = this.#options;
     const programs = [...this.#running.values(), ...this.#ended];
-    return { listen: listen.map(formatAddress), insecure, rules, programs };
+    const keeperPid = this.#keeperPid;
+    return { listen: listen.map(formatAddress), insecure, rules, keeperPid, programs };
   }
 
   async stop(how: "leave" | "end"): Promise<void> {
@@ -135,12 +152,21 @@ class Daemon implements RexecDaemon {
     }
   }
 
+  /** Process `pid` tells of all programs from now on: what ran elsewhere has ended, or it has that. */
+  #found(pid: number): void {
+    this.#keeperPid = pid;
+    for (const report of [...this.#running.values()]) {
+      if (report.keeper === pid) continue;
+      this.#heard({ ...report, connected: false, ending: { ...UNKNOWN, atMs: Date.now() } });
+    }
+  }
+
   #heard(report: ProgramReport): void {
     if (report.ending === undefined) {
-      this.#running.set(report.id, report);
+      this.#running.set(report.pid, report);
       return;
     }
-    this.#running.delete(report.id);
+    this.#running.delete(report.pid);
     this.#ended = [report, ...this.#ended].slice(0, ENDED_MAX);
   }
 }

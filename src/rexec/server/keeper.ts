@@ -18,9 +18,10 @@ import { SIGHUP, SIGINT, SIGTERM } from "../../sys/signals.ts";
 import { accept } from "../../sys/socket.ts";
 import { Channel, type FromKeeper, LINE_MAX, type ToKeeper } from "./channel.ts";
 import { KeeperControl } from "./control.ts";
-import { KEEPER_FD, KEEPER_NAME } from "./place.ts";
+import { KEEPER_FD, KEEPER_NAME, slotsPath } from "./place.ts";
 import type { Rule } from "./rules.ts";
 import { Service } from "./service.ts";
+import { ProgramSlots } from "./slots.ts";
 
 /** Lines of the log that are kept while there is no server. */
 const LINES_MAX = 10_000;
@@ -39,7 +40,8 @@ export function serveKeeper(path: string): never {
 class Keeper {
   readonly #loop = new Loop();
   readonly #path: string;
-  readonly #inode: number;
+  /** What tells its socket's file from one that another has made there. */
+  readonly #file: string;
   readonly #service: Service;
   #server: Channel<ToKeeper, FromKeeper> | undefined;
   #rules: Rule[] = [];
@@ -51,10 +53,11 @@ class Keeper {
 
   constructor(path: string) {
     this.#path = path;
-    this.#inode = inodeOf(path);
+    this.#file = fileAt(path);
     this.#service = new Service({
       loop: this.#loop,
       facts: machineFacts(),
+      slots: new ProgramSlots(slotsPath(path)),
       groups: process.getgroups?.() ?? [],
       log: (level, text) => this.#log(level, text),
       changed: (report) => this.#server?.send({ kind: "program", report }),
@@ -79,7 +82,9 @@ class Keeper {
     this.#startLease();
     loop.run();
     control.close();
-    if (inodeOf(this.#path) === this.#inode) rmSync(this.#path, { force: true });
+    if (fileAt(this.#path) !== this.#file) return;
+    rmSync(slotsPath(this.#path), { force: true });
+    rmSync(this.#path, { force: true });
   }
 
   /** A server has come: it replaces the one before. */
@@ -118,7 +123,9 @@ class Keeper {
     if (message.kind === "rule") this.#rules.push(message.rule);
     else if (message.kind === "serve") this.#service.configure(this.#rules, message.leaseMs);
     else if (message.kind === "client") {
-      this.#service.take(received, message.client, message.hello);
+      // The kernel has closed one for which there was no number.
+      if (received < 0) this.#log("warn", "Closed a connection: too many descriptors are open");
+      else this.#service.take(received, message.client, message.hello);
     } else {
       this.#awaitsServer = false;
       if (message.kind === "leave") return;
@@ -171,6 +178,7 @@ class Keeper {
   }
 }
 
-function inodeOf(path: string): number {
-  return lstatSync(path, { throwIfNoEntry: false })?.ino ?? -1;
+function fileAt(path: string): string {
+  const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return stats === undefined ? "" : `${stats.ino} ${stats.ctimeNs}`;
 }

@@ -8,13 +8,14 @@ import { BUILD } from "../../info/facts.ts";
 import { EPOLLIN, EPOLLOUT } from "../../sys/epoll.ts";
 import { E, errnoText } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
+import { pidfdOpen } from "../../sys/process.ts";
 import { connectUnix, listenUnix, SOCK_SEQPACKET } from "../../sys/socket.ts";
+import { reap } from "../../sys/spawn.ts";
 import type { ClientHello } from "../../wire/hello.ts";
-import { GREETERS_MAX } from "../../wire/limits.ts";
+import { PROGRAMS_MAX } from "../../wire/limits.ts";
 import { Channel, type FromKeeper, type ToKeeper } from "./channel.ts";
 import type { Client } from "./client.ts";
 import { startKeeper } from "./keeperstart.ts";
-import { Orphans } from "./orphans.ts";
 import type { ProgramReport } from "./register.ts";
 import type { Rule } from "./rules.ts";
 
@@ -34,6 +35,8 @@ export interface KeeperLinkOptions {
   readonly leaseMs: number;
   readonly log: (level: "info" | "warn" | "error", text: string, atMs?: number) => void;
   readonly changed: (report: ProgramReport) => void;
+  /** Told of the process that keeps the programs from now on. */
+  readonly found: (pid: number) => void;
 }
 
 /** A client that waits for the keeper to say that it is there. */
@@ -45,7 +48,6 @@ interface Waiting {
 
 export class KeeperLink {
   readonly #options: KeeperLinkOptions;
-  readonly #orphans: Orphans;
   #channel: Channel<FromKeeper, ToKeeper>;
   #isThere = false;
   #waiting: Waiting[] = [];
@@ -55,7 +57,6 @@ export class KeeperLink {
 
   constructor(options: KeeperLinkOptions) {
     this.#options = options;
-    this.#orphans = new Orphans(options.loop, options.changed);
     this.#channel = this.#reach();
     options.loop.beforeSleep(() => this.#beforeSleep());
   }
@@ -63,7 +64,7 @@ export class KeeperLink {
   /** Gives it a client that has said HELLO by `fd`, which is owned from now on. */
   give(fd: number, client: Client, hello: ClientHello): void {
     if (this.#isThere) this.#channel.send({ kind: "client", client, hello }, fd);
-    else if (this.#waiting.length < GREETERS_MAX) this.#waiting.push({ fd, client, hello });
+    else if (this.#waiting.length < PROGRAMS_MAX) this.#waiting.push({ fd, client, hello });
     else close(fd);
   }
 
@@ -106,10 +107,24 @@ export class KeeperLink {
     if (fd === -E.EADDRINUSE) return;
     if (fd < 0) throw new Error(`Cannot listen at ${path}: ${errnoText(-fd)}`);
     try {
-      startKeeper(command, path, fd);
+      this.#awaitEnd(startKeeper(command, path, fd));
     } finally {
       close(fd);
     }
+  }
+
+  /** Its parent is to ask how it has ended, or it stays as a zombie. */
+  #awaitEnd(pid: number): void {
+    const { loop } = this.#options;
+    const pidfd = pidfdOpen(pid);
+    if (pidfd < 0) return;
+    loop.add(pidfd, EPOLLIN, {
+      onEvents: () => {
+        reap(pidfd);
+        loop.remove(pidfd);
+        close(pidfd);
+      },
+    });
   }
 
   #hear(channel: Channel<FromKeeper, ToKeeper>): void {
@@ -126,10 +141,7 @@ export class KeeperLink {
     if (message.kind === "hello") this.#greeted(message);
     else if (message.kind === "log") log(message.level, message.text, message.atMs);
     else if (message.kind === "done") this.#done?.();
-    else {
-      this.#orphans.heard(message.report);
-      changed(message.report);
-    }
+    else changed(message.report);
   }
 
   #greeted({ pid, build, isIdle }: Extract<FromKeeper, { kind: "hello" }>): void {
@@ -142,6 +154,7 @@ export class KeeperLink {
     }
     const release = build === BUILD ? "" : `, of release ${build}`;
     this.#options.log("info", `Process ${pid}${release} keeps the programs`);
+    this.#options.found(pid);
     this.#isThere = true;
     for (const { fd, client, hello } of this.#waiting.splice(0)) this.give(fd, client, hello);
   }
@@ -153,14 +166,7 @@ export class KeeperLink {
       return;
     }
     // It may have been about to end when we came.
-    if (this.#isThere) {
-      const { ended, left } = this.#orphans.orphaned();
-      this.#options.log(
-        "error",
-        `The keeper of the programs was killed: ${ended} programs were ended for that, ` +
-          `${left} go on of which nobody will know how they end`,
-      );
-    }
+    if (this.#isThere) this.#options.log("error", "The keeper of the programs was killed");
     this.#renew();
   }
 

@@ -28,8 +28,8 @@ const NOT_INHERITED = [
   "LISTEN_PID",
 ];
 
-/** `command` starts this program; `fd` listens at `path`. Throws a sentence where it cannot be started. */
-export function startKeeper(command: readonly string[], path: string, fd: number): void {
+/** `command` starts this program; `fd` listens at `path`. Its process id; throws a sentence where it cannot be started. */
+export function startKeeper(command: readonly string[], path: string, fd: number): number {
   const [executable, ...rest] = command;
   const env = Object.entries(process.env).filter(([name]) => !NOT_INHERITED.includes(name));
   const argv = new Strings([KEEPER_NAME, ...rest, path]);
@@ -51,7 +51,7 @@ export function startKeeper(command: readonly string[], path: string, fd: number
     const words = { argv: argv.address, envp: envp.address };
     const pid = spawn({ program: { path: program.address }, ...words, cwdFd, fds, ...given });
     free(program);
-    if (typeof pid === "number") return;
+    if (typeof pid === "number") return pid;
     throw new Error(`Cannot start the keeper of programs: ${errnoText(pid.errno)}`);
   } finally {
     for (const one of [cwdFd, ...own]) close(one);

@@ -37,6 +37,11 @@ export function keeperPath(addresses: readonly string[]): string {
   return `${directory}/keeper-${CHANNEL_VERSION}-${digest.slice(0, DIGITS)}.sock`;
 }
 
+/** The file of a keeper's programs (slots.ts), beside its socket. */
+export function slotsPath(path: string): string {
+  return path.replace(/\.sock$/, ".programs");
+}
+
 function isOurs(path: string, uid: number): boolean {
   try {
     mkdirSync(path, { recursive: true, mode: OWNER_ALONE });

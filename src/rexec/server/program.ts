@@ -17,15 +17,18 @@ import { type Ending, reap } from "../../sys/spawn.ts";
 import { setTerminalSize, WINSIZE_STRUCT_SIZE } from "../../sys/terminal.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { ORDER_MAX } from "../../wire/limits.ts";
-import { OutOfBand } from "../../wire/streams.ts";
-import { decodeOrder, integer, type Order } from "../order.ts";
+import { OutOfBand, ProgramEnd } from "../../wire/streams.ts";
+import { decodeOrder, integer, type Order, type OrderHead } from "../order.ts";
 import type { Acting } from "./acting.ts";
 import type { Client } from "./client.ts";
 import { Ends } from "./ends.ts";
+import { ProgramFiles } from "./files.ts";
+import type { Admission, Granted, Rule } from "./rules.ts";
 import { type NotStarted, start } from "./starter.ts";
 import { wouldStop } from "./stops.ts";
 import { ProgramTerminal } from "./terminal.ts";
 
+const STDERR = 2;
 /** How long a program that is out of time may take to end. */
 const GRACE_MS = 5000;
 /** The exit code of one that was, as of timeout(1). */
@@ -50,22 +53,17 @@ export interface ProgramOwner {
   readonly client: Client;
   /** Whether it has a connection. */
   readonly connected: boolean;
+  programEnded(): void;
 }
-
-/** What is allowed to an order; `onLost`: what becomes of it when its client does not come back. */
-export type Admission =
-  | {
-      readonly order: Order;
-      readonly check?: (resolved: string) => void;
-      readonly onLost?: "keep" | "terminate";
-    }
-  | { readonly refused: string };
 
 export class Program implements StreamHandler, Watched {
   readonly #host: ProgramHost;
   readonly #stream: Stream;
   readonly #ends: Ends;
+  readonly #files = new ProgramFiles();
   readonly #terminal = new ProgramTerminal();
+  /** Places of descriptors above 2. */
+  #extra: ReadonlySet<number> = new Set();
   /** The order, as far as it has come; undefined once it was carried out. */
   #region: Region | undefined;
   readonly #length: number;
@@ -74,6 +72,8 @@ export class Program implements StreamHandler, Watched {
   /** Its arguments, shortened, for people. */
   words: string[] = [];
   uid = -1;
+  /** What allows it, where there are rules. */
+  rule: Rule | undefined;
   pid = 0;
   #pidfd = -1;
   #detached = false;
@@ -132,7 +132,7 @@ export class Program implements StreamHandler, Watched {
 
   /** A stream for one of its descriptors. */
   takeFd(stream: Stream, place: number, kind: number): StreamHandler | number {
-    if (this.#region === undefined) return E.EINVAL;
+    if (this.#region === undefined && kind !== ProgramEnd.CONNECTION) return E.EINVAL;
     return this.#ends.take(stream, place, kind, () => this.#terminal.open());
   }
 
@@ -176,8 +176,10 @@ export class Program implements StreamHandler, Watched {
     this.ending = this.#isOutOfTime ? { code: TIMED_OUT, signal: 0 } : ending;
     this.#terminal.close();
     const { code, signal } = this.ending;
-    this.#say(OutOfBand.ENDED, [code, signal, ...this.#ends.finished()]);
+    const read = [...this.#ends.finished(this.#extra), ...this.#files.finished()];
+    this.#say(OutOfBand.ENDED, [code, signal, ...read]);
     this.#host.ended(this);
+    this.#owner.programEnded();
     this.#settle();
   }
 
@@ -189,12 +191,14 @@ export class Program implements StreamHandler, Watched {
     if (number === SIGCONT) this.#stopSignal = SIGSTOP;
     if (!stops) return;
     this.#stopSignal = number;
-    kill(-this.pid, SIGSTOP);
+    // The others when it has stopped: a child of vfork(2) that stops early would keep it from that.
+    kill(this.pid, SIGSTOP);
   }
 
   /** Its process was stopped by `number`: the client's is to be, too. */
   stopped(number: number): void {
     const signal = number === SIGSTOP ? this.#stopSignal : number;
+    if (signal !== number) kill(-this.pid, SIGSTOP);
     this.#stopSignal = SIGSTOP;
     if (this.runs) this.#say(OutOfBand.STOPPED, [signal]);
   }
@@ -208,6 +212,7 @@ export class Program implements StreamHandler, Watched {
     if (this.#region !== undefined) free(this.#region);
     this.#region = undefined;
     this.#ends.close(E.ECONNRESET);
+    this.#files.close();
     this.#settle();
   }
 
@@ -228,7 +233,7 @@ export class Program implements StreamHandler, Watched {
       };
       const admission = this.#host.admit(this, order, words);
       if ("refused" in admission) this.#refuse({ code: 126, sentence: admission.refused });
-      else this.#start(admission, region);
+      else this.#start(order, admission, region);
     } finally {
       free(region);
       this.#region = undefined;
@@ -242,44 +247,79 @@ export class Program implements StreamHandler, Watched {
     this.uid = head.uid;
   }
 
-  #start({ order, check, onLost }: Exclude<Admission, { refused: string }>, region: Region): void {
+  #start(order: Order, granted: Granted, region: Region): void {
     const { acting, loop } = this.#host;
-    const { head } = order;
-    const errno = head.terminal === undefined ? 0 : this.#terminal.prepare(head.terminal, head.uid);
-    if (errno < 0) {
-      this.#refuse({ code: 126, sentence: `there is no terminal: ${errnoText(errno)}` });
-      return;
-    }
-    const fds = this.#childFds(order);
-    const started = start({ order, region, fds, acting, ...(check && { check }) });
-    if (typeof started !== "number") {
+    this.#openFiles(granted);
+    const fds = (head: OrderHead) => this.#prepareFds(head);
+    const started = start({ order, region, granted, fds, acting });
+    if ("code" in started) {
       this.#refuse(started);
       return;
     }
-    this.pid = started;
+    const { pid, grant } = started;
+    const { head } = grant;
+    this.pid = pid;
+    this.rule = grant.rule;
     this.uid = head.uid;
     this.#detached = head.detach;
-    this.isKept = onLost === "keep";
+    this.isKept = grant.rule?.onLost === "keep";
     this.#ends.started();
-    this.#pidfd = pidfdOpen(started);
+    this.#pidfd = pidfdOpen(pid);
     if (this.#pidfd < 0) throw new Error(`No pidfd: ${errnoText(this.#pidfd)}`);
     loop.add(this.#pidfd, EPOLLIN, this);
     if (head.timeoutMs > 0) this.#limit(head.timeoutMs);
     for (const number of this.#early.splice(0)) this.signal(number);
-    this.#say(OutOfBand.STARTED, [started, this.isKept ? 1 : 0]);
+    this.#say(OutOfBand.STARTED, [pid, this.isKept ? 1 : 0]);
     this.#host.started(this);
   }
 
-  #childFds({ head }: Order): ChildFd[] {
-    return head.fds.map((fd): ChildFd => {
-      const { target } = fd;
-      if ("device" in fd) return { target, path: `/dev/${fd.device}`, flags: fd.flags };
-      const child = this.#ends.childFd(fd.place);
+  /**
+   * Opens its files as its client: who may run a program as another user may not open files as
+   * that user. A stranger, whom nobody knows, has none opened then; pipes carry them.
+   */
+  #openFiles({ grants, own }: Granted): void {
+    const isKnown = this.client.uid !== undefined;
+    if (!isKnown && grants.some(({ rule }) => rule?.as !== undefined)) return;
+    this.#host.acting.as(own, () => {
+      this.#files.open(own.files);
+      return 0;
+    });
+  }
+
+  /** Its descriptors, and its terminal where it is to have one, as whom `head` says. */
+  #prepareFds(head: OrderHead): ChildFd[] | NotStarted {
+    const errno = head.terminal === undefined ? 0 : this.#terminal.prepare(head.terminal, head.uid);
+    if (errno >= 0) return this.#childFds(head);
+    return { code: 126, sentence: `there is no terminal: ${errnoText(errno)}` };
+  }
+
+  #childFds(head: OrderHead): ChildFd[] {
+    const extra = new Set<number>();
+    this.#extra = extra;
+    const ofPlace = (target: number, place: number): ChildFd => {
+      if (target > STDERR) extra.add(place);
+      const child = this.#ends.childFd(place);
       if (child >= 0) return { target, fd: child };
       // The first that it opens becomes the terminal of its session.
       if (this.#terminal.path !== "") return { target, path: this.#terminal.path, flags: O_RDWR };
-      throw new ProtocolError(`an order without a stream for place ${fd.place}`);
+      throw new ProtocolError(`an order without a stream for place ${place}`);
+    };
+    const fds = head.fds.flatMap((fd): ChildFd[] => {
+      const { target } = fd;
+      if ("device" in fd) return [{ target, path: `/dev/${fd.device}`, flags: fd.flags }];
+      if ("place" in fd) return [ofPlace(target, fd.place)];
+      const file = this.#files.fd(fd.file);
+      if (file >= 0) return [{ target, fd: file }];
+      const place = head.files[fd.file]?.place ?? -1;
+      return place < 0 ? [] : [ofPlace(target, place)];
     });
+    for (const fd of head.fds) {
+      if ("place" in fd && fd.target <= STDERR) extra.delete(fd.place);
+    }
+    head.files.forEach(({ place }, index) => {
+      if (place >= 0 && this.#files.fd(index) >= 0) this.#ends.drop(place);
+    });
+    return fds;
   }
 
   #limit(ms: number): void {
@@ -296,6 +336,7 @@ export class Program implements StreamHandler, Watched {
     this.#say(OutOfBand.NOT_STARTED, [code, sentence]);
     this.#terminal.close();
     this.#ends.close(E.EPIPE);
+    this.#files.close();
     this.#isAbandoned = true;
   }
 

@@ -23,6 +23,7 @@ export interface RexecData {
 export type RexecMessage =
   | { kind: "log"; level: "info" | "warn" | "error"; text: string; atMs?: number }
   | { kind: "program"; report: ProgramReport }
+  | { kind: "keeper"; pid: number }
   | { kind: "done" };
 
 declare const self: {
@@ -36,7 +37,8 @@ self.onmessage = ({ data }) => {
   const log = (level: "info" | "warn" | "error", text: string, atMs?: number) =>
     self.postMessage({ kind: "log", level, text, ...(atMs !== undefined && { atMs }) });
   const changed = (report: ProgramReport) => self.postMessage({ kind: "program", report });
-  const keeper = new KeeperLink({ ...data, loop, log, changed });
+  const found = (pid: number) => self.postMessage({ kind: "keeper", pid });
+  const keeper = new KeeperLink({ ...data, loop, log, changed, found });
   const { listeners } = data;
   const front = new Front({
     loop,

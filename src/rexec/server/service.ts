@@ -10,20 +10,16 @@ import { LEASE_MS, PROGRAMS_MAX } from "../../wire/limits.ts";
 import type { Order } from "../order.ts";
 import { Acting } from "./acting.ts";
 import type { Client } from "./client.ts";
-import type { Admission, Program } from "./program.ts";
-import { ProgramRegister, type ProgramReport } from "./register.ts";
-import { describeOrder, type Rule, Rules } from "./rules.ts";
+import type { Program } from "./program.ts";
+import { ProgramRegister, type RegisterOptions } from "./register.ts";
+import { type Admission, describeOrder, type Rule, RuleCounts, Rules } from "./rules.ts";
 import { RexecSession, type SessionHost } from "./session.ts";
 import { watchStops } from "./stops.ts";
 
-export interface ServiceOptions {
-  readonly loop: Loop;
+export interface ServiceOptions extends RegisterOptions {
   readonly facts: Facts;
   /** This process's groups. */
   readonly groups: readonly number[];
-  readonly log: (level: "info" | "warn", text: string) => void;
-  /** Told when a program has started or ended. */
-  readonly changed: (program: ProgramReport) => void;
 }
 
 export class Service implements SessionHost {
@@ -34,14 +30,16 @@ export class Service implements SessionHost {
   readonly register: ProgramRegister;
   readonly #sessions = new Map<string, RexecSession>();
   #rules = new Rules([]);
+  readonly #counts = new RuleCounts();
   readonly #ofPeers = new LogBudget();
+  readonly #ofDenials = new LogBudget();
   readonly #ofFaults = new LogBudget();
 
   constructor(options: ServiceOptions) {
     this.#options = options;
     this.loop = options.loop;
     this.acting = new Acting(options.groups);
-    this.register = new ProgramRegister(options.loop, options.log, options.changed);
+    this.register = new ProgramRegister(options);
     watchStops(this.loop, ({ pid, signal }) => this.register.find(pid)?.stopped(signal));
   }
 
@@ -80,19 +78,22 @@ export class Service implements SessionHost {
   }
 
   admit(program: Program, order: Order, words: () => string[]): Admission {
-    return this.#rules.admit(program, order, words, this.register.size);
+    const { size } = this.register;
+    return this.#rules.admit(program.client, order, words, { all: size, by: this.#counts });
   }
 
   refused(program: Program, sentence: string): void {
-    const line = this.#ofPeers.admit(`Refused ${describeOrder(program)}: ${sentence}`);
+    const line = this.#ofDenials.admit(`Refused ${describeOrder(program)}: ${sentence}`);
     if (line !== undefined) this.#options.log("warn", line);
   }
 
   started(program: Program): void {
+    if (program.rule !== undefined) this.#counts.add(program.rule.name, 1);
     this.register.started(program);
   }
 
   ended(program: Program): void {
+    if (program.rule !== undefined) this.#counts.add(program.rule.name, -1);
     this.register.ended(program);
   }
 

@@ -86,11 +86,15 @@ export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
 
   disconnected(): void {
     this.#cancelLease ??= this.#host.loop.after(this.#host.leaseMs, () => {
-      this.#cancelLease = undefined;
-      // Whoever is waited for may come a lease after the program's end, too.
-      if (this.isKept) this.disconnected();
-      else this.close();
+      if (!this.isKept) this.close();
     });
+  }
+
+  /** Its client may be away, and has a lease from now on to come for what the program has left. */
+  programEnded(): void {
+    if (this.isEnded || this.connected) return;
+    this.continued();
+    this.disconnected();
   }
 
   goodbye(code: number): void {

@@ -34,7 +34,8 @@ export function wouldStop(pid: number, signal: number): boolean {
   const bit = 1n << BigInt(signal - 1);
   try {
     const status = readFileSync(`/proc/${pid}/status`, "latin1");
-    return ["SigBlk", "SigIgn", "SigCgt"].every((name) => {
+    // Not those blocked: a shell that waits has all blocked for moments.
+    return ["SigIgn", "SigCgt"].every((name) => {
       const hex = new RegExp(`^${name}:\\t(.*)$`, "m").exec(status)?.[1] ?? "0";
       return (BigInt(`0x${hex}`) & bit) === 0n;
     });

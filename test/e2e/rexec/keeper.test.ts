@@ -1,7 +1,8 @@
 /** Servers that end, are killed and come again; keepers that are killed. */
 import { expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { until } from "../support/program.ts";
+import { Link } from "./link.ts";
 import { QTFS, run, Stage } from "./stage.ts";
 
 /** Runs `fn` with a server of its own. */
@@ -36,10 +37,10 @@ class Waiting {
   output = "";
   readonly #reading: Promise<void>;
 
-  constructor(stage: Stage, after: string, ...options: string[]) {
+  constructor(stage: Stage, after: string, address = stage.address) {
     this.#file = `${stage.directory}/go-${crypto.randomUUID()}`;
     const script = `echo $$; while [ ! -e ${this.#file} ]; do sleep 0.05; done; ${after}`;
-    this.child = Bun.spawn([...stage.rexec, ...options, "sh", "-c", script], {
+    this.child = Bun.spawn([QTFS, "rexec", "--server", address, "sh", "-c", script], {
       stdio: ["ignore", "pipe", "pipe"],
       timeout: 30_000,
       killSignal: "SIGKILL",
@@ -92,8 +93,11 @@ test("a server is killed and comes again: programs go on, and their codes come",
 test("a program that ends while there is no server: its client has its code at once", () =>
   withStage([], async (stage) => {
     const waiting = new Waiting(stage, "echo after; exit 7");
-    await waiting.pid();
+    const pid = await waiting.pid();
     await stage.kill();
+    const alone = await run([QTFS, "info", `${stage.keeper}`]);
+    expect(alone.stdout).toStartWith(`qtfs rexec-keeper, process ${stage.keeper}\n`);
+    expect(alone.stdout).toMatch(new RegExp(`^${pid} .* runs for`, "m"));
     waiting.release();
     expect(await waiting.end()).toEqual(["after\n", 7]);
     await stage.start();
@@ -130,6 +134,34 @@ test("without another server programs end after the lease, and the keeper with t
     expect(await new Response(waiting.child.stderr).text()).toContain("was stopped");
     await ended(pid);
     await ended(keeper);
+  });
+});
+
+const KEEPING = 'lease_s = 1\n[[allow]]\nprogram = "*"\non_lost = "keep"\n';
+
+test("on_lost = keep: a program waits for its client beyond the lease, and the client for it", async () => {
+  const config = `/tmp/qtfs-keep-${process.pid}.toml`;
+  writeFileSync(config, KEEPING);
+  await withStage(["--config", config], async (stage) => {
+    const link = new Link(stage.directory, "link");
+    await link.begin();
+    const address = `unix://${link.path}`;
+    const returns = new Waiting(stage, "echo after; exit 7", address);
+    const never = new Waiting(stage, "echo never", address);
+    const [pid, other] = [await returns.pid(), await never.pid()];
+    link.closed = true;
+    never.child.kill("SIGKILL");
+    const states = async () => (await run([QTFS, "info", stage.address])).stdout;
+    // Longer than the lease, which is looked at twice.
+    await Bun.sleep(2500);
+    expect(await states()).toMatch(new RegExp(`^${other} .*, client away`, "m"));
+    expect([runs(pid), runs(other), returns.child.exitCode]).toEqual([true, true, null]);
+    link.closed = false;
+    returns.release();
+    expect(await returns.end()).toEqual(["after\n", 7]);
+    expect((await run([QTFS, "info", `${other}`, "--signal", "KILL"])).code).toBe(0);
+    await ended(other);
+    link.end();
   });
 });
 
@@ -175,5 +207,30 @@ test("a keeper is killed: its programs end, clients are told, and others are ser
     );
     const other = await run([...stage.rexec, "sh", "-c", "echo other; exit 3"]);
     expect([other.stdout, other.code]).toEqual(["other\n", 3]);
-    expect(stage.log).toContain("The keeper of the programs was killed: 1 programs were ended");
+    expect(stage.log).toContain("The keeper before was killed: 1 of its programs are ended");
+    // No zombie is left of it.
+    expect(existsSync(`/proc/${keeper}`)).toBe(false);
+  }));
+
+test("server and keeper are killed at once: the next ones find what is left, and end it", () =>
+  withStage([], async (stage) => {
+    const waiting = new Waiting(stage, "echo after");
+    const pid = await waiting.pid();
+    const { stdout } = await run([...stage.rexec, "--detach", "sleep", "60"]);
+    process.kill(stage.keeper, "SIGSTOP");
+    process.kill(stage.pid, "SIGSTOP");
+    process.kill(stage.keeper, "SIGKILL");
+    await stage.kill();
+    await stage.start();
+    await ended(pid);
+    expect((await waiting.end())[1]).toBe(125);
+    const info = await run([QTFS, "info", stage.address]);
+    expect(info.stdout).toMatch(new RegExp(`^${stdout.trim()} +0 +nobody: .* runs for`, "m"));
+    const told = await run([QTFS, "info", stdout.trim(), "--signal", "TERM"]);
+    expect(told.code).toBe(0);
+    await ended(Number(stdout));
+    await until(
+      async () => /nobody knows how/.test((await run([QTFS, "info", stage.address])).stdout),
+      () => "its end in qtfs info",
+    );
   }));

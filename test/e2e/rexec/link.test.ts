@@ -1,8 +1,8 @@
 /** Links that break, programs that are to go on without us, further descriptors, other names. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
 import { until } from "../support/program.ts";
+import { Link } from "./link.ts";
 import { QTFS, run, Stage } from "./stage.ts";
 
 let stage: Stage;
@@ -14,67 +14,8 @@ afterAll(async () => {
   await stage.end();
 });
 
-/** What stands between client and server, and can break all connections. */
-class Link {
-  readonly path: string;
-  readonly #server: Server;
-  #sockets: Socket[] = [];
-  #isClosed = false;
-  connections = 0;
-  /** Breaks after so many bytes to the server, over and over. */
-  readonly #breaksAfter: number;
-  #bytes = 0;
-
-  constructor(name: string, breaksAfter = Number.POSITIVE_INFINITY) {
-    this.#breaksAfter = breaksAfter;
-    this.path = `${stage.directory}/${name}.sock`;
-    this.#server = createServer((near) => this.#join(near));
-  }
-
-  async begin(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#server.listen(this.path, resolve);
-    await promise;
-  }
-
-  #join(near: Socket): void {
-    if (this.#isClosed) {
-      near.destroy();
-      return;
-    }
-    this.connections++;
-    const far = connect(`${stage.directory}/rexec.sock`);
-    for (const socket of [near, far]) socket.on("error", () => {});
-    near.pipe(far).pipe(near);
-    near.on("data", (part) => {
-      this.#bytes += part.length;
-      if (this.#bytes < this.#breaksAfter) return;
-      this.#bytes = 0;
-      this.cut();
-    });
-    near.on("close", () => far.destroy());
-    far.on("close", () => near.destroy());
-    this.#sockets.push(near, far);
-  }
-
-  cut(): void {
-    for (const socket of this.#sockets.splice(0)) socket.destroy();
-  }
-
-  /** No connection gets through while it is so. */
-  set closed(isClosed: boolean) {
-    this.#isClosed = isClosed;
-    if (isClosed) this.cut();
-  }
-
-  end(): void {
-    this.cut();
-    this.#server.close();
-  }
-}
-
 test("32 MiB each way through a link that breaks again and again: nothing is lost or doubled", async () => {
-  const proxy = new Link("cuts", 3_000_000);
+  const proxy = new Link(stage.directory, "cuts", 3_000_000);
   await proxy.begin();
   const size = 32 << 20;
   const source = `seq 1 10000000 | head -c ${size}`;
@@ -93,7 +34,7 @@ test("32 MiB each way through a link that breaks again and again: nothing is los
 });
 
 test("a program ends while the link is away: its output and its code come later", async () => {
-  const proxy = new Link("away");
+  const proxy = new Link(stage.directory, "away");
   await proxy.begin();
   const file = `${stage.directory}/went-on`;
   const script = `echo before; while [ ! -e ${file} ]; do sleep 0.05; done; echo after; exit 3`;
@@ -124,7 +65,7 @@ test("a program ends while the link is away: its output and its code come later"
 });
 
 test("a client without a link ends by the signal that is to end it", async () => {
-  const proxy = new Link("gone");
+  const proxy = new Link(stage.directory, "gone");
   await proxy.begin();
   const client = Bun.spawn(
     [QTFS, "rexec", "--server", `unix://${proxy.path}`, "sh", "-c", "echo $$; exec sleep 60"],

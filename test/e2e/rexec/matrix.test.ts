@@ -7,9 +7,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { run, Stage } from "./stage.ts";
 
 let stage: Stage;
+/** Gives back what it gets. */
+let echo: Bun.TCPSocketListener;
 
 beforeAll(async () => {
   stage = await Stage.begin();
+  const socket = { data: (peer: Bun.Socket, bytes: Buffer) => void peer.write(bytes) };
+  echo = Bun.listen({ hostname: "127.0.0.1", port: 0, socket });
 });
 afterAll(async () => {
   console.log(
@@ -19,6 +23,7 @@ afterAll(async () => {
       .join("\n")
       .slice(-3000),
   );
+  echo.stop(true);
   await stage.end();
 });
 
@@ -171,7 +176,44 @@ const STOPS: Record<string, string> = {
   "by another process":
     "$D/probe job 0 $RUN sh -c 'echo r; (sleep 0.1; kill -STOP $$) & wait; sleep 60'",
   "and ends as it wants":
-    "$D/probe job 20 $RUN sh -c 'trap \"exit 7\" TERM; echo r; while :; do sleep 0.05; done'",
+    "$D/probe job 20 $RUN sh -c 'trap \"exit 7\" TERM; echo r; sleep 60 & wait'",
+};
+
+const DESCRIPTORS: Record<string, string> = {
+  "a file that is read":
+    "exec 5<$D/text; read x <&5; $RUN sh -c 'read y <&5; echo $y'; read z <&5; echo $x $z",
+  "a file that is read and written":
+    "rm -f $D/d1; exec 5<>$D/d1; echo abc >&5; $RUN sh -c 'echo def >&5'; echo ghi >&5; cat $D/d1",
+  "a file that is written": "exec 5>$D/d2; $RUN sh -c 'echo a >&5'; echo b >&5; cat $D/d2",
+  "a file that is appended to":
+    "echo 1 >$D/d3; exec 9>>$D/d3; $RUN sh -c 'echo 2 >&9; echo 3 >&9'; echo 4 >&9; cat $D/d3",
+  "a file by two numbers":
+    "exec 5<$D/text 6<&5; $RUN sh -c 'read a <&5; read b <&6; echo $a $b'; read c <&6; echo $c",
+  "a file twice":
+    "exec 5<$D/text 6<$D/text; read x <&5; $RUN sh -c 'read a <&5; read b <&6; echo $a $b'",
+  "a file that was removed": "cp $D/text $D/d4; exec 5<$D/d4; rm $D/d4; $RUN sh -c 'cat <&5'",
+  "a large file": "$RUN sh -c 'md5sum <&5' 5<$D/random",
+  "a file whose end is looked for": "$RUN sh -c 'tail -n 1 <&5; head -n 1 <&5' 5<$D/text",
+  "a file as input, too": "$RUN sh -c 'read a; read b <&5; echo $a $b' <$D/text 5<$D/text",
+  "a process substitution": "$RUN cat <(echo through)",
+  "two of them": "$RUN diff <(seq 1 5; echo a) <(seq 1 5; echo b)",
+  "a pipe that is written": "$RUN sh -c 'echo five >&5' 5>&1 >/dev/null | cat",
+  "a pipe that was closed": "$RUN sh -c 'exec 5>&-; echo one; echo two >&5' 5>&1 2>/dev/null | cat",
+  "an error stream of its own":
+    "$RUN sh -c 'echo out; echo err >&2; echo log >&7' 7>$D/d5 2>&1 | cat; cat $D/d5",
+  "pipes both ways":
+    "rm -f $D/in $D/out; mkfifo $D/in $D/out; tr a-z A-Z <$D/in >$D/out & " +
+    "$RUN sh -c 'echo word >&8; exec 8>&-; cat <&9' 8>$D/in 9<$D/out",
+  "/dev/null and closed ones": "$P descriptors 4</dev/null 9</dev/null 5<&- | sort",
+  "high numbers": "$RUN sh -c 'cat <&9; ls /proc/self/fd' 200<$D/text 9<$D/text 255<$D/text",
+  "a unix socket that listens": "$D/probe listener unix $P accept",
+  "a TCP socket that listens": "$D/probe listener inet $P accept",
+  "one of IPv6": "$D/probe listener inet6 $P accept",
+  "a stream socket": "$D/probe pair stream $P echo",
+  "a socket of packets": "$D/probe pair seqpacket $P echo",
+  "a socket of datagrams": "$D/probe pair dgram $P echo",
+  "a TCP connection":
+    "exec 5<>/dev/tcp/127.0.0.1/$TCP_PORT; $RUN sh -c 'echo ping >&5; head -n 1 <&5'",
 };
 
 /** The name by which a message begins is ours there. */
@@ -201,11 +243,16 @@ async function runCase(shell: string, script: string, isRemote: boolean) {
   const settings =
     `RUN="${prefix}"; P="$RUN ${stage.probe}"; D=${stage.directory}/files\n` +
     `CODES='eval echo \${PIPESTATUS[@]}'\n`;
-  const env = { PATH: process.env.PATH ?? "", HOME: "/root", LC_ALL: "C" };
+  const env = {
+    PATH: process.env.PATH ?? "",
+    HOME: "/root",
+    LC_ALL: "C",
+    TCP_PORT: `${echo.port}`,
+  };
   return await run([shell, "-c", settings + script], { env, cwd: stage.directory });
 }
 
-const GROUPS = { ARGUMENTS, SURROUNDINGS, ENDS, FAILURES, INPUT, OUTPUT, STOPS };
+const GROUPS = { ARGUMENTS, SURROUNDINGS, ENDS, FAILURES, INPUT, OUTPUT, STOPS, DESCRIPTORS };
 
 describe("as if it were here", () => {
   beforeAll(() => {
@@ -228,6 +275,7 @@ describe("as if it were here", () => {
       test(`${group.toLowerCase()}: ${name}`, async () => {
         const direct = await runCase(shell, script, false);
         const remote = await runCase(shell, script, true);
+        if (remote.stdout !== direct.stdout) console.log(remote);
         expect(remote.stdout).toBe(direct.stdout);
         expect(comparable(remote.stderr)).toBe(comparable(direct.stderr));
         expect([remote.code, remote.signal]).toEqual([direct.code, direct.signal]);

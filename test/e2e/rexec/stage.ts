@@ -26,7 +26,7 @@ export class Stage {
   static async begin(options: readonly string[] = [], address?: string): Promise<Stage> {
     const stage = new Stage(options, address);
     const source = new URL("./probe.c", import.meta.url).pathname;
-    const cc = Bun.spawn(["cc", "-Wall", "-Werror", "-o", stage.probe, source]);
+    const cc = Bun.spawn(["cc", "-O2", "-Wall", "-Werror", "-o", stage.probe, source]);
     if ((await cc.exited) !== 0) throw new Error("probe.c cannot be built");
     await stage.start();
     return stage;
@@ -70,9 +70,20 @@ export class Stage {
   /** Its child processes, of all its threads. */
   get children(): string[] {
     return readdirSync(`/proc/${this.keeper}/task`).flatMap((task) => {
-      const text = readFileSync(`/proc/${this.keeper}/task/${task}/children`, "latin1");
-      return text.split(" ").filter(Boolean);
+      try {
+        const text = readFileSync(`/proc/${this.keeper}/task/${task}/children`, "latin1");
+        return text.split(" ").filter(Boolean);
+      } catch {
+        // A thread that has ended meanwhile.
+        return [];
+      }
     });
+  }
+
+  /** Has the server end, and leave its programs to the next one. */
+  async stop(): Promise<void> {
+    this.#child?.kill("SIGTERM");
+    await this.#child?.exited;
   }
 
   /** Kills the server, and nobody else. */
@@ -104,16 +115,21 @@ const RUN_MS = 30_000;
 /** Runs `command` to its end with `input`; the bytes it writes as latin1 text. */
 export async function run(
   command: string[],
-  options: { input?: Uint8Array; env?: Record<string, string>; cwd?: string } = {},
+  options: {
+    input?: Uint8Array;
+    env?: Record<string, string>;
+    cwd?: string;
+    boundMs?: number;
+  } = {},
 ): Promise<Result> {
-  const { input, env, cwd } = options;
+  const { input, env, cwd, boundMs } = options;
   const child = Bun.spawn(command, {
     stdin: input ?? "ignore",
     stdout: "pipe",
     stderr: "pipe",
     ...(env && { env }),
     ...(cwd && { cwd }),
-    timeout: RUN_MS,
+    timeout: boundMs ?? RUN_MS,
     killSignal: "SIGKILL",
   });
   const read = async (stream: ReadableStream<Uint8Array>) =>

@@ -1,6 +1,7 @@
 /** Entry of scripts/bench. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { benchRexec } from "../rexec/main.ts";
 import { benchSockets } from "../sockets/main.ts";
 import { allContestants, choose } from "./contestants/index.ts";
 import type { Contestant } from "./contestants/types.ts";
@@ -17,6 +18,12 @@ import { untarScenarios } from "./rows/untar.ts";
 import { cleanStale, Scratch } from "./scratch.ts";
 import { memoryTable, rowTable, sshfsTable } from "./table.ts";
 import { makeArchives, makeTemplate } from "./tree.ts";
+
+/** Those of other things than files, by their names. */
+const BENCHES: ReadonlyMap<string, (argv: string[]) => Promise<void>> = new Map([
+  ["sockets", benchSockets],
+  ["rexec", benchRexec],
+]);
 
 /** The exit code of a program that a signal ended, as shells have it. */
 const INTERRUPTED = 130;
@@ -126,8 +133,9 @@ async function bench(options: Options): Promise<number> {
 
 try {
   const [first, ...rest] = process.argv.slice(2);
-  const options = first === "sockets" ? undefined : parseOptions(process.argv.slice(2));
-  if (options === undefined) await benchSockets(rest);
+  const special = BENCHES.get(first ?? "");
+  const options = special === undefined ? parseOptions(process.argv.slice(2)) : undefined;
+  if (options === undefined) await special?.(rest);
   else if (options.help) process.stdout.write(USAGE);
   else process.exitCode = await bench(options);
 } catch (error) {
