@@ -1,5 +1,6 @@
 /** `qtfs rexec-server` */
 import type { RexecServerConfig } from "../config/rexec.ts";
+import { DEFAULT_DIRECTORY, findIdentities } from "../identity/directory.ts";
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { type RexecServerOptions, startRexecServer } from "../rexec/server/daemon.ts";
 import { bytePattern } from "../rexec/server/patterns.ts";
@@ -19,6 +20,7 @@ const CONFIG_SAMPLE = [
   'listen = ["unix:///run/qtfs/rexec.sock"]',
   "allow_uids = [0]",
   "allow_cids = [2]",
+  'identities = "/etc/qtfs/tls"',
   "insecure = false",
   "lease_s = 60          # how long programs outlive a lost connection",
   'log_level = "info"',
@@ -84,6 +86,13 @@ export const rexecServer = program({
         "Lets root of the machine with this number connect by vsock, or of any machine, and run " +
         "what --allow names; repeatable. Default: 2, this virtual machine's host.",
     },
+    identities: {
+      type: "string",
+      valueHint: "DIR",
+      description:
+        "Where enrolled clients are known (qtfs server enroll --allow): they are let in at tcp:// by " +
+        `TLS. Default: ${DEFAULT_DIRECTORY}`,
+    },
     config: {
       type: "string",
       valueHint: "FILE",
@@ -107,7 +116,9 @@ export const rexecServer = program({
   run: async (args, lists) => {
     const config = args.config === undefined ? {} : await readConfig(args.config);
     const log = createLog((args["log-level"] as LogLevel) ?? config.logLevel ?? "info");
-    return await serve(serverOptions(config, args.insecure === true, lists, log), log);
+    const options = serverOptions(config, args.insecure === true, lists, log);
+    const identities = findIdentities(args.identities ?? config.identities);
+    return await serve({ ...options, ...(identities !== undefined && { identities }) }, log);
   },
 });
 

@@ -1,8 +1,7 @@
 /** `qtfs server` */
 
-import { resolve } from "node:path";
 import type { ServerConfig } from "../config/server.ts";
-import { DEFAULT_DIRECTORY, IdentityDirectory } from "../identity/directory.ts";
+import { DEFAULT_DIRECTORY, findIdentities } from "../identity/directory.ts";
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { reports } from "../info/query.ts";
 import { isServer } from "../info/report.ts";
@@ -151,12 +150,6 @@ export const server = program({
     return await serve(await start(options), options, log);
   },
 });
-
-/** The directory of identities: one that was asked for, or the default where there is one. */
-function findIdentities(wanted: string | undefined): string | undefined {
-  const path = resolve(wanted ?? DEFAULT_DIRECTORY);
-  return wanted !== undefined || new IdentityDirectory(path).exists ? path : undefined;
-}
 
 /** The directory for records: one that was asked for must do, without the default we do without. */
 function keepRecords(wanted: string | undefined, log: Log): string | undefined {

@@ -8,7 +8,7 @@
  *     names.json      who may come, and what they may do
  */
 import { existsSync, lstatSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { OPERATION_CLASSES, type OperationClass } from "../server/classes.ts";
 import type { Credentials } from "../sys/openssl.ts";
 import { CERTIFICATE, KEY, pemBlocks, REVOCATIONS, readSecret, writeSecret } from "./secrets.ts";
@@ -96,6 +96,12 @@ export class IdentityDirectory {
   writeNames(names: Names): void {
     writeSecret(this.file("names.json"), `${JSON.stringify(names, null, 2)}\n`);
   }
+}
+
+/** The directory of identities: one that was asked for, or the default where there is one. */
+export function findIdentities(wanted: string | undefined): string | undefined {
+  const path = resolve(wanted ?? DEFAULT_DIRECTORY);
+  return wanted !== undefined || new IdentityDirectory(path).exists ? path : undefined;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

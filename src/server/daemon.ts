@@ -2,9 +2,9 @@
  * The server as main sees it: listeners, the acceptor's thread, the reactors'
  * threads (started when a first client needs them) and their call threads.
  */
-import { type FSWatcher, mkdirSync, rmSync, watch } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { Gate } from "../identity/gate.ts";
+import { checkIdentities, watchIdentities } from "../identity/watching.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
 import { type Stuck, type ThreadReport, Watchdog } from "../info/watchdog.ts";
@@ -81,10 +81,6 @@ export interface ServerSnapshot {
   operations: OpFigures[];
 }
 
-/** How long changes of identities may take to be whole, and how often expiry is looked at. */
-const SETTLE_MS = 50;
-const EXPIRY_LOOK_MS = 60_000;
-
 interface ReactorThread {
   readonly mailbox: Mailbox;
   readonly counters: Counters;
@@ -104,20 +100,6 @@ function listen(address: Address, { uids, cids = [], insecure }: ServerOptions):
   if (fd === -E.EADDRINUSE && holderEnds(address)) fd = tryListen(address, uids);
   if (fd < 0) throw new Error(`Cannot listen at ${formatAddress(address)}: ${errnoText(-fd)}`);
   return { fd, kind: address.kind, tls: address.kind === "tcp" && !insecure, uids, cids };
-}
-
-/** Throws a sentence where clients could come by TCP that nobody knows. */
-function checkIdentities({ identities, insecure, listen: addresses }: ServerOptions): void {
-  const tcp = addresses.find(({ kind }) => kind === "tcp");
-  if (tcp === undefined || insecure) return;
-  if (identities === undefined) {
-    throw new Error(
-      `Cannot listen at ${formatAddress(tcp)} without authentication: enroll clients (qtfs server ` +
-        "enroll NAME), add --insecure to allow it on a network you trust, or listen at a unix:// address",
-    );
-  }
-  // Whatever is wrong with them is said at once.
-  new Gate(identities);
 }
 
 function tryListen(address: Address, uids: number[]): number {
@@ -145,7 +127,7 @@ function holderEnds(address: Address): boolean {
 
 /** Starts a server; throws a sentence for people when it cannot. */
 export function startServer(options: ServerOptions): ServerDaemon {
-  checkIdentities(options);
+  checkIdentities(options.listen, options.insecure, options.identities);
   raiseNoFileLimit();
   checkExports(options.exports);
   checkRules(options.policies ?? [], options.exports);
@@ -164,7 +146,7 @@ class Daemon implements ServerDaemon {
   readonly #bridge: BridgeThread;
   /** Where the acceptor counts whom it has refused. */
   readonly #refusals = new Counters();
-  #watches: [FSWatcher?, Timer?] = [];
+  #unwatch: (() => void) | undefined;
 
   constructor(options: ServerOptions, listeners: Listener[]) {
     this.#options = options;
@@ -185,7 +167,12 @@ class Daemon implements ServerDaemon {
       calls: [],
       done: Promise.resolve(),
     }));
-    this.#watchIdentities();
+    const { identities } = this.#identities;
+    if (identities !== undefined) {
+      this.#unwatch = watchIdentities(identities, () => {
+        for (const { mailbox } of this.#reactors) mailbox.identitiesChanged();
+      });
+    }
     this.#acceptor = new Worker(new URL("./acceptor.worker.ts", import.meta.url).href);
     this.#acceptor.onmessage = (event: MessageEvent<AcceptorMessage>) => {
       if (event.data.kind === "log") options.log("warn", event.data.text);
@@ -201,21 +188,6 @@ class Daemon implements ServerDaemon {
         counters: this.#refusals.shared,
       });
     });
-  }
-
-  /** Has the reactors look who may still be there: when something was changed, and from time to time. */
-  #watchIdentities(): void {
-    const { identities } = this.#identities;
-    if (identities === undefined) return;
-    let timer: Timer | undefined;
-    const tell = () => {
-      clearTimeout(timer);
-      // Several files change together.
-      timer = setTimeout(() => {
-        for (const { mailbox } of this.#reactors) mailbox.identitiesChanged();
-      }, SETTLE_MS);
-    };
-    this.#watches = [watch(identities, tell), setInterval(tell, EXPIRY_LOOK_MS).unref()];
   }
 
   /** Has the reactors go on with sessions of an earlier process: before anything else is served. */
@@ -249,9 +221,7 @@ class Daemon implements ServerDaemon {
 
   async stop(): Promise<void> {
     this.#watchdog.stop();
-    const [watcher, timer] = this.#watches;
-    watcher?.close();
-    clearInterval(timer);
+    this.#unwatch?.();
     signalEventfd(this.#stopFd);
     for (const reactor of this.#reactors) reactor.mailbox.stop();
     await Promise.all(this.#reactors.map((reactor) => reactor.done));

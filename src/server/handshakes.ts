@@ -29,6 +29,8 @@ interface Shaking {
 export interface HandshakeEvents {
   /** A connection whose client may come. */
   admitted(fd: number, tls: number): void;
+  /** Its handshake has come to an end, good or bad: it is waited for no more. */
+  leaving?(fd: number): void;
   log(text: string): void;
 }
 
@@ -137,5 +139,6 @@ export class Handshakes {
 
   #forget(shaking: Shaking): void {
     this.#shaking = this.#shaking.filter((other) => other !== shaking);
+    this.#events.leaving?.(shaking.fd);
   }
 }

@@ -8,6 +8,8 @@ export interface Client extends PeerIdentity {
   readonly pid: number;
   readonly gid: number;
   readonly groups: readonly number[];
+  /** Patterns (patterns.ts) of what it was enrolled to run, where it has shown a certificate. */
+  readonly programs?: readonly string[];
 }
 
 /** Who has connected by `fd`. */

@@ -1,7 +1,10 @@
 /** What a rexec-server does itself: it listens, hears who comes, and gives clients to its keeper. */
 import type { Loop } from "../../bridge/loop.ts";
+import type { Gate } from "../../identity/gate.ts";
+import type { Counters } from "../../info/counters.ts";
 import { checkVersion, Refusal, sayGoodbye } from "../../server/greeting.ts";
 import { LogBudget } from "../../server/logbudget.ts";
+import { ownedBy } from "../../server/owned.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { E } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
@@ -15,6 +18,7 @@ import { type ClientHello, decodeClientHello } from "../../wire/hello.ts";
 import { GREETERS_MAX } from "../../wire/limits.ts";
 import { type Client, identifyClient } from "./client.ts";
 import { Newcomer } from "./newcomer.ts";
+import { TlsDoor } from "./tlsdoor.ts";
 
 const SOCKET_BUFFER_BYTES = 1024 * 1024;
 /** How long to wait where there is no descriptor or memory for a connection. */
@@ -23,6 +27,9 @@ const ACCEPT_PAUSE_MS = 50;
 export interface FrontOptions {
   readonly loop: Loop;
   readonly listeners: readonly Listener[];
+  /** Who may come by TLS, and where refusals are counted; undefined where nobody may. */
+  readonly gate?: Gate | undefined;
+  readonly counters: Counters;
   readonly log: (level: "info" | "warn", text: string) => void;
   /** Goes on with a client that has said HELLO, by `fd`, which is the callee's then. */
   readonly greeted: (fd: number, client: Client, hello: ClientHello) => void;
@@ -32,12 +39,28 @@ export class Front {
   readonly #options: FrontOptions;
   readonly #newcomers = new Set<Newcomer>();
   readonly #ofPeers = new LogBudget();
+  #door: TlsDoor | undefined;
 
   constructor(options: FrontOptions) {
     this.#options = options;
+    const { counters, gate, loop } = options;
+    if (gate !== undefined) {
+      this.#door = new TlsDoor({
+        loop,
+        gate,
+        counters,
+        log: (text) => this.#say(text),
+        admitted: (fd, client) => this.#welcome(fd, client),
+      });
+    }
     for (const listener of options.listeners) {
       options.loop.add(listener.fd, EPOLLIN, { onEvents: () => this.#accept(listener) });
     }
+  }
+
+  /** Ends the connections of those whose identities are good no more. */
+  identitiesChanged(): void {
+    this.#door?.look();
   }
 
   /** Nobody is let in any more. */
@@ -58,6 +81,11 @@ export class Front {
       loop.after(ACCEPT_PAUSE_MS, () => loop.modify(listener.fd, EPOLLIN));
       return;
     }
+    if (listener.tls && this.#door !== undefined) {
+      tune(fd, listener.kind, SOCKET_BUFFER_BYTES);
+      this.#door.take(fd);
+      return;
+    }
     const client = identifyClient(fd);
     const reason = refusalOf(fd, listener);
     if (reason !== undefined || this.#newcomers.size >= GREETERS_MAX) {
@@ -67,6 +95,12 @@ export class Front {
       return;
     }
     tune(fd, listener.kind, SOCKET_BUFFER_BYTES);
+    this.#welcome(fd, client);
+  }
+
+  /** Waits for what a client has to say first. */
+  #welcome(fd: number, client: Client): void {
+    const { loop } = this.#options;
     const newcomer: Newcomer = new Newcomer(loop, fd, client, {
       said: (hello) => {
         this.#newcomers.delete(newcomer);
@@ -84,7 +118,7 @@ export class Front {
   #greeted(fd: number, client: Client, bytes: Uint8Array): void {
     let hello: ClientHello;
     try {
-      hello = decodeClientHello(bytes);
+      hello = ownedBy(client.name, decodeClientHello(bytes));
       checkVersion(hello);
       if (hello.role !== "rexec") {
         throw new Refusal(Goodbye.REFUSED, `this is a rexec-server, not one for ${hello.role}`);
@@ -96,11 +130,15 @@ export class Front {
     this.#options.greeted(fd, client, hello);
   }
 
+  #say(text: string): void {
+    const line = this.#ofPeers.admit(text);
+    if (line !== undefined) this.#options.log("warn", line);
+  }
+
   #refuse(fd: number, client: Client, error: unknown): void {
     if (!(error instanceof ProtocolError || error instanceof Refusal)) throw error;
     const { message } = error;
-    const line = this.#ofPeers.admit(`Closed the connection of ${client.description}: ${message}`);
-    if (line !== undefined) this.#options.log("warn", line);
+    this.#say(`Closed the connection of ${client.description}: ${message}`);
     const transport = new SocketTransport(fd, client);
     sayGoodbye(transport, error instanceof Refusal ? error.code : Goodbye.PROTOCOL, message);
     transport.release();
