@@ -1,5 +1,5 @@
 /** A mount as main sees it: its thread, libfuse's mount, and how it ends. */
-import { rmSync, statSync, writeFileSync } from "node:fs";
+import { realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { adoptFuse, type FuseMount, mountFuse } from "../fuse/libfuse.ts";
 import { CONTROL_DIRECTORY } from "../info/control.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
@@ -153,6 +153,11 @@ export function startMount(options: MountOptions): Promise<MountDaemon> {
       `Cannot use ${formatAddress(tcp)} without authentication: give the identity that the server ` +
         "has enrolled (identity=FILE), or add the option insecure on a network you trust",
     );
+  }
+  const { identity, target } = options;
+  // It is read again when the connection is lost, and then the mount does not answer.
+  if (identity !== undefined && `${realpathSync(identity)}/`.startsWith(`${target}/`)) {
+    throw new Error(`The identity ${identity} lies beneath ${target}: put it elsewhere`);
   }
   if (!statSync(options.target).isDirectory()) {
     throw new Error(`Cannot mount at ${options.target}: it is not a directory`);

@@ -1,6 +1,6 @@
 /** Who does not get past the handshake: what both sides say, and what is counted. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:tls";
 import { TlsContext, TlsEnd } from "../../../src/sys/openssl.ts";
 import { POLLIN, PollSet } from "../../../src/sys/poll.ts";
@@ -185,6 +185,15 @@ test("a key that others may read is used by nobody", async () => {
   const { code, stderr } = await place.mount(`identity=${path}`);
   expect(code).not.toBe(0);
   expect(stderr).toContain(`chmod 600 ${path}`);
+});
+
+test("an identity beneath the mountpoint is not used", async () => {
+  const path = `${place.mountpoint}/own.identity`;
+  writeFileSync(path, readFileSync(good), { mode: 0o600 });
+  const { code, stderr } = await place.mount(`identity=${path}`);
+  rmSync(path);
+  expect(code).not.toBe(0);
+  expect(stderr).toContain("lies beneath");
 });
 
 test("without identities no TCP listener starts, on any address", async () => {
