@@ -30,6 +30,8 @@ export interface FrontOptions {
   /** Who may come by TLS, and where refusals are counted; undefined where nobody may. */
   readonly gate?: Gate | undefined;
   readonly counters: Counters;
+  /** Told of names that were let in and are not enrolled any more. */
+  readonly revoked: (name: string) => void;
   readonly log: (level: "info" | "warn", text: string) => void;
   /** Goes on with a client that has said HELLO, by `fd`, which is the callee's then. */
   readonly greeted: (fd: number, client: Client, hello: ClientHello) => void;
@@ -50,6 +52,7 @@ export class Front {
         gate,
         counters,
         log: (text) => this.#say(text),
+        revoked: options.revoked,
         admitted: (fd, client) => this.#welcome(fd, client),
       });
     }

@@ -53,6 +53,7 @@ self.onmessage = ({ data }) => {
     gate: data.identities === undefined ? undefined : new Gate(data.identities),
     counters: new Counters(data.refusals),
     log,
+    revoked: (name) => keeper.revoke(name),
     greeted: (fd, client, hello) => keeper.give(fd, client, hello),
   });
   const stop = (how: "leave" | "end") => {

@@ -19,6 +19,8 @@ export interface TlsDoorOptions {
   readonly gate: Gate;
   readonly counters: Counters;
   readonly log: (text: string) => void;
+  /** Told of names that were let in and are not enrolled any more. */
+  readonly revoked: (name: string) => void;
   /** A client whose certificate holds, by a descriptor without TLS, which is the callee's. */
   readonly admitted: (fd: number, client: Client) => void;
 }
@@ -27,6 +29,8 @@ export class TlsDoor {
   readonly #options: TlsDoorOptions;
   readonly #handshakes: Handshakes;
   readonly #relays = new Set<Relay>();
+  /** Names that were let in; no more than were ever enrolled. */
+  readonly #names = new Set<string>();
 
   constructor(options: TlsDoorOptions) {
     this.#options = options;
@@ -48,11 +52,16 @@ export class TlsDoor {
 
   /** Ends the connections of those who may not be here any more. */
   look(): void {
-    const { gate, log } = this.#options;
+    const { gate, log, revoked } = this.#options;
     try {
       gate.refresh();
     } catch (error) {
       log(`The identities cannot be read anew: ${(error as Error).message}`);
+    }
+    for (const name of this.#names) {
+      if (gate.ruleOf(name) !== undefined) continue;
+      this.#names.delete(name);
+      revoked(name);
     }
     for (const relay of [...this.#relays]) {
       const reason = gate.refusalOf(relay.tls.end);
@@ -86,6 +95,7 @@ export class TlsDoor {
     const peer = identify(channel);
     const programs = gate.ruleOf(peer.name ?? "")?.programs ?? [];
     const [own, other] = ends;
+    if (peer.name !== undefined) this.#names.add(peer.name);
     this.#relays.add(new Relay(loop, channel, own, (relay) => this.#relays.delete(relay)));
     const nobody = { pid: -1, gid: -1, groups: [] };
     admitted(other, { ...peer, ...nobody, programs: programs.map(bytePattern) });

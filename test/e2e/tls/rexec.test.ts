@@ -60,7 +60,7 @@ test("without a certificate nothing runs", async () => {
   expect(stderr).toContain("this server speaks TLS alone");
 });
 
-test("a revoked name's connections end, and no other is had", async () => {
+test("a revoked name's programs end, and no other is had", async () => {
   const sleeping = rexec("runner", "sleep", "25");
   await until(
     () => log().includes("sleep 25 as uid"),
@@ -71,6 +71,11 @@ test("a revoked name's connections end, and no other is had", async () => {
   expect(code).not.toBe(0);
   expect(stderr).toContain("does not accept our certificate: certificate revoked");
   expect(log()).toContain("Ended the connection of runner");
+  // Its program has ended with it, long before any lease.
+  await until(
+    () => /sleep 25[\s\S]*died of signal/.test(log()),
+    () => log(),
+  );
   expect((await rexec("runner", "true")).code).not.toBe(0);
   expect(log()).toContain("certificate revoked");
 });
