@@ -171,8 +171,13 @@ export class BridgeEnd implements Watched {
     if ((events & ~EPOLLOUT) === 0) return;
     const resumable = this.#resumable;
     try {
-      const got = resumable.receive(RECEIVE_MAX);
+      let got = resumable.receive(RECEIVE_MAX);
       this.#serve(resumable);
+      // What TLS has taken from the socket already, epoll(7) will not tell of.
+      while (got > 0 && resumable === this.#resumable && resumable.hasHeld) {
+        got = resumable.receive(RECEIVE_MAX);
+        this.#serve(resumable);
+      }
       if (got === CLOSED && resumable === this.#resumable) this.#ended();
     } catch (error) {
       this.#owner.failed(error);

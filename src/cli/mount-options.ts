@@ -1,7 +1,8 @@
 /** The options of `-o`: ours, those of mount(8) that mean something here, and those to pass over. */
 import type { MountOptions } from "../client/options.ts";
 import { suggestion } from "../config/suggest.ts";
-import { DEFAULT_SERVER, formatAddress, parseAddress } from "../transport/address.ts";
+import { addressesIn } from "../identity/client.ts";
+import { type Address, DEFAULT_SERVER, formatAddress, parseAddress } from "../transport/address.ts";
 import { UsageError } from "./errors.ts";
 
 /** What `-o` settles; the rest of MountOptions comes from the other arguments. */
@@ -128,6 +129,16 @@ const OPTIONS: Readonly<Record<string, Option>> = {
       settings.timeoutMs = seconds * 1000;
     },
   },
+  identity: {
+    value: "FILE",
+    text:
+      "For tcp://: this machine's key and certificate, as the server has enrolled it; where the " +
+      "file names the server's address, server= can be left out.",
+    apply: (settings, value) => {
+      if (!value.startsWith("/")) throw new Error("it is an absolute path");
+      settings.identity = value;
+    },
+  },
   insecure: {
     text:
       "Allows tcp://, where nobody is authenticated and nothing is encrypted: whoever controls " +
@@ -191,8 +202,16 @@ export function parseMountOptions(words: readonly string[]): MountSettings {
   };
   const seen = new Map<string, string>();
   for (const word of split(words)) applyWord(settings, word, seen);
-  if (settings.servers.length === 0) settings.servers.push(DEFAULT_SERVER);
+  settings.servers = serversOf(settings);
   return settings;
+}
+
+/** Where the server is, and as whom: what was named, or what the identity says, or the default. */
+function serversOf({ identity, servers }: MountSettings): Address[] {
+  const known = identity !== undefined && servers.length === 0 ? addressesIn(identity) : servers;
+  if (known.length === 0) return [DEFAULT_SERVER];
+  if (identity === undefined) return known;
+  return known.map((address) => (address.kind === "tcp" ? { ...address, identity } : address));
 }
 
 /** The words without unknown ones (mount -s). */

@@ -59,6 +59,8 @@ const EXAMPLES = `EXAMPLES
   qtfs rexec uname -a
       On the DPU: the HOST's answer.`;
 
+/** Words behind `server` that are programs of their own (identity.ts). */
+const IDENTITY_WORDS = new Set(["enroll", "renew", "revoke", "list"]);
 const HELP_WORDS = ["help", "--help", "-h"];
 const VERSION_WORDS = ["--version", "-V"];
 
@@ -88,6 +90,10 @@ export async function runSubcommand(words: string[]): Promise<number> {
   }
   if (VERSION_WORDS.includes(first)) return await runNamed("version", rest);
   if (!Object.hasOwn(SUBCOMMANDS, name)) return unknown(name);
+  if (name === "server" && IDENTITY_WORDS.has(rest[0] ?? "")) {
+    const { IDENTITY_PROGRAMS } = await import("./identity.ts");
+    return await runProgram(IDENTITY_PROGRAMS[rest[0] as string] as Program, rest.slice(1));
+  }
   return await runNamed(name, asksHelp ? ["--help"] : rest);
 }
 

@@ -9,6 +9,13 @@ export const REXEC_ARGS = {
       "unix:///PATH or tcp://HOST:PORT of the rexec-server. Default: CMD_NET_ADDR of the " +
       "environment, or unix:///run/qtfs/rexec.sock",
   },
+  identity: {
+    type: "string",
+    valueHint: "FILE",
+    description:
+      "For tcp://: the file that qtfs server enroll wrote for this machine. Default: QTFS_IDENTITY " +
+      "of the environment",
+  },
   terminal: {
     type: "boolean",
     alias: "t",

@@ -1,11 +1,13 @@
 /** `qtfs rexec-server` */
 import type { RexecServerConfig } from "../config/rexec.ts";
+import { DEFAULT_DIRECTORY, findIdentities } from "../identity/directory.ts";
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { type RexecServerOptions, startRexecServer } from "../rexec/server/daemon.ts";
 import { bytePattern } from "../rexec/server/patterns.ts";
 import type { Rule } from "../rexec/server/rules.ts";
+import { VMADDR_CID_HOST } from "../sys/sockaddr.ts";
 import { type Address, DEFAULT_REXEC, formatAddress } from "../transport/address.ts";
-import { readAddress } from "./address.ts";
+import { readAddress, readCid } from "./address.ts";
 import { ownCommand } from "./background.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
@@ -17,6 +19,8 @@ const MS_PER_S = 1000;
 const CONFIG_SAMPLE = [
   'listen = ["unix:///run/qtfs/rexec.sock"]',
   "allow_uids = [0]",
+  "allow_cids = [2]",
+  'identities = "/etc/qtfs/tls"',
   "insecure = false",
   "lease_s = 60          # how long programs outlive a lost connection",
   'log_level = "info"',
@@ -60,20 +64,34 @@ export const rexecServer = program({
     listen: {
       type: "string",
       valueHint: "ADDR",
-      description: `unix:///PATH or tcp://HOST:PORT; repeatable. Default: CMD_NET_ADDR of the environment, or ${formatAddress(DEFAULT_REXEC)}`,
+      description: `unix:///PATH, tcp://HOST:PORT or vsock://CID:PORT (any:PORT for all numbers that this machine has); repeatable. Default: CMD_NET_ADDR of the environment, or ${formatAddress(DEFAULT_REXEC)}`,
     },
     allow: {
       type: "string",
       valueHint: "PATTERN",
       description:
         "Allows programs whose path, free of symbolic links, matches (* any text, ? any " +
-        "character), and no others; repeatable. Needed for tcp://.",
+        "character), and no others; repeatable. Needed for tcp:// and vsock://.",
     },
     "allow-uid": {
       type: "string",
       valueHint: "UID",
       description:
         "Lets this user connect to unix sockets, and run programs as itself; repeatable.",
+    },
+    "allow-cid": {
+      type: "string",
+      valueHint: "CID",
+      description:
+        "Lets root of the machine with this number connect by vsock, or of any machine, and run " +
+        "what --allow names; repeatable. Default: 2, this virtual machine's host.",
+    },
+    identities: {
+      type: "string",
+      valueHint: "DIR",
+      description:
+        "Where enrolled clients are known (qtfs server enroll --allow): they are let in at tcp:// by " +
+        `TLS. Default: ${DEFAULT_DIRECTORY}`,
     },
     config: {
       type: "string",
@@ -93,12 +111,14 @@ export const rexecServer = program({
       description: `${LOG_LEVELS.join(", ")}. Default: info`,
     },
   },
-  repeatable: ["listen", "allow", "allow-uid"],
+  repeatable: ["listen", "allow", "allow-uid", "allow-cid"],
   sections: [{ title: "CONFIGURATION FILE (TOML)", lines: CONFIG_SAMPLE }],
   run: async (args, lists) => {
     const config = args.config === undefined ? {} : await readConfig(args.config);
     const log = createLog((args["log-level"] as LogLevel) ?? config.logLevel ?? "info");
-    return await serve(serverOptions(config, args.insecure === true, lists, log), log);
+    const options = serverOptions(config, args.insecure === true, lists, log);
+    const identities = findIdentities(args.identities ?? config.identities);
+    return await serve({ ...options, ...(identities !== undefined && { identities }) }, log);
   },
 });
 
@@ -128,6 +148,7 @@ function serverOptions(
       ...orElse(lists["allow-uid"]?.map(readUid), config.allowUids ?? []),
       ...rules.flatMap(({ users }) => users ?? []),
     ],
+    cids: orElse(lists["allow-cid"]?.map(readCid), config.allowCids ?? [VMADDR_CID_HOST]),
     command: ownCommand(),
     ...(leaseS !== undefined && { leaseMs: leaseS * MS_PER_S }),
     log: log.write,

@@ -5,7 +5,7 @@
 import { resolve } from "node:path";
 import { readWords } from "../rexec/client/caller.ts";
 import { type RexecOptions, rexec } from "../rexec/client/main.ts";
-import { DEFAULT_REXEC } from "../transport/address.ts";
+import { type Address, DEFAULT_REXEC } from "../transport/address.ts";
 import { PROGRAM_FD_MAX } from "../wire/limits.ts";
 import { readAddress } from "./address.ts";
 import { sentenceOf, UsageError } from "./errors.ts";
@@ -14,6 +14,8 @@ import { REXEC_ARGS } from "./rexec-options.ts";
 
 /** The address of the seed's documents. */
 const ADDRESS_VARIABLE = "CMD_NET_ADDR";
+/** The file of this machine's identity. */
+const IDENTITY_VARIABLE = "QTFS_IDENTITY";
 const EXIT_USAGE = 2;
 const FAILED = 125;
 const SECONDS_MAX = 1e9;
@@ -48,9 +50,9 @@ export async function runRexec(count: number): Promise<number> {
 
 /** Runs the program of the name that qtfs was called by, with all its words, over there. */
 export function runRouted(): never {
-  const none = { set: [], without: [ADDRESS_VARIABLE], timeoutMs: 0 };
+  const none = { set: [], without: [ADDRESS_VARIABLE, IDENTITY_VARIABLE], timeoutMs: 0 };
   const given = process.env[ADDRESS_VARIABLE];
-  const address = given === undefined || given === "" ? DEFAULT_REXEC : readAddress(given);
+  const address = addressAs(given, undefined);
   return rexec({ ...none, address, argv: readWords(), terminal: false, detach: false });
 }
 
@@ -91,16 +93,24 @@ function readOptions(
   const given = value("server") ?? process.env[ADDRESS_VARIABLE];
   const cwd = value("cwd");
   return {
-    address: given === undefined || given === "" ? DEFAULT_REXEC : readAddress(given),
+    address: addressAs(given, value("identity")),
     argv,
     set: env.map((one) => Buffer.from(one)),
-    without: [ADDRESS_VARIABLE],
+    without: [ADDRESS_VARIABLE, IDENTITY_VARIABLE],
     ...(cwd !== undefined && { cwd: Buffer.from(resolve(cwd)) }),
     terminal: normalised.includes("--terminal"),
     detach: normalised.includes("--detach"),
     timeoutMs: readSeconds(value("timeout") ?? "0"),
     ...(fd.length > 0 && { fds: readFds(fd) }),
   };
+}
+
+/** Where the rexec-server is, and what is shown there: what was given, or the environment's, or none. */
+function addressAs(given: string | undefined, identity: string | undefined): Address {
+  const address = given === undefined || given === "" ? DEFAULT_REXEC : readAddress(given);
+  const path = identity ?? process.env[IDENTITY_VARIABLE] ?? "";
+  if (address.kind !== "tcp" || path === "") return address;
+  return { ...address, identity: resolve(path) };
 }
 
 function readSeconds(text: string): number {

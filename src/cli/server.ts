@@ -1,12 +1,15 @@
 /** `qtfs server` */
+
 import type { ServerConfig } from "../config/server.ts";
+import { DEFAULT_DIRECTORY, findIdentities } from "../identity/directory.ts";
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { reports } from "../info/query.ts";
 import { isServer } from "../info/report.ts";
 import { type ServerDaemon, type ServerOptions, startServer } from "../server/daemon.ts";
 import { recordDirectory } from "../server/record/store.ts";
+import { VMADDR_CID_HOST } from "../sys/sockaddr.ts";
 import { type Address, DEFAULT_SERVER, formatAddress } from "../transport/address.ts";
-import { readAddress } from "./address.ts";
+import { readAddress, readCid } from "./address.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
 import { readExport } from "./export-option.ts";
@@ -18,7 +21,9 @@ const UID_MAX = 0xffff_fffe;
 const CONFIG_SAMPLE = [
   'listen = ["unix:///run/qtfs/server.sock"]',
   "allow_uids = [0]",
+  "allow_cids = [2]",
   "insecure = false",
+  'identities = "/etc/qtfs/tls"',
   'log_level = "info"',
   'state_dir = "/run/qtfs/sessions"',
   "",
@@ -57,15 +62,19 @@ export const server = program({
     { command: "qtfs server --export /srv --export /usr/share:ro", does: "Two, one read only." },
     { command: "qtfs server --config /etc/qtfs/server.toml", does: "Everything from a file." },
     {
-      command: "qtfs server --listen tcp://10.0.0.1:7000 --insecure --export /srv",
-      does: "Over TCP, on a network where every machine is trusted like root.",
+      command: "qtfs server enroll web1 --address tcp://10.0.0.1:7000",
+      does: "Writes web1.identity, for that machine to mount with (-o identity=); see its --help.",
+    },
+    {
+      command: "qtfs server --listen tcp://10.0.0.1:7000 --export /srv",
+      does: "Over TCP with TLS 1.3, for machines that are enrolled.",
     },
   ],
   args: {
     listen: {
       type: "string",
       valueHint: "ADDR",
-      description: `unix:///PATH or tcp://HOST:PORT; repeatable. Default: ${formatAddress(DEFAULT_SERVER)}`,
+      description: `unix:///PATH, tcp://HOST:PORT or vsock://CID:PORT (any:PORT for all numbers that this machine has); repeatable. Default: ${formatAddress(DEFAULT_SERVER)}`,
     },
     export: {
       type: "string",
@@ -88,11 +97,25 @@ export const server = program({
         "Lets processes of this user connect to unix sockets too; repeatable. Such a user can " +
         "do in the exports whatever root can.",
     },
+    "allow-cid": {
+      type: "string",
+      valueHint: "CID",
+      description:
+        "Lets root of the machine with this number connect by vsock, or of any machine; " +
+        "repeatable. Default: 2, this virtual machine's host.",
+    },
     insecure: {
       type: "boolean",
       description:
-        "Allows tcp://, where nobody is authenticated and nothing is encrypted: everybody who " +
-        "reaches the port is root in the exports.",
+        "At tcp:// nobody is authenticated and nothing is encrypted: everybody who reaches the " +
+        "port is root in the exports.",
+    },
+    identities: {
+      type: "string",
+      valueHint: "DIR",
+      description:
+        "Where enrolled clients are known (qtfs server enroll): they are let in at tcp:// by TLS. " +
+        `Default: ${DEFAULT_DIRECTORY}`,
     },
     "state-dir": {
       type: "string",
@@ -109,7 +132,7 @@ export const server = program({
       description: `${LOG_LEVELS.join(", ")}. Default: info`,
     },
   },
-  repeatable: ["listen", "export", "allow-uid"],
+  repeatable: ["listen", "export", "allow-uid", "allow-cid"],
   sections: [
     { title: "CONFIGURATION FILE (TOML)", lines: CONFIG_SAMPLE },
     { title: "POLICIES", lines: POLICIES },
@@ -118,6 +141,8 @@ export const server = program({
     const config = args.config === undefined ? { exports: [] } : await readConfig(args.config);
     const log = createLog((args["log-level"] as LogLevel) ?? config.logLevel ?? "info");
     const options = serverOptions(config, args.insecure === true, lists, log);
+    const identities = findIdentities(args.identities ?? config.identities);
+    if (identities !== undefined) options.identities = identities;
     const records = keepRecords(args["state-dir"] ?? config.stateDir, log);
     if (records !== undefined) {
       options.records = records;
@@ -163,6 +188,7 @@ function serverOptions(
     policies: config.policies ?? [],
     insecure: insecure || config.insecure === true,
     uids: [...new Set([own, ...uids])],
+    cids: orElse(lists["allow-cid"]?.map(readCid), config.allowCids ?? [VMADDR_CID_HOST]),
     log: log.write,
   };
 }

@@ -1,8 +1,9 @@
 /** Reaching a server for the first time: connection, handshake, and the directory to attach to. */
 import { E, errnoText } from "../sys/errno.ts";
+import { close } from "../sys/open.ts";
 import { POLLIN, PollSet } from "../sys/poll.ts";
-import { connectTcp, connectUnix } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
+import { connectTo } from "../transport/endpoint.ts";
 import type { SocketTransport } from "../transport/socket.ts";
 import { CLOSED, type Transport } from "../transport/transport.ts";
 import { Kind } from "../wire/frame.ts";
@@ -41,15 +42,19 @@ function newSession(): string {
 /** A connection to the server at `address`; throws a sentence, `Unreachable` where there is none. */
 export function connect(address: Address): SocketTransport {
   const where = formatAddress(address);
-  const fd =
-    address.kind === "unix" ? connectUnix(address.path) : connectTcp(address.host, address.port);
+  const fd = connectTo(address);
   if (fd === -E.ENOENT || fd === -E.ECONNREFUSED) {
     throw new Unreachable(
       `No server listens at ${where}: start one with "qtfs server --listen ${where}"`,
     );
   }
   if (fd < 0) throw new Unreachable(`Cannot connect to ${where}: ${errnoText(-fd)}`);
-  return transportOn(fd, address);
+  try {
+    return transportOn(fd, address);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
 }
 
 /** Waits for one frame of `kind`; a GOODBYE instead is thrown as its reason. */
@@ -61,8 +66,9 @@ export function expectFrame(transport: Transport, kind: number, deadlineMs: numb
     if (left <= 0) throw new Error(`The server at ${transport.peer.description} does not answer`);
     polls.wait(left);
     if (transport.receive() === CLOSED) {
+      const why = transport.failure ?? "it may not allow this user";
       throw new Unreachable(
-        `The server at ${transport.peer.description} closed the connection: it may not allow this user`,
+        `The server at ${transport.peer.description} closed the connection: ${why}`,
       );
     }
   }

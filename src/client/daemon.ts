@@ -1,5 +1,5 @@
 /** A mount as main sees it: its thread, libfuse's mount, and how it ends. */
-import { rmSync, statSync } from "node:fs";
+import { realpathSync, rmSync, statSync } from "node:fs";
 import { adoptFuse, type FuseMount, mountFuse } from "../fuse/libfuse.ts";
 import { CONTROL_DIRECTORY } from "../info/control.ts";
 import { Counters } from "../info/counters.ts";
@@ -9,7 +9,7 @@ import { cstring } from "../sys/cstring.ts";
 import { E } from "../sys/errno.ts";
 import { UMOUNT_NOFOLLOW, umount2 } from "../sys/mount.ts";
 import { eventfd } from "../sys/poll.ts";
-import { formatAddress } from "../transport/address.ts";
+import { type Address, formatAddress } from "../transport/address.ts";
 import type { Facts } from "../wire/hello.ts";
 import { claimMount } from "./claim.ts";
 import { describeDoing } from "./doing.ts";
@@ -61,12 +61,18 @@ export interface MountDaemon {
 
 /** Mounts; resolves when the mount is usable, rejects with a sentence for people. */
 export function startMount(options: MountOptions): Promise<MountDaemon> {
-  const tcp = options.servers.find(({ kind }) => kind === "tcp");
+  const isBare = (address: Address) => address.kind === "tcp" && address.identity === undefined;
+  const tcp = options.servers.find(isBare);
   if (tcp !== undefined && !options.insecure) {
     throw new Error(
-      `Cannot use ${formatAddress(tcp)} without authentication: ` +
-        "add the option insecure to allow it on a network you trust",
+      `Cannot use ${formatAddress(tcp)} without authentication: give the identity that the server ` +
+        "has enrolled (identity=FILE), or add the option insecure on a network you trust",
     );
+  }
+  const { identity, target } = options;
+  // It is read again when the connection is lost, and then the mount does not answer.
+  if (identity !== undefined && `${realpathSync(identity)}/`.startsWith(`${target}/`)) {
+    throw new Error(`The identity ${identity} lies beneath ${target}: put it elsewhere`);
   }
   if (!statSync(options.target).isDirectory()) {
     throw new Error(`Cannot mount at ${options.target}: it is not a directory`);

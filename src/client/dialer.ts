@@ -6,8 +6,9 @@
  */
 import { close } from "../sys/open.ts";
 import { POLLIN, POLLOUT, PollSet } from "../sys/poll.ts";
-import { beginConnect, connectOutcome } from "../sys/socket.ts";
+import { connectOutcome } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
+import { beginConnectTo } from "../transport/endpoint.ts";
 import type { SocketTransport } from "../transport/socket.ts";
 import { CLOSED } from "../transport/transport.ts";
 import { Kind } from "../wire/frame.ts";
@@ -140,10 +141,7 @@ export class Dialer {
   #connect(now: number): void {
     const { addresses } = this.#options;
     const address = addresses[this.#turn++ % addresses.length] as Address;
-    const fd =
-      address.kind === "unix"
-        ? beginConnect(address.path)
-        : beginConnect(address.host, address.port);
+    const fd = beginConnectTo(address);
     if (fd < 0) return;
     const [oldest] = this.#attempts;
     if (oldest !== undefined && this.#attempts.length === ATTEMPTS_MAX) this.#forget(oldest);
@@ -182,6 +180,7 @@ export class Dialer {
   #greet(attempt: Attempt, transport: SocketTransport): Dialed | undefined {
     const isClosed = transport.receive() === CLOSED;
     if (!transport.next()) {
+      if (transport.failure !== undefined) throw new Error(transport.failure);
       if (isClosed) this.#forget(attempt);
       return undefined;
     }

@@ -1,7 +1,9 @@
 /** What a mount says to a server before its first request, and what it hears. */
+
+import { channelAs } from "../identity/client.ts";
 import { E, errnoText } from "../sys/errno.ts";
-import { setBuffers, tuneTcp } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
+import { tune } from "../transport/endpoint.ts";
 import { SocketTransport } from "../transport/socket.ts";
 import type { Transport } from "../transport/transport.ts";
 import { type Attributes, emptyAttributes, readAttributes } from "../wire/attributes.ts";
@@ -48,9 +50,11 @@ export interface Root {
 
 /** A transport on a connected descriptor, with the options that pay. */
 export function transportOn(fd: number, address: Address): SocketTransport {
-  if (address.kind === "tcp") tuneTcp(fd);
-  setBuffers(fd, SOCKET_BUFFER_BYTES);
-  return new SocketTransport(fd, { description: formatAddress(address) });
+  tune(fd, address.kind, SOCKET_BUFFER_BYTES);
+  const peer = { description: formatAddress(address) };
+  if (address.kind !== "tcp" || address.identity === undefined)
+    return new SocketTransport(fd, peer);
+  return new SocketTransport(fd, peer, channelAs(address.identity, fd));
 }
 
 export function sayHello(transport: Transport, session: SessionName, facts: Facts): void {

@@ -20,6 +20,8 @@ export interface MountOptions {
   deviceFiles: boolean;
   noexec: boolean;
   noatime: boolean;
+  /** File of the identity that is shown at tcp:// addresses; without TLS if there is none. */
+  identity?: string;
   /** Allows TCP, where nobody can tell who answers. */
   insecure: boolean;
   /** Bound on waiting for a server that is silent. */

@@ -176,7 +176,8 @@ export class Reactor {
   #takeAnswers(): boolean {
     if (this.#link.away) return false;
     if (this.#bulk.active) return this.#continueBulk();
-    const got = this.#transport.receive(this.#client.bulkReads > 0 ? PEEK_BYTES : undefined);
+    const isBulk = this.#client.bulkReads > 0 && this.#transport.splices;
+    const got = this.#transport.receive(isBulk ? PEEK_BYTES : undefined);
     if (got === CLOSED) {
       this.#noteClosed();
       return true;
@@ -185,7 +186,7 @@ export class Reactor {
       this.#heard();
       try {
         while (this.#transport.next()) this.#frame();
-        if (this.#client.bulkReads > 0) this.#beginBulk();
+        if (isBulk) this.#beginBulk();
       } catch (error) {
         this.#fault(error);
       }

@@ -4,6 +4,8 @@
  * ```toml
  * listen = ["unix:///run/qtfs/rexec.sock"]
  * allow_uids = [0]          # who may connect to unix sockets, beside whom rules name
+ * allow_cids = [2]          # which machines may connect by vsock
+ * identities = "/etc/qtfs/tls"  # where enrolled clients are known
  * insecure = false          # true allows tcp:// without authentication
  * lease_s = 60              # how long programs outlive a lost connection
  * log_level = "info"        # error, warn, info, debug, trace
@@ -30,6 +32,7 @@
 import { z } from "zod";
 import { LOG_LEVELS, type LogLevel } from "../info/log.ts";
 import type { Rule } from "../rexec/server/rules.ts";
+import { VMADDR_CID_ANY } from "../sys/sockaddr.ts";
 import type { Address } from "../transport/address.ts";
 import { allowTable, cgroupFault, cgroupParent, RuleError, readRule } from "./rexecrules.ts";
 import { address, explain } from "./schema.ts";
@@ -39,6 +42,9 @@ import { readToml } from "./toml.ts";
 export interface RexecServerConfig {
   listen?: Address[];
   allowUids?: number[];
+  allowCids?: number[];
+  /** Where enrolled clients are known. */
+  identities?: string;
   insecure?: boolean;
   leaseS?: number;
   logLevel?: LogLevel;
@@ -53,6 +59,8 @@ const LEASE_S_MAX = 30 * 24 * 3600;
 const schema = z.strictObject({
   listen: z.array(address).min(1).max(LISTEN_MAX).optional(),
   allow_uids: z.array(z.int().min(0).max(UID_MAX)).optional(),
+  allow_cids: z.array(z.int().min(0).max(VMADDR_CID_ANY)).optional(),
+  identities: z.string().startsWith("/", "it must be an absolute path").optional(),
   insecure: z.boolean().optional(),
   lease_s: z.int().min(1).max(LEASE_S_MAX).optional(),
   log_level: z.enum(LOG_LEVELS as [LogLevel, ...LogLevel[]]).optional(),
@@ -90,10 +98,13 @@ export function readRexecConfig(path: string): RexecServerConfig {
   const file = readToml(path);
   const result = withRules.safeParse(file.value);
   if (!result.success) throw new Error(explain(file, result.error, schema, { allow: allowTable }));
-  const { listen, allow_uids, insecure, lease_s, log_level, rules } = result.data;
+  const { listen, allow_uids, allow_cids, identities, insecure, lease_s, log_level, rules } =
+    result.data;
   return {
     ...(listen && { listen }),
     ...(allow_uids && { allowUids: allow_uids }),
+    ...(allow_cids && { allowCids: allow_cids }),
+    ...(identities && { identities }),
     ...(insecure !== undefined && { insecure }),
     ...(lease_s !== undefined && { leaseS: lease_s }),
     ...(log_level && { logLevel: log_level }),

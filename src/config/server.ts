@@ -5,7 +5,9 @@
  * ```toml
  * listen = ["unix:///run/qtfs/server.sock"]
  * allow_uids = [0]          # who may connect to unix sockets
+ * allow_cids = [2]          # which machines may connect by vsock
  * insecure = false          # true allows tcp:// without authentication
+ * identities = "/etc/qtfs/tls"  # where enrolled clients are known
  * log_level = "info"        # error, warn, info, debug, trace
  * state_dir = "/run/qtfs/sessions"
  *
@@ -35,6 +37,7 @@ import { LOG_LEVELS, type LogLevel } from "../info/log.ts";
 import { OPERATION_CLASSES } from "../server/classes.ts";
 import type { Export } from "../server/exports.ts";
 import type { PolicyRule } from "../server/policy.ts";
+import { VMADDR_CID_ANY } from "../sys/sockaddr.ts";
 import type { Address } from "../transport/address.ts";
 import { policyRule, policyTable } from "./policies.ts";
 import { address, explain } from "./schema.ts";
@@ -44,7 +47,10 @@ import { readToml } from "./toml.ts";
 export interface ServerConfig {
   listen?: Address[];
   allowUids?: number[];
+  allowCids?: number[];
   insecure?: boolean;
+  /** Where enrolled clients are known. */
+  identities?: string;
   logLevel?: LogLevel;
   /** Where sessions outlive the process. */
   stateDir?: string;
@@ -68,7 +74,9 @@ const exportTable = z.strictObject({
 const schema = z.strictObject({
   listen: z.array(address).min(1).max(LISTEN_MAX).optional(),
   allow_uids: z.array(z.int().min(0).max(UID_MAX)).optional(),
+  allow_cids: z.array(z.int().min(0).max(VMADDR_CID_ANY)).optional(),
   insecure: z.boolean().optional(),
+  identities: z.string().startsWith("/", "it must be an absolute path").optional(),
   log_level: z.enum(LOG_LEVELS as [LogLevel, ...LogLevel[]]).optional(),
   state_dir: z.string().startsWith("/", "it must be an absolute path").optional(),
   export: z.array(exportTable).max(EXPORTS_MAX).default([]),
@@ -80,11 +88,14 @@ export function readServerConfig(path: string): ServerConfig {
   const file = readToml(path);
   const result = schema.safeParse(file.value);
   if (!result.success) throw new Error(explain(file, result.error, schema, TABLES));
-  const { listen, allow_uids, insecure, log_level, policy, state_dir } = result.data;
+  const { listen, allow_uids, allow_cids, identities, insecure, log_level, policy, state_dir } =
+    result.data;
   return {
     ...(listen && { listen }),
     ...(allow_uids && { allowUids: allow_uids }),
+    ...(allow_cids && { allowCids: allow_cids }),
     ...(insecure !== undefined && { insecure }),
+    ...(identities && { identities }),
     ...(log_level && { logLevel: log_level }),
     ...(state_dir && { stateDir: state_dir }),
     ...(policy && { policies: policy }),

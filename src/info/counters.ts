@@ -55,6 +55,17 @@ const Global = {
   STREAM_BYTES_IN: 33,
   STREAM_BYTES_OUT: 34,
   STREAM_RESUMES: 35,
+  /** Clients that were not let in by TLS, by what was wrong (identity/refusals.ts). */
+  TLS_NO_CERTIFICATE: 36,
+  TLS_UNKNOWN_AUTHORITY: 37,
+  TLS_EXPIRED: 38,
+  TLS_NOT_YET_VALID: 39,
+  TLS_REVOKED: 40,
+  TLS_WRONG_USAGE: 41,
+  TLS_UNKNOWN_NAME: 42,
+  TLS_OLD_PROTOCOL: 43,
+  TLS_PLAINTEXT: 44,
+  TLS_FAILED: 45,
 } as const;
 
 /** One operation's figures, for people and programs. */

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { checkIdentities, watchIdentities } from "../identity/watching.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
 import { type Stuck, type ThreadReport, Watchdog } from "../info/watchdog.ts";
@@ -11,10 +12,11 @@ import { E, errnoText } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
 import { eventfd, POLLIN, PollSet, signalEventfd } from "../sys/poll.ts";
 import { raiseNoFileLimit } from "../sys/process.ts";
-import { beginConnect, listenTcp, listenUnix } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
+import { beginConnectTo, listenAt } from "../transport/endpoint.ts";
+import type { Listener } from "../transport/peers.ts";
 import { LEASE_MS } from "../wire/limits.ts";
-import type { AcceptorMessage, Listener } from "./acceptor.worker.ts";
+import type { AcceptorMessage } from "./acceptor.worker.ts";
 import { silentOnes } from "./answering.ts";
 import { BridgeThread } from "./bridge/thread.ts";
 import { callReports } from "./callreports.ts";
@@ -44,8 +46,12 @@ export interface ServerOptions {
   policies?: PolicyRule[];
   /** Allows TCP, where nobody can tell who connects. */
   insecure: boolean;
+  /** Directory of identities (identity/directory.ts), by which clients are let in at tcp://. */
+  identities?: string;
   /** User ids that may connect to unix sockets. */
   uids: number[];
+  /** Numbers of machines that may connect by vsock; VMADDR_CID_ANY for all. */
+  cids?: number[];
   log: (level: "info" | "warn" | "error", text: string) => void;
   /** How long a session outlives its connection; LEASE_MS unless given. */
   leaseMs?: number;
@@ -89,19 +95,20 @@ export interface ServerDaemon {
   stop(): Promise<void>;
 }
 
-function listen(address: Address, uids: number[]): Listener {
+function listen(address: Address, { uids, cids = [], insecure }: ServerOptions): Listener {
   let fd = tryListen(address, uids);
   if (fd === -E.EADDRINUSE && holderEnds(address)) fd = tryListen(address, uids);
   if (fd < 0) throw new Error(`Cannot listen at ${formatAddress(address)}: ${errnoText(-fd)}`);
-  return address.kind === "unix" ? { fd, unix: true, uids } : { fd, unix: false, uids: [] };
+  return { fd, kind: address.kind, tls: address.kind === "tcp" && !insecure, uids, cids };
 }
 
 function tryListen(address: Address, uids: number[]): number {
-  if (address.kind === "tcp") return listenTcp(address.host, address.port, BACKLOG);
   // Who may connect is decided by credentials; the mode only keeps strangers from trying.
   const modes = uids.every((uid) => uid === process.getuid?.()) ? OWN : SHARED;
-  mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
-  return listenUnix(address.path, modes.socket, BACKLOG);
+  if (address.kind === "unix") {
+    mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
+  }
+  return listenAt(address, modes.socket, BACKLOG);
 }
 
 /**
@@ -109,8 +116,7 @@ function tryListen(address: Address, uids: number[]): number {
  * was killed a moment ago still holds it. A connection to it breaks then.
  */
 function holderEnds(address: Address): boolean {
-  const fd =
-    address.kind === "unix" ? beginConnect(address.path) : beginConnect(address.host, address.port);
+  const fd = beginConnectTo(address);
   if (fd < 0) return true;
   const polls = new PollSet(1);
   polls.add(fd, POLLIN);
@@ -121,17 +127,11 @@ function holderEnds(address: Address): boolean {
 
 /** Starts a server; throws a sentence for people when it cannot. */
 export function startServer(options: ServerOptions): ServerDaemon {
-  const tcp = options.listen.find((address) => address.kind === "tcp");
-  if (tcp !== undefined && !options.insecure) {
-    throw new Error(
-      `Cannot listen at ${formatAddress(tcp)} without authentication: ` +
-        "add --insecure to allow it on a network you trust, or listen at a unix:// address",
-    );
-  }
+  checkIdentities(options.listen, options.insecure, options.identities);
   raiseNoFileLimit();
   checkExports(options.exports);
   checkRules(options.policies ?? [], options.exports);
-  const listeners = options.listen.map((address) => listen(address, options.uids));
+  const listeners = options.listen.map((address) => listen(address, options));
   return new Daemon(options, listeners);
 }
 
@@ -144,6 +144,9 @@ class Daemon implements ServerDaemon {
   readonly #watchdog = new Watchdog({ stuck: (stuck) => this.#stuck(stuck) });
   readonly #records: StorePlace;
   readonly #bridge: BridgeThread;
+  /** Where the acceptor counts whom it has refused. */
+  readonly #refusals = new Counters();
+  #unwatch: (() => void) | undefined;
 
   constructor(options: ServerOptions, listeners: Listener[]) {
     this.#options = options;
@@ -164,6 +167,12 @@ class Daemon implements ServerDaemon {
       calls: [],
       done: Promise.resolve(),
     }));
+    const { identities } = this.#identities;
+    if (identities !== undefined) {
+      this.#unwatch = watchIdentities(identities, () => {
+        for (const { mailbox } of this.#reactors) mailbox.identitiesChanged();
+      });
+    }
     this.#acceptor = new Worker(new URL("./acceptor.worker.ts", import.meta.url).href);
     this.#acceptor.onmessage = (event: MessageEvent<AcceptorMessage>) => {
       if (event.data.kind === "log") options.log("warn", event.data.text);
@@ -175,6 +184,8 @@ class Daemon implements ServerDaemon {
         listeners,
         mailboxes: this.#mailboxes(),
         stopFd: this.#stopFd,
+        ...this.#identities,
+        counters: this.#refusals.shared,
       });
     });
   }
@@ -189,7 +200,8 @@ class Daemon implements ServerDaemon {
   }
 
   snapshot(): ServerSnapshot {
-    const counters = [...this.#reactors, this.#bridge].map((thread) => thread.counters);
+    const threads = [...this.#reactors, this.#bridge].map((thread) => thread.counters);
+    const counters = [...threads, this.#refusals];
     const totals: Record<string, number> = {};
     for (const part of counters) {
       for (const [name, value] of Object.entries(part.gauges())) {
@@ -209,6 +221,7 @@ class Daemon implements ServerDaemon {
 
   async stop(): Promise<void> {
     this.#watchdog.stop();
+    this.#unwatch?.();
     signalEventfd(this.#stopFd);
     for (const reactor of this.#reactors) reactor.mailbox.stop();
     await Promise.all(this.#reactors.map((reactor) => reactor.done));
@@ -216,6 +229,12 @@ class Daemon implements ServerDaemon {
     for (const address of this.#options.listen) {
       if (address.kind === "unix") rmSync(address.path, { force: true });
     }
+  }
+
+  /** For threads: the directory of identities, where it is used. */
+  get #identities(): { identities?: string } {
+    const { identities, insecure } = this.#options;
+    return identities === undefined || insecure ? {} : { identities };
   }
 
   #mailboxes(): { shared: SharedArrayBuffer; wakeFd: number }[] {
@@ -252,6 +271,7 @@ class Daemon implements ServerDaemon {
       leaseMs: this.#options.leaseMs ?? LEASE_MS,
       counters: reactor.counters.shared,
       exports: this.#options.exports,
+      ...this.#identities,
       policies: this.#options.policies ?? [],
       facts: machineFacts(),
       records: this.#records,

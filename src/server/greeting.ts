@@ -2,7 +2,7 @@
 
 import { E } from "../sys/errno.ts";
 import { allocate } from "../sys/memory.ts";
-import { recv } from "../sys/socket.ts";
+import type { Channel } from "../transport/channel.ts";
 import type { PeerIdentity, Transport } from "../transport/transport.ts";
 import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
@@ -31,7 +31,7 @@ const room = allocate(PREFIX_BYTES + HELLO_MAX);
  * is read here: the connection may belong to another reactor.
  */
 export class Greeter {
-  readonly fd: number;
+  readonly channel: Channel;
   readonly peer: PeerIdentity;
   readonly sinceNs = Bun.nanoseconds();
   /** Its place in the reactor's poll set. */
@@ -42,15 +42,15 @@ export class Greeter {
   #have = 0;
   #want = PREFIX_BYTES;
 
-  constructor(fd: number, peer: PeerIdentity) {
-    this.fd = fd;
+  constructor(channel: Channel, peer: PeerIdentity) {
+    this.channel = channel;
     this.peer = peer;
   }
 
   /** The HELLO's header once it is here; undefined: not yet, or `gone`. */
   receive(): Uint8Array | undefined {
     while (this.#have < this.#want) {
-      const got = recv(this.fd, room.address, this.#want - this.#have);
+      const got = this.channel.receive(room.address, this.#want - this.#have);
       if (got === -E.EAGAIN || got === -E.EINTR) return undefined;
       if (got <= 0) {
         this.gone = true;

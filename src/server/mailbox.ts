@@ -12,13 +12,20 @@ const TAIL = 0;
 const HEAD = 1;
 const CONNECTIONS = 2;
 const STOP = 3;
-const FIRST = 4;
-/** Words of a place: descriptor + 1 (0: not full yet) and the length of its HELLO. */
-const PLACE = 2;
+const IDENTITIES = 4;
+const FIRST = 5;
+/**
+ * Words of a place: descriptor + 1 (0: not full yet), the length of its HELLO, and the two
+ * halves of the address of its end of TLS (0: none).
+ */
+const PLACE = 4;
+const HALF = 2 ** 32;
 
 /** A connection, with the header of its HELLO if another reactor has read it. */
 export interface Arrival {
   fd: number;
+  /** Its end of TLS, at an address (TlsEnd.at); 0 for none. */
+  tls: number;
   hello: Uint8Array | undefined;
 }
 
@@ -37,7 +44,7 @@ export class Mailbox {
   }
 
   /** Hands over a connection; false when there are too many on their way. */
-  put(fd: number, hello?: Uint8Array): boolean {
+  put({ fd, tls = 0 }: { fd: number; tls?: number }, hello?: Uint8Array): boolean {
     const words = this.#words;
     let tail = Atomics.load(words, TAIL);
     while (true) {
@@ -49,6 +56,8 @@ export class Mailbox {
     const place = (tail >>> 0) % PLACES;
     const at = FIRST + place * PLACE;
     words[at + 1] = hello?.length ?? 0;
+    words[at + 2] = (tls % HALF) | 0;
+    words[at + 3] = Math.floor(tls / HALF);
     if (hello !== undefined) this.#hellos.set(hello, place * HELLO_MAX);
     Atomics.add(words, CONNECTIONS, 1);
     Atomics.store(words, at, fd + 1);
@@ -68,14 +77,26 @@ export class Mailbox {
     const length = words[at + 1] as number;
     const hello =
       length > 0 ? this.#hellos.slice(place * HELLO_MAX, place * HELLO_MAX + length) : undefined;
+    const tls = ((words[at + 2] as number) >>> 0) + (words[at + 3] as number) * HALF;
     Atomics.store(words, at, 0);
     Atomics.store(words, HEAD, (head + 1) | 0);
-    return { fd, hello };
+    return { fd, tls, hello };
   }
 
   /** Asks the reactor to look after its sessions. */
   wake(): void {
     signalEventfd(this.wakeFd);
+  }
+
+  /** Has the reactor look whether its clients may still be there. */
+  identitiesChanged(): void {
+    Atomics.add(this.#words, IDENTITIES, 1);
+    signalEventfd(this.wakeFd);
+  }
+
+  /** How often that was. */
+  get identityChanges(): number {
+    return Atomics.load(this.#words, IDENTITIES);
   }
 
   /** A connection has ended, or was handed on. */

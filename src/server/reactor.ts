@@ -53,6 +53,7 @@ export class Reactor {
   #toldNs = 0;
   #polledNs = 0;
   #mountsSeen = 0;
+  #identitiesSeen = 0;
   /** Whether anything has happened since the gauges were refreshed. */
   #gaugesOld = false;
 
@@ -172,11 +173,28 @@ export class Reactor {
     if (polls.revents(0) !== 0) {
       drainEventfd(this.#mailbox.wakeFd);
       this.#sessions.dropEvicted();
+      this.#lookAtIdentities();
       this.#gaugesOld = true;
     }
     this.#services.polls.deliver(polls);
     this.#tellChanges();
     if (this.#services.calls.cancelling) this.#services.calls.interruptAgain();
+  }
+
+  /** Ends the sessions of those who may not be there any more. */
+  #lookAtIdentities(): void {
+    const { gate } = this.#services;
+    const changes = this.#mailbox.identityChanges;
+    if (gate === undefined || changes === this.#identitiesSeen) return;
+    this.#identitiesSeen = changes;
+    try {
+      gate.refresh();
+    } catch (error) {
+      this.#log(this.#ofFaults, `The identities cannot be read anew: ${(error as Error).message}`);
+    }
+    this.#sessions.dropUnwelcome((peer, reason) => {
+      this.#log(this.#ofPeers, `Ended the session of ${peer}: ${reason}`);
+    });
   }
 
   /** Tells the clients what has changed on the HOST behind their backs. */
@@ -230,6 +248,7 @@ export class Reactor {
     if (now - this.#tidiedNs < TIDY_MS * NS_PER_MS) return;
     this.#tidiedNs = now;
     this.#sessions.dropEvicted();
+    this.#lookAtIdentities();
     // A thread that never sleeps has to look after these all the same.
     if (this.#services.polls.size > 0 || this.#services.calls.cancelling) this.#look(0);
     this.#strangers.tidy(now);

@@ -1,4 +1,5 @@
 /** Entry of a reactor's thread; main sends it what it needs, once. */
+import { Gate } from "../identity/gate.ts";
 import { Counters } from "../info/counters.ts";
 import { gettid } from "../sys/process.ts";
 import type { Facts } from "../wire/hello.ts";
@@ -27,6 +28,8 @@ export interface ReactorData {
   leaseMs: number;
   counters: SharedArrayBuffer;
   exports: Export[];
+  /** Directory of identities, where a listener lets in by them. */
+  identities?: string;
   policies: PolicyRule[];
   facts: Facts;
   records: StorePlace;
@@ -71,6 +74,7 @@ self.onmessage = (event) => {
     mounts: new MountTable(),
     tell: (text: string) => log("warn", text),
     exports: data.exports,
+    ...(data.identities !== undefined && { gate: new Gate(data.identities) }),
     policies: data.policies,
     facts: data.facts,
     leaseMs: data.leaseMs,

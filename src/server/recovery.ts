@@ -22,6 +22,7 @@ import { HandleFlag, HandleState } from "./handles.ts";
 import { hostFlags } from "./hostflags.ts";
 import type { HeldRange, RangeOwner } from "./lockrows.ts";
 import { type LockFile, LockTable } from "./locks.ts";
+import { exportsFor } from "./named.ts";
 import { putFlock } from "./ofdlock.ts";
 import type { SessionRecord } from "./record/record.ts";
 import { mode, statFd } from "./status.ts";
@@ -77,7 +78,7 @@ export function recover(
 ): Recovered | string {
   const { details } = record;
   if (details === undefined) return "it does not say what it is of";
-  const root = openRoot(services.exports, details.path);
+  const root = openRoot(exportsFor(services, details.name), details.path);
   if (typeof root === "number") return `${details.path} is exported no more`;
   if (root.path !== details.path || root.readOnly !== details.readOnly) {
     close(root.fd);

@@ -1,4 +1,5 @@
 /** What a reactor offers to the sessions it serves. */
+import type { Gate } from "../identity/gate.ts";
 import type { Counters } from "../info/counters.ts";
 import type { Facts } from "../wire/hello.ts";
 import type { BridgeDoor } from "./bridge/door.ts";
@@ -19,6 +20,8 @@ export interface ReactorServices {
   /** Says something to people, seldom. */
   readonly tell: (text: string) => void;
   readonly exports: readonly Export[];
+  /** Who may come by certificates, where anybody may. */
+  readonly gate?: Gate;
   /** How files are treated, as far as it is not built in. */
   readonly policies: readonly PolicyRule[];
   readonly facts: Facts;

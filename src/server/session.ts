@@ -55,6 +55,8 @@ export interface SessionClient {
   /** User id of the connection's other end; NO_UID where none is known. */
   readonly uid: number;
   readonly role: string;
+  /** The name that its connections show certificates for, where they do. */
+  readonly name?: string;
 }
 
 export class Session {

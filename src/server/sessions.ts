@@ -3,11 +3,13 @@
  * connection ends is kept for the lease; the client that comes back within it, to
  * whichever reactor, goes on where it was.
  */
+import type { Gate } from "../identity/gate.ts";
 import { SocketTransport } from "../transport/socket.ts";
+import { TlsChannel } from "../transport/tls.ts";
 import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import type { ClientHello } from "../wire/hello.ts";
-import { answerHello, Refusal } from "./greeting.ts";
+import { answerHello, Refusal, sayGoodbye } from "./greeting.ts";
 import type { SessionRecord } from "./record/record.ts";
 import { countRecovered, describe, recover } from "./recovery.ts";
 import { ownerOf, type Place, type Registry } from "./registry.ts";
@@ -188,7 +190,8 @@ export class Sessions {
     hello: ClientHello,
     uid: number,
   ): Session {
-    const client = { session: hello.session, role: hello.role, uid };
+    const { name } = connection.peer;
+    const client = { session: hello.session, role: hello.role, uid, ...(name && { name }) };
     try {
       return new Session(connection, this.#services, client, this.#services.records.create(key));
     } catch (error) {
@@ -251,6 +254,27 @@ export class Sessions {
     this.disposeEnded();
   }
 
+  /** Ends the sessions of clients whose certificates or names are good no more; `tell` hears of each. */
+  dropUnwelcome(tell: (peer: string, reason: string) => void): void {
+    const { gate } = this.#services;
+    if (gate === undefined) return;
+    for (const lease of this.#leases.values()) {
+      const { connection, session } = lease;
+      const { name } = session.client;
+      if (name === undefined) continue;
+      const reason = connection === undefined ? undefined : unwelcome(gate, connection);
+      if (reason === undefined && gate.ruleOf(name) !== undefined) continue;
+      const why = reason ?? `${name} is not enrolled`;
+      tell(connection?.peer.description ?? name, why);
+      // Its connection is cleared away as every one that has ended.
+      session.ended = true;
+      if (connection === undefined) this.#end(lease);
+      else sayGoodbye(connection, Goodbye.REFUSED, why);
+    }
+    this.#reckon();
+    this.disposeEnded();
+  }
+
   /** Lets go of what ended sessions had, once none of their calls runs. */
   disposeEnded(): void {
     if (this.#leaving.length === 0) return;
@@ -290,6 +314,11 @@ export class Sessions {
     this.dueNs = NEVER;
     for (const { untilNs } of this.#leases.values()) this.dueNs = Math.min(this.dueNs, untilNs);
   }
+}
+
+/** Why who is at the other end may not stay; undefined where it may. */
+function unwelcome(gate: Gate, { channel }: SocketTransport): string | undefined {
+  return channel instanceof TlsChannel ? gate.refusalOf(channel.end) : undefined;
 }
 
 function keyOf(uid: number, session: string): string {

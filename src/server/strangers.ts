@@ -3,10 +3,12 @@
  * session, which may be another reactor's: then the connection goes there, with
  * the HELLO, of which alone anything was read.
  */
-import { close } from "../sys/open.ts";
+
+import { channelOf, identify } from "../identity/peer.ts";
 import { POLLIN, type PollSet } from "../sys/poll.ts";
-import { peerCredentials } from "../sys/socket.ts";
+import type { Channel } from "../transport/channel.ts";
 import { SocketTransport } from "../transport/socket.ts";
+import { TlsChannel } from "../transport/tls.ts";
 import type { PeerIdentity } from "../transport/transport.ts";
 import { Goodbye } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
@@ -15,6 +17,7 @@ import { GREETERS_MAX, GREETING_TIMEOUT_MS } from "../wire/limits.ts";
 import type { BridgeDoor } from "./bridge/door.ts";
 import { checkVersion, Greeter, Refusal, sayGoodbye } from "./greeting.ts";
 import type { Mailbox } from "./mailbox.ts";
+import { ownedBy } from "./owned.ts";
 import { NO_UID } from "./session.ts";
 import type { Here, Sessions } from "./sessions.ts";
 
@@ -52,18 +55,20 @@ export class Strangers {
     let any = false;
     for (let next = this.#mailbox.take(); next !== undefined; next = this.#mailbox.take()) {
       any = true;
-      const { fd, hello } = next;
-      const peer = identify(fd);
-      if (hello !== undefined) this.#greeted(fd, peer, hello, true);
-      else if (this.#greeters.length < GREETERS_MAX) this.#greeters.push(new Greeter(fd, peer));
-      else this.#refuse(fd, peer, new Refusal(Goodbye.BUSY, "too many clients that say nothing"));
+      const channel = channelOf(next.fd, next.tls);
+      const peer = identify(channel);
+      if (next.hello !== undefined) this.#greeted(channel, peer, next.hello, true);
+      else if (this.#greeters.length < GREETERS_MAX)
+        this.#greeters.push(new Greeter(channel, peer));
+      else
+        this.#refuse(channel, peer, new Refusal(Goodbye.BUSY, "too many clients that say nothing"));
     }
     if (this.#greeters.length > 0 && this.#listen()) any = true;
     return any;
   }
 
   addTo(polls: PollSet): void {
-    for (const greeter of this.#greeters) polls.add(greeter.fd, POLLIN);
+    for (const greeter of this.#greeters) polls.add(greeter.channel.fd, POLLIN);
   }
 
   /** Ends those that have had long enough. */
@@ -71,7 +76,8 @@ export class Strangers {
     const late = this.#greeters.filter((g) => nowNs - g.sinceNs > GREETING_TIMEOUT_MS * NS_PER_MS);
     if (late.length === 0) return;
     this.#greeters = this.#greeters.filter((greeter) => !late.includes(greeter));
-    for (const { fd, peer } of late) this.#refuse(fd, peer, new ProtocolError("no HELLO in time"));
+    for (const { channel, peer } of late)
+      this.#refuse(channel, peer, new ProtocolError("no HELLO in time"));
   }
 
   /** Hears what has been said; whether anybody has finished. */
@@ -82,37 +88,37 @@ export class Strangers {
   }
 
   #finished(greeter: Greeter): boolean {
-    const { fd, peer } = greeter;
+    const { channel, peer } = greeter;
     try {
       const hello = greeter.receive();
-      if (hello !== undefined) this.#greeted(fd, peer, hello, false);
-      else if (greeter.gone) this.#drop(fd);
+      if (hello !== undefined) this.#greeted(channel, peer, hello, false);
+      else if (greeter.gone) this.#drop(channel);
       return hello !== undefined || greeter.gone;
     } catch (error) {
-      this.#refuse(fd, peer, error);
+      this.#refuse(channel, peer, error);
       return true;
     }
   }
 
   /** Gives a connection to the session that its HELLO asks for. */
-  #greeted(fd: number, peer: PeerIdentity, bytes: Uint8Array, forwarded: boolean): void {
+  #greeted(channel: Channel, peer: PeerIdentity, bytes: Uint8Array, forwarded: boolean): void {
     try {
-      const hello = decodeClientHello(bytes);
+      const hello = ownedBy(peer.name, decodeClientHello(bytes));
       checkVersion(hello);
       if (hello.role === "streams") {
-        if (!this.#bridge.connection(fd, bytes)) close(fd);
+        if (!this.#bridge.connection(told(channel), bytes)) channel.close();
         this.#mailbox.ended();
         return;
       }
       const found = this.#sessions.find(hello, peer.uid ?? NO_UID, forwarded);
       if (found.kind === "elsewhere") {
-        if (!this.#mailboxes[found.reactor]?.put(fd, bytes)) close(fd);
+        if (!this.#mailboxes[found.reactor]?.put(told(channel), bytes)) channel.close();
         this.#mailbox.ended();
         return;
       }
-      this.#connect(found, new SocketTransport(fd, peer), hello);
+      this.#connect(found, new SocketTransport(channel.fd, peer, channel), hello);
     } catch (error) {
-      this.#refuse(fd, peer, error);
+      this.#refuse(channel, peer, error);
     }
   }
 
@@ -132,8 +138,8 @@ export class Strangers {
   }
 
   /** Closes a connection that has no session. */
-  #refuse(fd: number, peer: PeerIdentity, error: unknown): void {
-    const transport = new SocketTransport(fd, peer);
+  #refuse(channel: Channel, peer: PeerIdentity, error: unknown): void {
+    const transport = new SocketTransport(channel.fd, peer, channel);
     this.#sayWhy(transport, error);
     transport.release();
     this.#mailbox.ended();
@@ -148,15 +154,13 @@ export class Strangers {
     sayGoodbye(transport, code, reason);
   }
 
-  #drop(fd: number): void {
-    close(fd);
+  #drop(channel: Channel): void {
+    channel.close();
     this.#mailbox.ended();
   }
 }
 
-/** Who is at the other end of `fd`. */
-export function identify(fd: number): PeerIdentity {
-  const who = peerCredentials(fd);
-  if (typeof who === "number" || who.uid === NO_UID) return { description: "a TCP client" };
-  return { description: `uid ${who.uid}, pid ${who.pid}`, uid: who.uid };
+/** A channel as another thread is told of it. */
+function told(channel: Channel): { fd: number; tls: number } {
+  return { fd: channel.fd, tls: channel instanceof TlsChannel ? channel.end.address : 0 };
 }

@@ -8,9 +8,8 @@
  * time (a congested end too: acknowledgements make room), and flushes.
  */
 import { E } from "../sys/errno.ts";
-import { IoVec, writev } from "../sys/io.ts";
 import { allocate, free } from "../sys/memory.ts";
-import { send } from "../sys/socket.ts";
+import type { Channel } from "../transport/channel.ts";
 import type { SocketTransport } from "../transport/socket.ts";
 import { CLOSED, type Frames } from "../transport/transport.ts";
 import { ProtocolError } from "../wire/error.ts";
@@ -27,8 +26,6 @@ const ACK_BYTES = 256 * 1024;
 /** An ACK: its prefix, an array, an integer. */
 const ACK_ROOM = PREFIX_BYTES + 1 + 9;
 
-/** One gather list for all sessions of a thread: it is filled anew for each call. */
-const iov = new IoVec(2);
 const nobody = new Writer(allocate(0x20000));
 
 export class Resumable implements Frames {
@@ -110,6 +107,11 @@ export class Resumable implements Frames {
   /** Takes at most `limit` bytes of what has arrived: how many, or CLOSED where there is no connection any more. */
   receive(limit?: number): number {
     return this.#connection?.receive(limit) ?? CLOSED;
+  }
+
+  /** Whether `receive` may have something of which poll(2) does not tell. */
+  get hasHeld(): boolean {
+    return this.#connection?.channel.hasHeld ?? false;
   }
 
   /**
@@ -227,7 +229,7 @@ export class Resumable implements Frames {
     // First what the owner has said in the handshake.
     if (connection === undefined || !connection.flush()) return false;
     while (this.#ring.unsent > 0 || this.#hasAck || this.#wantsAck) {
-      const sent = this.#sendSome(connection.fd);
+      const sent = this.#sendSome(connection.channel);
       if (sent === -E.EAGAIN) return false;
       if (sent < 0 && sent !== -E.EINTR) {
         connection.close();
@@ -235,24 +237,22 @@ export class Resumable implements Frames {
       }
       if (sent > 0) this.#account(connection, sent);
     }
-    return true;
+    return connection.flush();
   }
 
   /** One system call's worth of sending: bytes that left, or -errno. */
-  #sendSome(fd: number): number {
+  #sendSome(channel: Channel): number {
     const ring = this.#ring;
     // Between two frames alone is there a place for an ACK.
     if (this.#wantsAck && !this.#hasAck && !ring.isMidFrame) this.#makeAck();
     if (!this.#hasAck) {
       const length = this.#wantsAck ? ring.frameLeft : ring.sendLength;
-      return send(fd, ring.sendAddress, length, 0);
+      return channel.send(ring.sendAddress, length);
     }
     const ackAddress = this.#ack.region.address + this.#ackSent;
     const ackLength = this.#ack.at - this.#ackSent;
-    if (ring.unsent === 0) return send(fd, ackAddress, ackLength, 0);
-    iov.set(0, ackAddress, ackLength);
-    iov.set(1, ring.sendAddress, ring.sendLength);
-    return writev(fd, iov.address, 2);
+    if (ring.unsent === 0) return channel.send(ackAddress, ackLength);
+    return channel.sendBoth(ackAddress, ackLength, ring.sendAddress, ring.sendLength);
   }
 
   #makeAck(): void {

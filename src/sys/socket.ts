@@ -27,6 +27,7 @@ import {
   SOCKADDR_UN_STRUCT_SIZE,
   sockaddrAddress,
   storedFamily,
+  storedInet,
   storedPort,
   unixAddress,
 } from "./sockaddr.ts";
@@ -226,6 +227,21 @@ export function boundPort(fd: number): number {
   if (result < 0) return result;
   const family = storedFamily();
   return family === AF_INET || family === AF_INET6 ? storedPort() : -E.EAFNOSUPPORT;
+}
+
+/** First byte that has arrived at `fd`, which stays there; -EAGAIN: none yet; -EPIPE: none will. */
+export function peekByte(fd: number): number {
+  const got = orErrno(c.recv(fd, scratch.address, 1, MSG_PEEK | MSG_DONTWAIT));
+  if (got < 0) return got;
+  return got === 0 ? -E.EPIPE : scratch.view.getUint8(0);
+}
+
+/** Address and port at the other end of a TCP connection, for people. */
+export function peerText(fd: number): string {
+  scratch.view.setUint32(0, SOCKADDR_UN_STRUCT_SIZE, true);
+  return c.getpeername(fd, sockaddrAddress, scratch.address) === 0
+    ? storedInet()
+    : "an unknown address";
 }
 
 /** Whether a socket has a peer (getpeername(2)). */

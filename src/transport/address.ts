@@ -1,6 +1,16 @@
-/** Addresses as users write them: `unix:///path`, `tcp://host:port`. */
+/** Addresses as users write them: `unix:///path`, `tcp://host:port`, `vsock://cid:port`. */
+import { VMADDR_CID_ANY } from "../sys/sockaddr.ts";
 
-export type Address = { kind: "unix"; path: string } | { kind: "tcp"; host: string; port: number };
+export type Address =
+  | { kind: "unix"; path: string }
+  | {
+      kind: "tcp";
+      host: string;
+      port: number;
+      /** File of the identity that a client shows there; without TLS if there is none. */
+      identity?: string;
+    }
+  | { kind: "vsock"; cid: number; port: number };
 
 /** Where server and mount meet when nobody says otherwise. */
 export const DEFAULT_SERVER: Address = { kind: "unix", path: "/run/qtfs/server.sock" };
@@ -31,13 +41,28 @@ export function parseAddress(text: string): Address {
     }
     return { kind: "tcp", host: (match[1] as string).replace(/^\[|\]$/g, ""), port };
   }
+  if (text.startsWith("vsock://")) return parseVsock(text);
   if (text.startsWith("/")) return parseAddress(`unix://${text}`);
-  throw new Error(`Address "${text}" must begin with unix:// or tcp://`);
+  throw new Error(`Address "${text}" must begin with unix://, tcp:// or vsock://`);
+}
+
+function parseVsock(text: string): Address {
+  const match = /^vsock:\/\/(\d+|any):(\d+)$/.exec(text);
+  const cid = match?.[1] === "any" ? VMADDR_CID_ANY : Number(match?.[1]);
+  const port = Number(match?.[2]);
+  // The highest numbers mean any machine, and any port (vsock(7)).
+  if (match === null || cid > VMADDR_CID_ANY || port >= VMADDR_CID_ANY) {
+    throw new Error(`Address "${text}" is not of the form vsock://CID:PORT (CID: number or any)`);
+  }
+  return { kind: "vsock", cid, port };
 }
 
 /** The address as users write it. */
 export function formatAddress(address: Address): string {
   if (address.kind === "unix") return `unix://${address.path}`;
+  if (address.kind === "vsock") {
+    return `vsock://${address.cid === VMADDR_CID_ANY ? "any" : address.cid}:${address.port}`;
+  }
   const host = address.host.includes(":") ? `[${address.host}]` : address.host;
   return `tcp://${host}:${address.port}`;
 }

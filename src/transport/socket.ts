@@ -1,19 +1,17 @@
 /**
- * Frames over a stream socket, AF_UNIX or TCP, with non-blocking system calls.
+ * Frames over a stream socket, plain or with TLS, with non-blocking system calls.
  * Small frames gather in one buffer and leave in one send; a bulk payload goes
  * from where it lies (sendmsg's gather list) or from its file (sendfile).
  */
 
 import { E } from "../sys/errno.ts";
-import { IoVec, sendfile, writev } from "../sys/io.ts";
 import { allocate, free, type Region } from "../sys/memory.ts";
-import { close } from "../sys/open.ts";
-import { MSG_MORE, recv, send, unsentBytes } from "../sys/socket.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { headerBytes, kindOf, payloadBytes, putPrefix } from "../wire/frame.ts";
 import { FRAME_MAX, HEADER_MAX, PAYLOAD_MAX, PREFIX_BYTES } from "../wire/limits.ts";
 import { Reader } from "../wire/reader.ts";
 import { Writer } from "../wire/writer.ts";
+import { type Channel, PlainChannel } from "./channel.ts";
 import { CLOSED, type PeerIdentity, type Transport, WOULD_BLOCK } from "./transport.ts";
 
 /** Two frames fit, so a frame that wraps is moved rarely. */
@@ -24,8 +22,6 @@ const OUT_BYTES = GATHER_MAX + FRAME_MAX;
 const ZEROS_BYTES = 64 * 1024;
 
 let zeros: Region | undefined;
-/** One gather list for all connections of a thread: it is filled anew for each call. */
-const iov = new IoVec(2);
 
 /** Errors of sendfile(2) that are the connection's, not the file's. */
 const OF_CONNECTION: ReadonlySet<number> = new Set([
@@ -49,6 +45,7 @@ export function filesCanBeSent(): boolean {
 }
 
 export class SocketTransport implements Transport {
+  readonly channel: Channel;
   readonly fd: number;
   readonly peer: PeerIdentity;
   readonly reader: Reader;
@@ -76,8 +73,9 @@ export class SocketTransport implements Transport {
   #bulkLeft = 0;
   #bulkFd = -1;
 
-  constructor(fd: number, peer: PeerIdentity) {
+  constructor(fd: number, peer: PeerIdentity, channel: Channel = new PlainChannel(fd)) {
     this.fd = fd;
+    this.channel = channel;
     this.peer = peer;
     this.reader = new Reader(this.#in.bytes, this.#in.view);
   }
@@ -97,12 +95,25 @@ export class SocketTransport implements Transport {
     return this.#bulkLeft > 0 || this.#gathered > GATHER_MAX;
   }
 
+  get splices(): boolean {
+    return this.channel.isPlain;
+  }
+
+  get failure(): string | undefined {
+    return this.channel.failure;
+  }
+
   get pending(): boolean {
+    return this.#isFilled || this.channel.held > 0;
+  }
+
+  /** Whether bytes wait that the channel has not taken. */
+  get #isFilled(): boolean {
     return this.#gathered > this.#sent || this.#bulkLeft > 0;
   }
 
   get bytesUntaken(): number {
-    return this.closed ? 0 : unsentBytes(this.fd);
+    return this.closed ? 0 : this.channel.untaken();
   }
 
   get hasMore(): boolean {
@@ -122,13 +133,17 @@ export class SocketTransport implements Transport {
     const room = Math.min(limit, IN_BYTES - this.#tail);
     // Full of frames that wait to be served: recv(2) of nothing would look like the end.
     if (room === 0) return WOULD_BLOCK;
-    const got = recv(this.fd, this.#in.address + this.#tail, room);
+    const got = this.channel.receive(this.#in.address + this.#tail, room);
     if (got > 0) {
       this.#tail += got;
       this.bytesReceived += got;
       return got;
     }
-    if (got === -E.EAGAIN || got === -E.EINTR) return WOULD_BLOCK;
+    if (got === -E.EAGAIN || got === -E.EINTR) {
+      // A handshake may have come to its end, and what waited for that can go.
+      if (!this.channel.isPlain && this.pending) this.flush();
+      return WOULD_BLOCK;
+    }
     this.close();
     return CLOSED;
   }
@@ -222,7 +237,7 @@ export class SocketTransport implements Transport {
   }
 
   flush(): boolean {
-    while (this.pending) {
+    while (this.#isFilled) {
       const wrote = this.#sendSome();
       if (wrote === -E.EAGAIN) return false;
       if (wrote < 0 && wrote !== -E.EINTR) {
@@ -231,30 +246,32 @@ export class SocketTransport implements Transport {
       }
       if (wrote > 0) this.#account(wrote);
     }
-    return !this.closed;
+    if (this.channel.held === 0) return !this.closed;
+    const flushed = this.channel.flush();
+    if (flushed < 0 && flushed !== -E.EAGAIN) this.close();
+    return flushed === 0;
   }
 
   /** One system call's worth of sending: bytes that left, or -errno. */
   #sendSome(): number {
     const gathered = this.#gathered - this.#sent;
     const from = this.#out.address + this.#sent;
-    if (this.#bulkLeft === 0) return send(this.fd, from, gathered, 0);
+    const { channel } = this;
+    if (this.#bulkLeft === 0) return channel.send(from, gathered);
     if (this.#bulkFd >= 0) {
-      if (gathered > 0) return send(this.fd, from, gathered, MSG_MORE);
-      const sent = sendfile(this.fd, this.#bulkFd, this.#bulkAddress, this.#bulkLeft);
+      if (gathered > 0) return channel.sendMore(from, gathered);
+      const sent = channel.sendFile(this.#bulkFd, this.#bulkAddress, this.#bulkLeft);
       if (sent < 0 && sent !== -E.EAGAIN && !OF_CONNECTION.has(sent)) fileHasFailed = true;
       // The file became shorter than promised: the frame is filled up with zeros.
       return sent === 0 ? this.#sendZeros() : sent;
     }
-    if (gathered === 0) return send(this.fd, this.#bulkAddress, this.#bulkLeft, 0);
-    iov.set(0, from, gathered);
-    iov.set(1, this.#bulkAddress, this.#bulkLeft);
-    return writev(this.fd, iov.address, 2);
+    if (gathered === 0) return channel.send(this.#bulkAddress, this.#bulkLeft);
+    return channel.sendBoth(from, gathered, this.#bulkAddress, this.#bulkLeft);
   }
 
   #sendZeros(): number {
     zeros ??= allocate(ZEROS_BYTES);
-    return send(this.fd, zeros.address, Math.min(this.#bulkLeft, ZEROS_BYTES), 0);
+    return this.channel.send(zeros.address, Math.min(this.#bulkLeft, ZEROS_BYTES));
   }
 
   #account(wrote: number): void {
@@ -279,7 +296,7 @@ export class SocketTransport implements Transport {
     this.#gathered = 0;
     this.#bulkLeft = 0;
     this.#bulkFd = -1;
-    close(this.fd);
+    this.channel.close();
   }
 
   /** Returns the buffers' memory; the transport must be closed. */

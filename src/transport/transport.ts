@@ -22,6 +22,8 @@ export interface PeerIdentity {
   description: string;
   /** User id of a unix socket's peer; undefined where the transport cannot tell. */
   uid?: number;
+  /** The name in its certificate, where it has shown one that holds (identity/names.ts). */
+  name?: string;
 }
 
 /** Results of `receive` other than a count of bytes. */
@@ -56,6 +58,8 @@ export interface Transport extends Frames {
   /** Descriptor to poll, readable when `receive` has something. */
   readonly fd: number;
   readonly peer: PeerIdentity;
+  /** Whether others may take the payload of a peeked frame from `fd` by splice(2). */
+  readonly splices: boolean;
 
   /** Takes at most `limit` more bytes: how many, WOULD_BLOCK or CLOSED. */
   receive(limit?: number): number;
@@ -81,6 +85,8 @@ export interface Transport extends Frames {
   /** Whether anything is left to send. */
   readonly pending: boolean;
 
+  /** Why the connection could not be had, or ended, where that is known; for people. */
+  readonly failure: string | undefined;
   /** Ends the connection: `receive` says CLOSED from then on, what was not sent is dropped. */
   close(): void;
   readonly closed: boolean;

@@ -80,7 +80,10 @@ test.each([
   ["timeout=1e9", "mount option timeout"],
   ["timeout=-1", "mount option timeout"],
   ["fsname=", "mount option fsname: it has 1 to 255 bytes"],
-  ["server=nfs://x", 'mount option server: Address "nfs://x" must begin with unix:// or tcp://'],
+  [
+    "server=nfs://x",
+    'mount option server: Address "nfs://x" must begin with unix://, tcp:// or vsock://',
+  ],
   ["cache=auto,cache=never", "mount option cache is given twice"],
   ["remount,ro", "a qtfs mount cannot be remounted, umount it first"],
 ])("%p is refused", (list, sentence) => {

@@ -96,7 +96,10 @@ test.each([
     '[[policy]]\npath = "srv"\npolicy = "live"',
     "line 2: path in [[policy]]: it must be an absolute",
   ],
-  ['listen = ["nfs://x"]', 'line 1: listen: Address "nfs://x" must begin with unix:// or tcp://'],
+  [
+    'listen = ["nfs://x"]',
+    'line 1: listen: Address "nfs://x" must begin with unix://, tcp:// or vsock://',
+  ],
   ["insecure = 'yes'", "line 1: insecure: expected boolean, received string"],
   ["allow_uids = [-1]", "line 1: allow_uids:"],
   ["log_level = 'loud'", "line 1: log_level:"],

@@ -61,16 +61,22 @@ test("connections come out of a mailbox as they were put in, and no more than it
   const one = new Mailbox(wakeFd);
   const other = new Mailbox(wakeFd, one.shared);
   const hello = (n: number) => new Uint8Array(HELLO_MAX).fill(n);
+  /** Addresses of all halves, as user space has them. */
+  const tlsOf = (n: number) => 0x7fff_ffff_f000 - n * 0x1_8000_0010;
   for (let round = 0; round < 5; round++) {
     let held = 0;
-    while ((held % 2 === 0 ? one : other).put(held + 3, held % 3 === 0 ? hello(held) : undefined)) {
-      held++;
-    }
+    const put = () => {
+      const connection = { fd: held + 3, tls: held % 5 === 0 ? tlsOf(held) : 0 };
+      const box = held % 2 === 0 ? one : other;
+      return box.put(connection, held % 3 === 0 ? hello(held) : undefined);
+    };
+    while (put()) held++;
     expect(held).toBeGreaterThanOrEqual(SESSIONS_MAX);
     expect(one.connections).toBe(held * (round + 1));
     for (let i = 0; i < held; i++) {
       const arrival = one.take();
       expect(arrival?.fd).toBe(i + 3);
+      expect(arrival?.tls).toBe(i % 5 === 0 ? tlsOf(i) : 0);
       expect(arrival?.hello).toEqual(i % 3 === 0 ? hello(i) : undefined);
     }
     expect(one.take()).toBeUndefined();

@@ -6,8 +6,8 @@
 import { decode } from "cbor-x/decode";
 import { sayGoodbye } from "../../src/client/goodbye.ts";
 import { POLLIN, POLLOUT, PollSet } from "../../src/sys/poll.ts";
-import { connectTcp, connectUnix } from "../../src/sys/socket.ts";
 import { parseAddress } from "../../src/transport/address.ts";
+import { connectTo } from "../../src/transport/endpoint.ts";
 import { SocketTransport } from "../../src/transport/socket.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { type ClientHello, encodeHello, MAGIC } from "../../src/wire/hello.ts";
@@ -87,8 +87,7 @@ export class RawClient {
 
   /** Connects to an address as users write it; a bare path is a unix socket's. */
   constructor(address: string) {
-    const to = parseAddress(address);
-    const fd = to.kind === "unix" ? connectUnix(to.path) : connectTcp(to.host, to.port);
+    const fd = connectTo(parseAddress(address));
     if (fd < 0) throw new Error(`Cannot connect to ${address}: errno ${-fd}`);
     this.transport = new SocketTransport(fd, { description: "the server under test" });
   }

@@ -77,7 +77,14 @@ function statxField(name: string): string {
 /** The first two are those of its header. */
 const infoField = (name: string) => (["info_type", "len"].includes(name) ? `hdr.${name}` : name);
 
-const networkHeaders = ["sys/socket.h", "sys/un.h", "netinet/in.h", "netinet/tcp.h", "sys/time.h"];
+const networkHeaders = [
+  "sys/socket.h",
+  "sys/un.h",
+  "netinet/in.h",
+  "netinet/tcp.h",
+  "linux/vm_sockets.h",
+  "sys/time.h",
+];
 
 const families: readonly Family[] = [
   {
@@ -263,6 +270,10 @@ const families: readonly Family[] = [
       SOCKADDR_IN6: {
         type: "struct sockaddr_in6",
         field: (name) => `sin6_${name === "address" ? "addr" : snake(name)}`,
+      },
+      SOCKADDR_VM: {
+        type: "struct sockaddr_vm",
+        field: (name) => (name === "family" ? "svm_family" : `svm_${name}`),
       },
     },
   },

@@ -6,6 +6,8 @@ test.each<[string, Address]>([
   ["unix:///run/qtfs/server.sock", { kind: "unix", path: "/run/qtfs/server.sock" }],
   ["tcp://127.0.0.1:4711", { kind: "tcp", host: "127.0.0.1", port: 4711 }],
   ["tcp://host.example:1", { kind: "tcp", host: "host.example", port: 1 }],
+  ["vsock://3:7000", { kind: "vsock", cid: 3, port: 7000 }],
+  ["vsock://any:7000", { kind: "vsock", cid: 0xffff_ffff, port: 7000 }],
   ["tcp://[::1]:65535", { kind: "tcp", host: "::1", port: 65535 }],
 ])("%s", (text, address) => {
   expect(parseAddress(text)).toEqual(address);
@@ -25,6 +27,10 @@ test.each([
   ["tcp://:80", "tcp://host:port"],
   ["tcp://::1:80", "tcp://host:port"],
   ["tcp://host:80/path", "tcp://host:port"],
+  ["vsock://3", "vsock://CID:PORT"],
+  ["vsock://host:7000", "vsock://CID:PORT"],
+  ["vsock://3:4294967295", "vsock://CID:PORT"],
+  ["vsock://4294967296:1", "vsock://CID:PORT"],
   ["http://host:80", "must begin with"],
   ["", "must begin with"],
 ])("%p is refused with what it lacks", (text, sentence) => {

@@ -5,8 +5,9 @@
 import type { Loop, Watched } from "../../bridge/loop.ts";
 import { EPOLLIN, EPOLLOUT } from "../../sys/epoll.ts";
 import { close } from "../../sys/open.ts";
-import { beginConnect, connectOutcome } from "../../sys/socket.ts";
+import { connectOutcome } from "../../sys/socket.ts";
 import { type Address, formatAddress } from "../../transport/address.ts";
+import { beginConnectTo } from "../../transport/endpoint.ts";
 import type { SocketTransport } from "../../transport/socket.ts";
 import { CLOSED } from "../../transport/transport.ts";
 import { Kind } from "../../wire/frame.ts";
@@ -74,10 +75,7 @@ export class BridgeDialer {
     const { addresses } = this.#options;
     const address = addresses[this.#turn++ % addresses.length];
     if (address === undefined) return;
-    const fd =
-      address.kind === "unix"
-        ? beginConnect(address.path)
-        : beginConnect(address.host, address.port);
+    const fd = beginConnectTo(address);
     if (fd < 0) return;
     if (this.#attempts.length === ATTEMPTS_MAX) this.#attempts[0]?.drop();
     const attempt = new Attempt(this.#loop, fd, address, () => this.#advance(attempt));
@@ -115,6 +113,7 @@ export class BridgeDialer {
   #hear(attempt: Attempt, transport: SocketTransport): void {
     const isClosed = transport.receive() === CLOSED;
     if (!transport.next()) {
+      if (transport.failure !== undefined) throw new Error(transport.failure);
       if (isClosed) attempt.drop();
       return;
     }

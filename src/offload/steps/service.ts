@@ -4,6 +4,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import { type Address, formatAddress } from "../../transport/address.ts";
+import { connectTo } from "../../transport/endpoint.ts";
 import { endProcess, findProcess } from "../processes.ts";
 import { type Step, shellLine } from "../step.ts";
 
@@ -76,6 +77,7 @@ function start(
 /** Whether somebody listens at `address`; true where nobody is expected to. */
 function listens(address: Address | undefined): Promise<boolean> {
   if (address === undefined) return Promise.resolve(true);
+  if (address.kind === "vsock") return Promise.resolve(listensByVsock(address));
   return new Promise((resolve) => {
     const socket = connect(
       address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
@@ -87,6 +89,13 @@ function listens(address: Address | undefined): Promise<boolean> {
     socket.setTimeout(READY_MS, () => end(false));
     socket.once("connect", () => end(true)).once("error", () => end(false));
   });
+}
+
+/** The kernel gives up a connection by vsock after 2 s (net/vmw_vsock/af_vsock.c). */
+function listensByVsock(address: Address): boolean {
+  const fd = connectTo(address);
+  if (fd >= 0) closeSync(fd);
+  return fd >= 0;
 }
 
 /** Waits for the end of one that was just killed; throws where it is somebody else who listens. */

@@ -9,8 +9,8 @@ import { readHello, type SessionName, sayHello, transportOn } from "../../client
 import { BridgeDialer } from "../../client/twins/bridgedialer.ts";
 import { machineFacts } from "../../info/facts.ts";
 import { E, errnoText } from "../../sys/errno.ts";
-import { connectTcp, connectUnix } from "../../sys/socket.ts";
 import { type Address, formatAddress } from "../../transport/address.ts";
+import { connectTo } from "../../transport/endpoint.ts";
 import type { SocketTransport } from "../../transport/socket.ts";
 import { Goodbye } from "../../wire/constants.ts";
 import { Kind } from "../../wire/frame.ts";
@@ -86,8 +86,7 @@ export class RexecLink implements BridgeOwner {
 
   #connect(): SocketTransport {
     const address = this.#address;
-    const fd =
-      address.kind === "unix" ? connectUnix(address.path) : connectTcp(address.host, address.port);
+    const fd = connectTo(address);
     if (fd < 0) throw new Error(explain(address, -fd));
     const transport = transportOn(fd, address);
     sayHello(transport, this.#name(false), this.#facts);

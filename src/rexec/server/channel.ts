@@ -24,6 +24,8 @@ export type ToKeeper =
   | { kind: "serve"; leaseMs: number }
   /** A client that has said HELLO, and its connection beside. */
   | { kind: "client"; client: Client; hello: ClientHello }
+  /** Clients of this name may not be there any more: their sessions end. */
+  | { kind: "revoked"; name: string }
   /** The server ends, and another one may come: programs go on. */
   | { kind: "leave" }
   /** The server ends, and so do all sessions: answered by "done". */

@@ -1,5 +1,6 @@
 /** Who is at the other end of a connection. */
 import { peerCredentials, peerGroups } from "../../sys/sockopt.ts";
+import { identifyPeer } from "../../transport/peers.ts";
 import type { PeerIdentity } from "../../transport/transport.ts";
 
 /** `uid` is known of a unix socket's peer alone; the others are -1 and empty then. */
@@ -7,14 +8,15 @@ export interface Client extends PeerIdentity {
   readonly pid: number;
   readonly gid: number;
   readonly groups: readonly number[];
+  /** Patterns (patterns.ts) of what it was enrolled to run, where it has shown a certificate. */
+  readonly programs?: readonly string[];
 }
 
 /** Who has connected by `fd`. */
-export function identifyClient(fd: number, isUnix: boolean): Client {
-  const who = isUnix ? peerCredentials(fd) : -1;
-  if (typeof who === "number") {
-    return { description: "a TCP client", pid: -1, gid: -1, groups: [] };
-  }
-  const { pid, uid, gid } = who;
-  return { description: `uid ${uid}, pid ${pid}`, uid, gid, pid, groups: peerGroups(fd) };
+export function identifyClient(fd: number): Client {
+  const peer = identifyPeer(fd);
+  const who = peer.uid === undefined ? -1 : peerCredentials(fd);
+  if (typeof who === "number") return { ...peer, pid: -1, gid: -1, groups: [] };
+  const { pid, gid } = who;
+  return { ...peer, gid, pid, groups: peerGroups(fd) };
 }

@@ -1,13 +1,15 @@
 /** A rexec-server as main sees it: listeners, the thread that lets clients in, what runs. */
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { checkIdentities, watchIdentities } from "../../identity/watching.ts";
+import { Counters } from "../../info/counters.ts";
 import { errnoText } from "../../sys/errno.ts";
 import { eventfd, signalEventfd } from "../../sys/poll.ts";
-import { listenTcp, listenUnix } from "../../sys/socket.ts";
 import { type Address, formatAddress } from "../../transport/address.ts";
+import { listenAt } from "../../transport/endpoint.ts";
+import type { Listener } from "../../transport/peers.ts";
 import { LEASE_MS } from "../../wire/limits.ts";
 import { fitsChannel } from "./channel.ts";
-import type { Listener } from "./front.ts";
 import { UNKNOWN } from "./orphans.ts";
 import { keeperPath } from "./place.ts";
 import type { ProgramReport } from "./register.ts";
@@ -29,6 +31,10 @@ export interface RexecServerOptions {
   insecure: boolean;
   /** User ids that may connect to unix sockets. */
   uids: number[];
+  /** Directory of identities (identity/directory.ts), by which clients are let in at tcp://. */
+  identities?: string;
+  /** Numbers of machines that may connect by vsock; VMADDR_CID_ANY for all. */
+  cids?: number[];
   /** How long programs outlive the connection of their client. */
   leaseMs?: number;
   /** What starts this program. */
@@ -43,6 +49,8 @@ export interface RexecSnapshot {
   rules: Rule[];
   /** The process that has the programs; 0: not known yet. */
   keeperPid: number;
+  /** How many clients were not let in by TLS, by what was wrong. */
+  refusals?: Record<string, number>;
   /** Programs that run, and then those that have ended, the last first. */
   programs: ProgramReport[];
 }
@@ -57,45 +65,44 @@ export interface RexecDaemon {
 
 /** Starts it; throws a sentence for people when it cannot. */
 export function startRexecServer(options: RexecServerOptions): RexecDaemon {
-  const tcp = options.listen.find((address) => address.kind === "tcp");
-  if (tcp !== undefined && !options.insecure) {
+  checkIdentities(options.listen, options.insecure, options.identities);
+  const far = options.listen.find(({ kind }) => kind !== "unix");
+  if (far !== undefined && !options.rules.some((rule) => rule.tcp === true)) {
     throw new Error(
-      `Cannot listen at ${formatAddress(tcp)} without authentication: ` +
-        "add --insecure to allow it on a network you trust, or listen at a unix:// address",
-    );
-  }
-  if (tcp !== undefined && !options.rules.some((rule) => rule.tcp === true)) {
-    throw new Error(
-      `Cannot listen at ${formatAddress(tcp)} without a rule: name with --allow what may be run, or with tcp = true in [[allow]]`,
+      `Cannot listen at ${formatAddress(far)} without a rule: name with --allow what may be run, or with tcp = true in [[allow]]`,
     );
   }
   const tooLong = options.rules.find((rule) => !fitsChannel(rule));
   if (tooLong !== undefined) throw new Error(`Rule ${tooLong.name} is too long`);
   return new Daemon(
     options,
-    options.listen.map((address) => listen(address, options.uids)),
+    options.listen.map((address) => listen(address, options)),
   );
 }
 
-function listen(address: Address, uids: number[]): Listener {
+function listen(address: Address, { uids, cids = [], insecure }: RexecServerOptions): Listener {
   const fd = openListener(address, uids);
   if (fd < 0) throw new Error(`Cannot listen at ${formatAddress(address)}: ${errnoText(-fd)}`);
-  const isUnix = address.kind === "unix";
-  return { fd, isUnix, uids: isUnix ? uids : [] };
+  return { fd, kind: address.kind, tls: address.kind === "tcp" && !insecure, uids, cids };
 }
 
 function openListener(address: Address, uids: number[]): number {
-  if (address.kind === "tcp") return listenTcp(address.host, address.port, BACKLOG);
   // Who may connect is decided by credentials; the mode only keeps strangers from trying.
   const modes = uids.every((uid) => uid === process.getuid?.()) ? OWN : SHARED;
-  mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
-  return listenUnix(address.path, modes.socket, BACKLOG);
+  if (address.kind === "unix") {
+    mkdirSync(dirname(address.path), { recursive: true, mode: modes.directory });
+  }
+  return listenAt(address, modes.socket, BACKLOG);
 }
 
 class Daemon implements RexecDaemon {
   readonly #options: RexecServerOptions;
   readonly #leaveFd = eventfd();
   readonly #endFd = eventfd();
+  readonly #identitiesFd = eventfd();
+  #unwatch: (() => void) | undefined;
+  /** Where clients are counted that were not let in by TLS. */
+  readonly #refusals = new Counters();
   readonly ready: Promise<void>;
   #keeperPid = 0;
   /** By their process ids. */
@@ -122,8 +129,15 @@ class Daemon implements RexecDaemon {
       options.log("error", `The thread that lets clients in has failed: ${event.message}`);
       process.exit(1);
     };
+    const identities = options.insecure ? undefined : options.identities;
+    if (identities !== undefined) {
+      this.#unwatch = watchIdentities(identities, () => signalEventfd(this.#identitiesFd));
+    }
     const data: RexecData = {
       listeners,
+      ...(identities !== undefined && { identities }),
+      identitiesFd: this.#identitiesFd,
+      refusals: this.#refusals.shared,
       rules: options.rules,
       leaseMs: options.leaseMs ?? LEASE_MS,
       path: keeperPath(options.listen.map(formatAddress)),
@@ -138,10 +152,14 @@ class Daemon implements RexecDaemon {
     const { listen, insecure, rules } = this.#options;
     const programs = [...this.#running.values(), ...this.#ended];
     const keeperPid = this.#keeperPid;
-    return { listen: listen.map(formatAddress), insecure, rules, keeperPid, programs };
+    const counts = Object.entries(this.#refusals.gauges());
+    const refusals = Object.fromEntries(counts.filter(([name]) => name.startsWith("tls")));
+    const addresses = listen.map(formatAddress);
+    return { listen: addresses, insecure, rules, keeperPid, refusals, programs };
   }
 
   async stop(how: "leave" | "end"): Promise<void> {
+    this.#unwatch?.();
     signalEventfd(how === "leave" ? this.#leaveFd : this.#endFd);
     await this.#done;
     for (const address of this.#options.listen) {

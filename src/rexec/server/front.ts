@@ -1,11 +1,16 @@
 /** What a rexec-server does itself: it listens, hears who comes, and gives clients to its keeper. */
 import type { Loop } from "../../bridge/loop.ts";
+import type { Gate } from "../../identity/gate.ts";
+import type { Counters } from "../../info/counters.ts";
 import { checkVersion, Refusal, sayGoodbye } from "../../server/greeting.ts";
 import { LogBudget } from "../../server/logbudget.ts";
+import { ownedBy } from "../../server/owned.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { E } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
-import { accept, setBuffers, tuneTcp } from "../../sys/socket.ts";
+import { accept } from "../../sys/socket.ts";
+import { tune } from "../../transport/endpoint.ts";
+import { type Listener, refusalOf } from "../../transport/peers.ts";
 import { SocketTransport } from "../../transport/socket.ts";
 import { Goodbye } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
@@ -13,21 +18,20 @@ import { type ClientHello, decodeClientHello } from "../../wire/hello.ts";
 import { GREETERS_MAX } from "../../wire/limits.ts";
 import { type Client, identifyClient } from "./client.ts";
 import { Newcomer } from "./newcomer.ts";
+import { TlsDoor } from "./tlsdoor.ts";
 
 const SOCKET_BUFFER_BYTES = 1024 * 1024;
 /** How long to wait where there is no descriptor or memory for a connection. */
 const ACCEPT_PAUSE_MS = 50;
 
-/** A listening socket; `uids`: who may connect to a unix socket. */
-export interface Listener {
-  readonly fd: number;
-  readonly isUnix: boolean;
-  readonly uids: readonly number[];
-}
-
 export interface FrontOptions {
   readonly loop: Loop;
   readonly listeners: readonly Listener[];
+  /** Who may come by TLS, and where refusals are counted; undefined where nobody may. */
+  readonly gate?: Gate | undefined;
+  readonly counters: Counters;
+  /** Told of names that were let in and are not enrolled any more. */
+  readonly revoked: (name: string) => void;
   readonly log: (level: "info" | "warn", text: string) => void;
   /** Goes on with a client that has said HELLO, by `fd`, which is the callee's then. */
   readonly greeted: (fd: number, client: Client, hello: ClientHello) => void;
@@ -37,12 +41,29 @@ export class Front {
   readonly #options: FrontOptions;
   readonly #newcomers = new Set<Newcomer>();
   readonly #ofPeers = new LogBudget();
+  #door: TlsDoor | undefined;
 
   constructor(options: FrontOptions) {
     this.#options = options;
+    const { counters, gate, loop } = options;
+    if (gate !== undefined) {
+      this.#door = new TlsDoor({
+        loop,
+        gate,
+        counters,
+        log: (text) => this.#say(text),
+        revoked: options.revoked,
+        admitted: (fd, client) => this.#welcome(fd, client),
+      });
+    }
     for (const listener of options.listeners) {
       options.loop.add(listener.fd, EPOLLIN, { onEvents: () => this.#accept(listener) });
     }
+  }
+
+  /** Ends the connections of those whose identities are good no more. */
+  identitiesChanged(): void {
+    this.#door?.look();
   }
 
   /** Nobody is let in any more. */
@@ -63,15 +84,26 @@ export class Front {
       loop.after(ACCEPT_PAUSE_MS, () => loop.modify(listener.fd, EPOLLIN));
       return;
     }
-    const client = identifyClient(fd, listener.isUnix);
-    const isKnown = !listener.isUnix || listener.uids.includes(client.uid ?? -1);
-    if (!isKnown || this.#newcomers.size >= GREETERS_MAX) {
-      const why = isKnown ? "too many clients that say nothing" : "this user may not connect";
-      this.#refuse(fd, client, new Refusal(isKnown ? Goodbye.BUSY : Goodbye.REFUSED, why));
+    if (listener.tls && this.#door !== undefined) {
+      tune(fd, listener.kind, SOCKET_BUFFER_BYTES);
+      this.#door.take(fd);
       return;
     }
-    if (!listener.isUnix) tuneTcp(fd);
-    setBuffers(fd, SOCKET_BUFFER_BYTES);
+    const client = identifyClient(fd);
+    const reason = refusalOf(fd, listener);
+    if (reason !== undefined || this.#newcomers.size >= GREETERS_MAX) {
+      const why = reason ?? "too many clients that say nothing";
+      const code = reason === undefined ? Goodbye.BUSY : Goodbye.REFUSED;
+      this.#refuse(fd, client, new Refusal(code, why));
+      return;
+    }
+    tune(fd, listener.kind, SOCKET_BUFFER_BYTES);
+    this.#welcome(fd, client);
+  }
+
+  /** Waits for what a client has to say first. */
+  #welcome(fd: number, client: Client): void {
+    const { loop } = this.#options;
     const newcomer: Newcomer = new Newcomer(loop, fd, client, {
       said: (hello) => {
         this.#newcomers.delete(newcomer);
@@ -89,7 +121,7 @@ export class Front {
   #greeted(fd: number, client: Client, bytes: Uint8Array): void {
     let hello: ClientHello;
     try {
-      hello = decodeClientHello(bytes);
+      hello = ownedBy(client.name, decodeClientHello(bytes));
       checkVersion(hello);
       if (hello.role !== "rexec") {
         throw new Refusal(Goodbye.REFUSED, `this is a rexec-server, not one for ${hello.role}`);
@@ -101,11 +133,15 @@ export class Front {
     this.#options.greeted(fd, client, hello);
   }
 
+  #say(text: string): void {
+    const line = this.#ofPeers.admit(text);
+    if (line !== undefined) this.#options.log("warn", line);
+  }
+
   #refuse(fd: number, client: Client, error: unknown): void {
     if (!(error instanceof ProtocolError || error instanceof Refusal)) throw error;
     const { message } = error;
-    const line = this.#ofPeers.admit(`Closed the connection of ${client.description}: ${message}`);
-    if (line !== undefined) this.#options.log("warn", line);
+    this.#say(`Closed the connection of ${client.description}: ${message}`);
     const transport = new SocketTransport(fd, client);
     sayGoodbye(transport, error instanceof Refusal ? error.code : Goodbye.PROTOCOL, message);
     transport.release();

@@ -122,6 +122,7 @@ class Keeper {
     const { received } = server;
     if (message.kind === "rule") this.#rules.push(message.rule);
     else if (message.kind === "serve") this.#service.configure(this.#rules, message.leaseMs);
+    else if (message.kind === "revoked") this.#service.revoke(message.name);
     else if (message.kind === "client") {
       // The kernel has closed one for which there was no number.
       if (received < 0) this.#log("warn", "Closed a connection: too many descriptors are open");

@@ -68,6 +68,11 @@ export class KeeperLink {
     else close(fd);
   }
 
+  /** Clients of this name may not be there any more. */
+  revoke(name: string): void {
+    if (this.#isThere) this.#channel.send({ kind: "revoked", name });
+  }
+
   /** The server ends: what runs goes on, for another server, or ends; `done` once that is so. */
   part(how: "leave" | "end", done: () => void): void {
     this.#done = done;

@@ -3,6 +3,7 @@ import type { Loop, Watched } from "../../bridge/loop.ts";
 import { Greeter } from "../../server/greeting.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { close } from "../../sys/open.ts";
+import { PlainChannel } from "../../transport/channel.ts";
 import type { PeerIdentity } from "../../transport/transport.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { GREETING_TIMEOUT_MS } from "../../wire/limits.ts";
@@ -24,7 +25,7 @@ export class Newcomer implements Watched {
   constructor(loop: Loop, fd: number, peer: PeerIdentity, events: NewcomerEvents) {
     this.#loop = loop;
     this.#fd = fd;
-    this.#greeter = new Greeter(fd, peer);
+    this.#greeter = new Greeter(new PlainChannel(fd), peer);
     this.#events = events;
     this.#cancel = loop.after(GREETING_TIMEOUT_MS, () => {
       this.#leave();

@@ -1,14 +1,22 @@
 /** Entry of the thread that lets clients in; main sends it what it needs, once. */
 import { Loop } from "../../bridge/loop.ts";
+import { Gate } from "../../identity/gate.ts";
+import { Counters } from "../../info/counters.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
+import { drainEventfd } from "../../sys/poll.ts";
 import { raiseNoFileLimit } from "../../sys/process.ts";
-import { Front, type Listener } from "./front.ts";
+import type { Listener } from "../../transport/peers.ts";
+import { Front } from "./front.ts";
 import { KeeperLink } from "./keeperlink.ts";
 import type { ProgramReport } from "./register.ts";
 import type { Rule } from "./rules.ts";
 
 export interface RexecData {
   listeners: Listener[];
+  /** Directory of identities, where a listener lets in by them; an eventfd that tells of changes; where refusals are counted. */
+  identities?: string;
+  identitiesFd: number;
+  refusals: SharedArrayBuffer;
   rules: Rule[];
   leaseMs: number;
   /** The keeper's socket, and what starts this program. */
@@ -42,7 +50,10 @@ self.onmessage = ({ data }) => {
   const front = new Front({
     loop,
     listeners,
+    gate: data.identities === undefined ? undefined : new Gate(data.identities),
+    counters: new Counters(data.refusals),
     log,
+    revoked: (name) => keeper.revoke(name),
     greeted: (fd, client, hello) => keeper.give(fd, client, hello),
   });
   const stop = (how: "leave" | "end") => {
@@ -51,6 +62,12 @@ self.onmessage = ({ data }) => {
     front.close();
     keeper.part(how, () => loop.stop());
   };
+  loop.add(data.identitiesFd, EPOLLIN, {
+    onEvents: () => {
+      drainEventfd(data.identitiesFd);
+      front.identitiesChanged();
+    },
+  });
   loop.add(data.leaveFd, EPOLLIN, { onEvents: () => stop("leave") });
   loop.add(data.endFd, EPOLLIN, { onEvents: () => stop("end") });
   loop.run();

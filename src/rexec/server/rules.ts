@@ -57,6 +57,8 @@ export interface Grant {
   /** What was ordered, with what the rule has to say of it. */
   readonly head: OrderHead;
   readonly rule?: Rule;
+  /** Patterns of which one must match, too, where its client was enrolled for some. */
+  readonly programs?: readonly string[];
   /** Why not now, though the rule allows it. */
   readonly refused?: string;
 }
@@ -129,7 +131,10 @@ export class Rules {
     if (usable.length === 0) return { refused: asOther };
     const fits = (rule: Rule) => rule.args === undefined || matchesArgs(rule.args, args);
     return {
-      grants: usable.filter(fits).map((rule) => grantBy(rule, own, running.by)),
+      grants: usable.filter(fits).map((rule) => ({
+        ...grantBy(rule, own, running.by),
+        ...(client.programs && { programs: client.programs }),
+      })),
       own: viewOf(client, usable, own),
       withOtherArgs: usable.filter((rule) => !fits(rule)).map(({ program }) => program),
     };

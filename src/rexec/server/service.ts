@@ -77,6 +77,15 @@ export class Service implements SessionHost {
     }
   }
 
+  /** Ends the sessions of a client that is not enrolled any more, and what runs for it. */
+  revoke(name: string): void {
+    for (const session of [...this.#sessions.values()]) {
+      if (session.client.name !== name) continue;
+      session.end.sayGoodbye(Goodbye.REFUSED, "the name is not enrolled any more");
+      session.close();
+    }
+  }
+
   admit(program: Program, order: Order, words: () => string[]): Admission {
     const { size } = this.register;
     return this.#rules.admit(program.client, order, words, { all: size, by: this.#counts });

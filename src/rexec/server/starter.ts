@@ -145,6 +145,7 @@ class Starter {
       if (grant.rule === undefined) return this.#startNamed(grant, stance, path);
       const found = this.#look(stance, path);
       if (typeof found === "number" || !matches(grant.rule.program, found.path)) continue;
+      if (grant.programs?.some((pattern) => matches(pattern, found.path)) === false) continue;
       if (grant.refused !== undefined) return this.#refusal(grant.refused);
       return stance.cwdFd < 0 ? noDirectory(stance) : this.#startFound(grant, stance, found);
     }

@@ -5,9 +5,11 @@
 
 import type { Loop, Watched } from "../../bridge/loop.ts";
 import { DatagramPlaces } from "../../bridge/names.ts";
+import { channelOf, identify } from "../../identity/peer.ts";
 import type { Counters } from "../../info/counters.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { drainEventfd } from "../../sys/poll.ts";
+import type { Channel } from "../../transport/channel.ts";
 import { SocketTransport } from "../../transport/socket.ts";
 import type { PeerIdentity } from "../../transport/transport.ts";
 import { Goodbye } from "../../wire/constants.ts";
@@ -17,9 +19,9 @@ import { StreamKind } from "../../wire/streams.ts";
 import { answerHello, checkVersion, Refusal, sayGoodbye } from "../greeting.ts";
 import { LogBudget } from "../logbudget.ts";
 import type { Mailbox } from "../mailbox.ts";
+import { ownedBy } from "../owned.ts";
 import { ownerOf, type Registry } from "../registry.ts";
 import { NO_UID } from "../session.ts";
-import { identify } from "../strangers.ts";
 import { type BridgeBox, What } from "./box.ts";
 import { Connects } from "./connects.ts";
 import { HostFifos } from "./fifo/fifos.ts";
@@ -82,7 +84,7 @@ export class Bridge implements SessionHost, Watched {
     drainEventfd(mailbox.wakeFd);
     this.#holdings.take();
     for (let next = mailbox.take(); next !== undefined; next = mailbox.take()) {
-      if (next.hello !== undefined) this.#greeted(next.fd, next.hello);
+      if (next.hello !== undefined) this.#greeted(channelOf(next.fd, next.tls), next.hello);
     }
     if (mailbox.stopping) this.loop.stop();
   }
@@ -124,10 +126,10 @@ export class Bridge implements SessionHost, Watched {
   }
 
   /** A client has said HELLO. */
-  #greeted(fd: number, bytes: Uint8Array): void {
-    const transport = new SocketTransport(fd, identify(fd));
+  #greeted(channel: Channel, bytes: Uint8Array): void {
+    const transport = new SocketTransport(channel.fd, identify(channel), channel);
     try {
-      const hello = decodeClientHello(bytes);
+      const hello = ownedBy(transport.peer.name, decodeClientHello(bytes));
       checkVersion(hello);
       this.#connect(transport, hello);
     } catch (error) {

@@ -20,9 +20,9 @@ export class BridgeDoor {
   }
 
   /** Hands over a connection for streams with its HELLO; false when too many are on their way. */
-  connection(fd: number, hello: Uint8Array): boolean {
+  connection(connection: { fd: number; tls: number }, hello: Uint8Array): boolean {
     this.#wanted();
-    return this.#mailbox.put(fd, hello);
+    return this.#mailbox.put(connection, hello);
   }
 
   /** Hands over `fd` under `key`; false when that cannot be now, and `fd` stays the caller's. */

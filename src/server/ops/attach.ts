@@ -4,6 +4,7 @@ import { EPOCH_MAX, ROOT_NODE } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
 import { openRoot } from "../exports.ts";
+import { exportsFor } from "../named.ts";
 import type { Session } from "../session.ts";
 import type { Tree } from "../tree.ts";
 import { canSplit, treeOf } from "../trees.ts";
@@ -28,7 +29,7 @@ export function attach(session: Session): number {
     if (session.doubtSinceNs !== 0) return replyRoot(session, session.tree);
     throw new ProtocolError("session is attached already");
   }
-  const root = openRoot(session.services.exports, path);
+  const root = openRoot(exportsFor(session.services, session.client.name), path);
   if (typeof root === "number") return root;
   const { client, record, services } = session;
   const { path: where, readOnly } = root;

@@ -17,6 +17,8 @@ export interface RecordDetails {
   server: string;
   /** What the client said of itself in HELLO. */
   role: string;
+  /** The name that the client's certificate is for, where it has one. */
+  name?: string;
   /** The client's number for the session, part of its nodes' and handles' numbers. */
   epoch: number;
 }
@@ -61,10 +63,11 @@ function parse(json: string): RecordDetails | undefined {
 
 function isDetails(value: unknown): value is RecordDetails {
   if (typeof value !== "object" || value === null) return false;
-  const { session, uid, path, readOnly, splits, server, role, epoch } =
+  const { session, uid, path, readOnly, splits, server, role, name, epoch } =
     value as Partial<RecordDetails>;
   return (
     [session, path, server, role].every((text) => typeof text === "string") &&
+    (name === undefined || typeof name === "string") &&
     Number.isInteger(uid) &&
     Number.isInteger(epoch) &&
     typeof readOnly === "boolean" &&

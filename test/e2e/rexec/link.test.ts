@@ -186,7 +186,7 @@ test("the names of old: rexec and rexec_server", async () => {
   const tcp = { ...env, CMD_NET_ADDR: "tcp://127.0.0.1:1" };
   const refused = await run([`${stage.directory}/rexec_server`], { env: tcp });
   expect(refused.code).toBe(1);
-  expect(refused.stderr).toContain("without authentication: add --insecure");
+  expect(refused.stderr).toContain("without authentication: enroll clients");
 });
 
 test("over TCP nothing is allowed but what --allow names", async () => {

@@ -2,17 +2,10 @@
 import { addr, i32, libc, orErrno, u32 } from "../../../src/sys/libc.ts";
 import { allocate } from "../../../src/sys/memory.ts";
 import { close } from "../../../src/sys/open.ts";
-import {
-  boundPort,
-  connectTcp,
-  connectUnix,
-  listenTcp,
-  listenUnix,
-  send,
-  tuneTcp,
-} from "../../../src/sys/socket.ts";
+import { boundPort, listenTcp, send, tuneTcp } from "../../../src/sys/socket.ts";
 import { SOL_SOCKET } from "../../../src/sys/sockopt.ts";
 import type { Address } from "../../../src/transport/address.ts";
+import * as endpoint from "../../../src/transport/endpoint.ts";
 
 const c = libc({ setsockopt: { args: [i32, i32, i32, addr, u32], returns: i32 } });
 
@@ -32,18 +25,14 @@ export function reset(fd: number): void {
 
 /** A non-blocking connection, or -errno. */
 export function connectTo(address: Address): number {
-  if (address.kind === "unix") return connectUnix(address.path);
-  const fd = connectTcp(address.host, address.port);
-  if (fd >= 0) tuneTcp(fd);
+  const fd = endpoint.connectTo(address);
+  if (fd >= 0 && address.kind === "tcp") tuneTcp(fd);
   return fd;
 }
 
 /** A non-blocking listener; throws where there can be none. */
 export function listenAt(address: Address): number {
-  const fd =
-    address.kind === "unix"
-      ? listenUnix(address.path, 0o600, BACKLOG)
-      : listenTcp(address.host, address.port, BACKLOG);
+  const fd = endpoint.listenAt(address, 0o600, BACKLOG);
   if (fd < 0) throw new Error(`The proxy cannot listen: errno ${-fd}`);
   return fd;
 }
