@@ -46,6 +46,7 @@ function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[]
     });
   return [
     ...shares.map((path) => directory(path, { volatile: isVolatile(profile, path) })),
+    ...profile.traces.runtimes.map((path) => directory(path, { volatile: true })),
     ...(profile.hooks ? hostHooks(config, qtfs) : []),
     containers(profile.traces, shares),
     directory(sessions, { mode: 0o700, volatile: true }),

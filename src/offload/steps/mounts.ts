@@ -1,11 +1,17 @@
 /** Mounts of an offload. What stands at a place is read from mountinfo, which waits for nobody. */
-import { closeSync, existsSync, openSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, realpathSync, rmSync, statSync } from "node:fs";
 import { mounts } from "../../info/mountinfo.ts";
 import { execute, type Step, shellLine } from "../step.ts";
 
 /** What the newest mount at `target` is of, and its type; undefined where there is none. */
 export function mountAt(target: string): { source: string; type: string } | undefined {
   return mounts().findLast(({ mountpoint }) => mountpoint === target);
+}
+
+/** Throws where `target` is reached by a symbolic link: an absolute one would lead out of the root. */
+function checkPlace(target: string): void {
+  const real = realpathSync(target);
+  if (real !== target) throw new Error(`${target} is ${real} by a symbolic link: name that`);
 }
 
 /** Takes away all that is mounted at `target` and below, be it in use. */
@@ -79,6 +85,7 @@ export function share(qtfs: string, source: string, target: string, options: str
     commands: [shellLine(command)],
     isDone: () => isShared(source, target),
     run: async () => {
+      checkPlace(target);
       await execute(command);
       return null;
     },
@@ -111,6 +118,7 @@ export function route(qtfs: string, target: string): Step {
           `${target} is missing: install its package here too, for it is replaced by qtfs`,
         );
       }
+      checkPlace(target);
       await execute(command);
       return null;
     },

@@ -57,7 +57,7 @@ test(
   "a container runs on the HOST",
   async () => {
     await ctr(`images import ${stage.image}`);
-    expect(await ctr(`run --rm ${IMAGE} one hostname`)).toBe("host\n");
+    expect(await ctr(`run --rm ${IMAGE} one sh -c 'hostname; sleep 1'`)).toBe("host\n");
     const failed = await stage.dpu.run([
       "chroot",
       ROOT,
@@ -114,7 +114,7 @@ test(
   "a terminal, whose size is the client's",
   async () => {
     // ctr tells the size only once the program runs.
-    const inside = "tty; until stty size | grep 99; do sleep 0.05; done 2>/dev/null";
+    const inside = "tty; until stty size | grep 99; do sleep 0.05; done 2>/dev/null; sleep 1";
     const script = `stty rows 33 cols 99; ctr run --rm -t ${IMAGE} four sh -c '${inside}'`;
     const seen = await stage.inside(`script -qec '${script.replaceAll("'", "'\\''")}' /dev/null`);
     // script(1) has an end of file for its own terminal in between.
