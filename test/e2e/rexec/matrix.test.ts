@@ -115,7 +115,7 @@ const INPUT: Record<string, string> = {
   "a pipe": "echo hello | $RUN cat",
   "an empty pipe": ": | $RUN cat",
   "binary data": "head -c 300000 $D/random | $RUN md5sum",
-  "a pipe that is not read": "head -c 1000000 /dev/zero | $RUN true; $CODES",
+  "a pipe that is not read": "head -c 16000000 /dev/zero | $RUN true; $CODES",
   "SIGPIPE for the writer": "yes | $RUN head -n 1; $CODES",
   "SIGPIPE over there": "$RUN yes | head -n 2; $CODES",
   "a pipe closed early": "(echo a; sleep 0.2; echo b) | $RUN sh -c 'read x; exec <&-; echo $x'",
