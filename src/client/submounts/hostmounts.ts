@@ -158,6 +158,8 @@ export class HostMounts {
     this.#channels.delete(channel);
     if (known === undefined) return;
     if (this.#channelOf.get(known.mount) === channel) this.#channelOf.delete(known.mount);
+    // One that has moved on the HOST has another superblock by now, which needs its nodes.
+    if (this.#channelOf.has(known.mount)) return;
     this.#questions.push({ op: Op.MOUNT_END, channel: 0, argument: known.mount });
   }
 

@@ -213,6 +213,15 @@ describe("a channel", () => {
     answer(end, 0);
   });
 
+  test("that is closed when another one of its mount is there leaves the server alone", () => {
+    answer(open(), 0, entry(FileType.DIRECTORY));
+    orders.put({ kind: OrderKind.OPEN, channel: 4, fd: channel[0], mount: TMP.mount });
+    expect(opsOf(asked())).toEqual([[Op.MOUNT_ROOT, TMP.mount]]);
+    orders.put({ kind: OrderKind.CLOSE, channel: 3, fd: channel[1], mount: TMP.mount });
+    expect(asked()).toEqual([]);
+    expect(mounts.channelOf(TMP.mount)).toBe(4);
+  });
+
   test("whose superblock was unmounted here is named as well", () => {
     answer(open(), 0, entry(FileType.DIRECTORY));
     close(channel[0]);
