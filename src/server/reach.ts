@@ -158,6 +158,21 @@ export class Reach {
     return fd;
   }
 
+  /**
+   * Keeps the inode of `row` within reach though it is about to lose a name, leaving the
+   * descriptors of two others open. A handle does not do: who looked the name up may come to
+   * open it when that is closed.
+   */
+  hold(row: number, other: number, another: number): void {
+    const fd = this.fdBeside(row, other, another);
+    if (fd < 0 || (this.#nodes.fd[row] as number) >= 0) return;
+    const own = openat(-1, procPath(fd), O_PATH | O_CLOEXEC, 0);
+    if (own < 0) return;
+    this.#cached.pin(other, another);
+    this.#cached.put(row, own);
+    this.#cached.pin(NONE, NONE);
+  }
+
   /** Describes the inode of `row` into the status buffer; 0 or -errno. */
   stat(row: number): number {
     const nodes = this.#nodes;

@@ -16,7 +16,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { E } from "../../src/sys/errno.ts";
-import { FileType, Goodbye, Policy, Rename } from "../../src/wire/constants.ts";
+import { FileType, Goodbye, OpenFlag, Policy, Rename } from "../../src/wire/constants.ts";
+import { Oneway } from "../../src/wire/ops.ts";
 import { entryOf } from "../support/attributes.ts";
 import type { RawClient } from "../support/client.ts";
 import { TestServer } from "../support/server.ts";
@@ -221,6 +222,15 @@ test("RENAME with each of its flags", () => {
   expect(client.errno("RENAME", at, "w", at, "x", Rename.EXCHANGE | Rename.NOREPLACE)).toBe(
     E.EINVAL,
   );
+});
+
+test("a file that is replaced can be opened by who has found it, whoever else closes it", () => {
+  for (const name of ["f", "g"]) writeFileSync(path(name), name);
+  const { node } = look("f");
+  const [handle] = client.ok("OPEN", node, OpenFlag.READ, 0) as [number];
+  client.ok("RENAME", at, "g", at, "f", 0);
+  client.oneway(Oneway.RELEASE, handle);
+  expect(client.errno("OPEN", node, OpenFlag.READ, 0)).toBe(0);
 });
 
 test("a node is reached under its new name after the client renamed it", () => {

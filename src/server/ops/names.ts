@@ -86,7 +86,7 @@ function holdOn(session: Session, parent: number, otherParent: number): number {
   const { nodes, reach } = session.attached;
   const row = nodes.find(identify(), nodes.mountOf(parent));
   const keepsNames = hasAliases();
-  if (row >= 0) reach.fdBeside(row, parent, otherParent);
+  if (row >= 0) reach.hold(row, parent, otherParent);
   return keepsNames ? row : NONE;
 }
 
