@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import type { MountReport } from "../../src/info/report.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { Event } from "../../src/wire/ops.ts";
-import { eventually, isGone } from "../e2e/mounts/caller.ts";
+import { eventually } from "../e2e/mounts/caller.ts";
 import { mountsAt, report, residentMb } from "../e2e/mounts/world.ts";
 import { run } from "../e2e/support/run.ts";
 import { QTFS } from "../e2e/support/server.ts";
@@ -172,15 +172,16 @@ async function hostileRound({ server, name, malice }: Round): Promise<string> {
     proxy.armed = true;
     for (const script of CALLERS) {
       const command = ["bash", "-c", script.replaceAll("{}", target)];
-      callers.push(Bun.spawn(command, { stdio: ["ignore", "ignore", "ignore"], cwd: "/" }));
+      const stdio: ["ignore", "ignore", "ignore"] = ["ignore", "ignore", "ignore"];
+      callers.push(Bun.spawn(command, { stdio, cwd: "/", detached: true }));
     }
     await Bun.sleep(ROUND_MS);
     expect(daemon.exitCode).toBeNull();
     const { totals } = await report<MountReport>(daemon.pid);
     expect(totals.refused).toBe(0);
     expect(residentMb(daemon.pid)).toBeLessThan(RESIDENT_MB_MAX);
-    for (const caller of callers) caller.kill("SIGKILL");
-    const left = () => callers.filter(({ pid }) => !isGone(pid));
+    for (const caller of callers) killGroup(caller.pid);
+    const left = () => callers.filter(({ pid }) => killGroup(pid));
     await eventually(() => left().length === 0, "all callers are gone", GONE_MS);
     expect((await run(["umount", "--lazy", target], { timeoutMs: UMOUNT_MS })).code).toBe(0);
     proxy.close();
@@ -189,10 +190,23 @@ async function hostileRound({ server, name, malice }: Round): Promise<string> {
     expect(mountsAt(target)).toEqual([]);
     return await log;
   } finally {
-    for (const caller of callers) caller.kill("SIGKILL");
+    for (const caller of callers) killGroup(caller.pid);
     if (mountsAt(target).length > 0) await run(["umount", "--lazy", "--force", target]);
     daemon.kill("SIGKILL");
     proxy.close();
+  }
+}
+
+/**
+ * Kills a caller and what it has started, which may wait for ever: a file may be said to be a
+ * FIFO. Whether anybody was there.
+ */
+function killGroup(pid: number): boolean {
+  try {
+    process.kill(-pid, "SIGKILL");
+    return true;
+  } catch {
+    return false;
   }
 }
 
