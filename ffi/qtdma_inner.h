@@ -1,0 +1,138 @@
+/* What the files of qtdma share. */
+#ifndef QTDMA_INNER_H
+#define QTDMA_INNER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "qtdma.h"
+
+enum { CLIENT = 0, SERVER = 1 };
+
+/* A piece of the bulk area that the peer has not emptied yet, as this side remembers it. */
+struct piece {
+  uint32_t length;
+};
+
+struct connection {
+  struct connection *next;
+  struct link *link;
+  const struct qtdma_engine *engine;
+  uint32_t lane;
+  uint32_t epoch;
+  int fd;
+  struct qtdma_side *own;
+  struct qtdma_side *peer;
+  uint8_t *own_bulk;
+  const uint8_t *peer_bulk;
+
+  /* Sending: descriptors filled, emptied by the peer, and bytes likewise. */
+  uint32_t head;
+  uint32_t freed;
+  uint64_t put;
+  uint64_t taken;
+  struct piece pieces[QTDMA_RING];
+  /* The sleep of the peer that it was woken from. */
+  uint32_t rung;
+
+  /* Receiving: descriptors emptied, the one at hand, and how much of it is taken. */
+  uint32_t tail;
+  struct qtdma_descriptor at_hand;
+  uint32_t at_hand_taken;
+  bool has_at_hand;
+
+  uint32_t sleeps;
+  bool shows_sleep;
+  bool broken;
+  /* Shared with the bell's thread. */
+  _Atomic uint32_t armed;
+  _Atomic bool signalled;
+  _Atomic bool dead;
+  _Atomic bool opened;
+  _Atomic uint32_t seen_tail;
+  _Atomic uint32_t seen_freed;
+  uint32_t beat;
+  uint32_t silent;
+};
+
+struct listener {
+  struct listener *next;
+  struct link *link;
+  uint32_t port;
+  int fd;
+  _Atomic bool signalled;
+};
+
+/* One side's view of a link; there is one for each side in a process. */
+struct link {
+  struct link *next;
+  int side;
+  int fd;
+  uint64_t device;
+  uint64_t inode;
+  bool is_file;
+  uint8_t *map;
+  uint64_t size;
+  struct qtdma_header geometry;
+  struct qtdma_header *header;
+  pthread_mutex_t mutex;
+  uint32_t users;
+  uint32_t lanes_used;
+  struct connection *connections;
+  struct listener *listeners;
+  pthread_t thread;
+  bool has_thread;
+  bool stops;
+  /* The futex of the thread where the link's memory has none. */
+  uint32_t changes;
+};
+
+#define LOAD(word) atomic_load_explicit((_Atomic uint32_t *)&(word), memory_order_acquire)
+#define STORE(word, value) \
+  atomic_store_explicit((_Atomic uint32_t *)&(word), (value), memory_order_release)
+#define LOAD64(word) atomic_load_explicit((_Atomic uint64_t *)&(word), memory_order_acquire)
+#define STORE64(word, value) \
+  atomic_store_explicit((_Atomic uint64_t *)&(word), (value), memory_order_release)
+#define FENCE() atomic_thread_fence(memory_order_seq_cst)
+
+/* Ranges of the link's file that are locked, one byte each (OFD locks). */
+enum { LOCK_FORMAT = 1, LOCK_LANE = 1024, LOCK_PORT = 4096 };
+
+/* qtdma_link.c */
+int link_get(const char *path, int side, bool makes, uint32_t mode, struct link **result);
+void link_share(struct link *link);
+void link_put(struct link *link);
+int link_format(struct link *link);
+bool link_is_valid(const struct link *link);
+int link_lock(const struct link *link, uint32_t at);
+void link_unlock(const struct link *link, uint32_t at);
+bool link_is_locked(const struct link *link, uint32_t at);
+uint64_t this_machine(void);
+uint32_t lane_lock(int side, uint32_t lane);
+struct qtdma_side *lane_side(const struct link *link, uint32_t lane, int side);
+uint8_t *lane_bulk(const struct link *link, uint32_t lane, int side);
+
+/* qtdma_bell.c */
+void bell_ring(const struct link *link, int side, uint32_t lane);
+bool bell_is_heard(const struct connection *connection);
+int bell_begin(struct link *link);
+void bell_end(struct link *link);
+void bell_changed(struct link *link);
+void signal_fd(int fd, _Atomic bool *signalled);
+void drain_fd(int fd, _Atomic bool *signalled);
+
+/* qtdma.c */
+struct connection *connection_at(int fd);
+bool connection_ready(const struct connection *connection, uint32_t wants);
+bool connection_is_over(const struct connection *connection);
+bool listener_ready(const struct listener *listener, bool *waits);
+
+/* qtdma_flow.c */
+const struct qtdma_engine *engine_in_use(void);
+bool has_room(const struct connection *connection);
+
+#define LISTENERS_BIT 31u
+
+#endif
