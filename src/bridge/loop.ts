@@ -10,6 +10,7 @@
 import { Spin } from "../session/spin.ts";
 import { Epoll } from "../sys/epoll.ts";
 import { E } from "../sys/errno.ts";
+import { eventsFound } from "../sys/lanes.ts";
 import { close } from "../sys/open.ts";
 import { Timers } from "./timers.ts";
 
@@ -161,9 +162,10 @@ export class Loop {
     this.#pulse?.wakes();
     if (count < 0 && count !== -E.EINTR) throw new Error(`Cannot wait: errno ${-count}`);
     for (let i = 0; i < count; i++) {
-      const entry = this.#entries.get(this.#epoll.data(i));
+      const fd = this.#epoll.data(i);
+      const entry = this.#entries.get(fd);
       if (entry === undefined || entry.generation !== this.#epoll.generation(i)) continue;
-      entry.watched.onEvents(this.#epoll.events(i));
+      entry.watched.onEvents(eventsFound(fd, this.#epoll.events(i)));
     }
     return count > 0;
   }

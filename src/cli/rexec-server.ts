@@ -64,14 +64,14 @@ export const rexecServer = program({
     listen: {
       type: "string",
       valueHint: "ADDR",
-      description: `unix:///PATH, tcp://HOST:PORT or vsock://CID:PORT (any:PORT for all numbers that this machine has); repeatable. Default: CMD_NET_ADDR of the environment, or ${formatAddress(DEFAULT_REXEC)}`,
+      description: `unix:///PATH, tcp://HOST:PORT, vsock://CID:PORT (any:PORT for all numbers that this machine has) or pcie://FILE-OR-DEVICE[:PORT]; repeatable. Default: CMD_NET_ADDR of the environment, or ${formatAddress(DEFAULT_REXEC)}`,
     },
     allow: {
       type: "string",
       valueHint: "PATTERN",
       description:
         "Allows programs whose path, free of symbolic links, matches (* any text, ? any " +
-        "character), and no others; repeatable. Needed for tcp:// and vsock://.",
+        "character), and no others; repeatable. Needed for all but unix://.",
     },
     "allow-uid": {
       type: "string",

@@ -74,7 +74,7 @@ export const server = program({
     listen: {
       type: "string",
       valueHint: "ADDR",
-      description: `unix:///PATH, tcp://HOST:PORT or vsock://CID:PORT (any:PORT for all numbers that this machine has); repeatable. Default: ${formatAddress(DEFAULT_SERVER)}`,
+      description: `unix:///PATH, tcp://HOST:PORT, vsock://CID:PORT (any:PORT for all numbers that this machine has) or pcie://FILE-OR-DEVICE[:PORT]; repeatable. Default: ${formatAddress(DEFAULT_SERVER)}`,
     },
     export: {
       type: "string",

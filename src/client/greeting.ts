@@ -4,6 +4,7 @@ import { channelAs } from "../identity/client.ts";
 import { E, errnoText } from "../sys/errno.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { tune } from "../transport/endpoint.ts";
+import { LaneChannel } from "../transport/pcie.ts";
 import { SocketTransport } from "../transport/socket.ts";
 import type { Transport } from "../transport/transport.ts";
 import { type Attributes, emptyAttributes, readAttributes } from "../wire/attributes.ts";
@@ -52,6 +53,7 @@ export interface Root {
 export function transportOn(fd: number, address: Address): SocketTransport {
   tune(fd, address.kind, SOCKET_BUFFER_BYTES);
   const peer = { description: formatAddress(address) };
+  if (address.kind === "pcie") return new SocketTransport(fd, peer, new LaneChannel(fd));
   if (address.kind !== "tcp" || address.identity === undefined)
     return new SocketTransport(fd, peer);
   return new SocketTransport(fd, peer, channelAs(address.identity, fd));

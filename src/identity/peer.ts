@@ -4,14 +4,16 @@ import { TlsEnd } from "../sys/openssl.ts";
 import { peerText } from "../sys/socket.ts";
 import type { Channel } from "../transport/channel.ts";
 import { PlainChannel } from "../transport/channel.ts";
-import { identifyPeer } from "../transport/peers.ts";
+import { LaneChannel } from "../transport/pcie.ts";
+import { identifyPeer, isLane } from "../transport/peers.ts";
 import { TlsChannel } from "../transport/tls.ts";
 import type { PeerIdentity } from "../transport/transport.ts";
 import { shownBy } from "./names.ts";
 
-/** The channel over `fd` whose end of TLS, greeted by another thread, is at `tls`; plain for 0. */
+/** The channel over `fd`, a socket or a lane of a PCIe link, whose end of TLS, greeted by another thread, is at `tls`; plain for 0. */
 export function channelOf(fd: number, tls: number): Channel {
-  return tls === 0 ? new PlainChannel(fd) : new TlsChannel(fd, TlsEnd.at(tls));
+  if (tls !== 0) return new TlsChannel(fd, TlsEnd.at(tls));
+  return isLane(fd) ? new LaneChannel(fd) : new PlainChannel(fd);
 }
 
 export function identify(channel: Channel): PeerIdentity {

@@ -6,10 +6,8 @@ import { Gate } from "../identity/gate.ts";
 import { channelOf } from "../identity/peer.ts";
 import { Counters } from "../info/counters.ts";
 import { E } from "../sys/errno.ts";
-import { close } from "../sys/open.ts";
 import { drainEventfd, POLLIN, PollSet } from "../sys/poll.ts";
-import { accept } from "../sys/socket.ts";
-import { tune } from "../transport/endpoint.ts";
+import { acceptFrom, closeListener, tune } from "../transport/endpoint.ts";
 import { type Listener, refusalOf } from "../transport/peers.ts";
 import { GREETERS_MAX, SESSIONS_MAX } from "../wire/limits.ts";
 import { Handshakes } from "./handshakes.ts";
@@ -91,7 +89,7 @@ function serve(data: AcceptorData): void {
     if (polls.revents(0) !== 0) break;
     data.listeners.forEach((listener, i) => {
       if (polls.revents(i + 1) === 0) return;
-      const fd = accept(listener.fd);
+      const fd = acceptFrom(listener);
       if (fd >= 0) welcome(fd, listener, mailboxes, shaking);
       // The connection stays in the queue and would be found again at once.
       else if (fd !== -E.EAGAIN) Bun.sleepSync(ACCEPT_PAUSE_MS);
@@ -99,7 +97,7 @@ function serve(data: AcceptorData): void {
     shaking?.step();
   }
   drainEventfd(data.stopFd);
-  for (const listener of data.listeners) close(listener.fd);
+  for (const listener of data.listeners) closeListener(listener);
 }
 
 function welcome(

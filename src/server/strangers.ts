@@ -7,6 +7,7 @@
 import { channelOf, identify } from "../identity/peer.ts";
 import { POLLIN, type PollSet } from "../sys/poll.ts";
 import type { Channel } from "../transport/channel.ts";
+import { LaneChannel } from "../transport/pcie.ts";
 import { SocketTransport } from "../transport/socket.ts";
 import { TlsChannel } from "../transport/tls.ts";
 import type { PeerIdentity } from "../transport/transport.ts";
@@ -160,7 +161,8 @@ export class Strangers {
   }
 }
 
-/** A channel as another thread is told of it. */
+/** A channel as another thread is told of it, which has it from then on. */
 function told(channel: Channel): { fd: number; tls: number } {
+  if (channel instanceof LaneChannel) channel.leave();
   return { fd: channel.fd, tls: channel instanceof TlsChannel ? channel.end.address : 0 };
 }

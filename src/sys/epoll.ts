@@ -1,5 +1,6 @@
 /** epoll(7), for sets of descriptors too large to be given to the kernel at each wait. */
 import { ARCH } from "./arch.ts";
+import { eventsToAsk, lanes, prepareLanes } from "./lanes.ts";
 import { addr, i32, libc, orErrno } from "./libc.ts";
 import { allocate } from "./memory.ts";
 
@@ -62,7 +63,7 @@ export class Epoll {
 
   #control(call: number, fd: number, data: number, events: number, generation: number): number {
     const { view, address } = this.#one;
-    view.setUint32(EPOLL_EVENT.events, events, true);
+    view.setUint32(EPOLL_EVENT.events, eventsToAsk(fd, events), true);
     view.setUint32(EPOLL_EVENT.data, data, true);
     view.setUint32(EPOLL_EVENT.data + 4, generation, true);
     return orErrno(c.epoll_ctl(this.fd, call, fd, address));
@@ -75,6 +76,7 @@ export class Epoll {
 
   /** The same after at most `timeoutMs` (-1: for ever), or -errno. */
   wait(timeoutMs: number): number {
+    if (lanes.size > 0) prepareLanes(timeoutMs);
     return orErrno(c.epoll_wait(this.fd, this.#ready.address, BATCH, timeoutMs));
   }
 

@@ -1,5 +1,6 @@
 /** Opening, closing and the flags of descriptors. */
 import { ARCH_OPEN_FLAGS, SYS } from "./arch.ts";
+import { lanes } from "./lanes.ts";
 import { addr, i32, i64, libc, orErrno, u32 } from "./libc.ts";
 import { allocate, putWord64 } from "./memory.ts";
 import { rawSyscall } from "./rawsyscall.ts";
@@ -105,6 +106,10 @@ export function openat2(
 
 /** close(2). The descriptor is gone even where an error comes back (EINTR included). */
 export function close(fd: number): number {
+  if (lanes.size > 0) {
+    const lane = lanes.get(fd);
+    if (lane !== undefined) return lane.close();
+  }
   return orErrno(c.close(fd));
 }
 

@@ -1,4 +1,5 @@
 /** Waiting for descriptors, and waking another thread through one. */
+import { eventsToAsk, lanes, prepareLanes } from "./lanes.ts";
 import { addr, i32, i64, libc, orErrno, u32, u64 } from "./libc.ts";
 import { allocate, putWord64 } from "./memory.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "./open.ts";
@@ -62,7 +63,7 @@ export class PollSet {
     }
     const index = this.count++;
     this.fds[index * 2] = fd;
-    this.events[index * 4 + POLLFD.events / 2] = events;
+    this.events[index * 4 + POLLFD.events / 2] = eventsToAsk(fd, events);
     this.events[index * 4 + POLLFD.revents / 2] = 0;
     return index;
   }
@@ -74,6 +75,7 @@ export class PollSet {
 
   /** poll(2) for at most `timeoutMs` (-1: for ever): ready descriptors, 0, or -errno. */
   wait(timeoutMs: number): number {
+    if (lanes.size > 0) prepareLanes(timeoutMs);
     return orErrno(c.poll(this.address, this.count, timeoutMs));
   }
 }

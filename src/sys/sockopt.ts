@@ -1,4 +1,5 @@
 /** Socket options that qtfs sets and asks for. */
+import { lanes } from "./lanes.ts";
 import { addr, i32, libc, orErrno, u32 } from "./libc.ts";
 import { allocate } from "./memory.ts";
 
@@ -76,6 +77,8 @@ export function getInt(fd: number, level: number, option: number): number {
 
 /** SO_ERROR: what came of a connect that was begun without waiting: 0 or -errno. */
 export function connectOutcome(fd: number): number {
+  const lane = lanes.size === 0 ? undefined : lanes.get(fd);
+  if (lane !== undefined) return lane.outcome();
   value.view.setUint32(LENGTH_OFFSET, 4, true);
   const result = orErrno(
     c.getsockopt(fd, SOL_SOCKET, SO_ERROR, value.address, value.address + LENGTH_OFFSET),

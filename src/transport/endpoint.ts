@@ -2,7 +2,9 @@
 import { E } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
 import { POLLOUT, PollSet } from "../sys/poll.ts";
+import { acceptLane, beginConnectLane, closeLane, listenLane } from "../sys/qtdma.ts";
 import {
+  accept,
   beginConnect,
   connectOutcome,
   connectTcp,
@@ -14,6 +16,7 @@ import {
 } from "../sys/socket.ts";
 import { beginConnectVsock, listenVsock } from "../sys/vsock.ts";
 import type { Address } from "./address.ts";
+import type { Listener } from "./peers.ts";
 
 /** How long a connect that is waited for may take. */
 const CONNECT_MS = 10_000;
@@ -27,6 +30,8 @@ export function listenAt(address: Address, mode: number, backlog: number): numbe
       return listenTcp(address.host, address.port, backlog);
     case "vsock":
       return listenVsock(address.cid, address.port, backlog);
+    case "pcie":
+      return listenLane(address.path, address.port, mode);
   }
 }
 
@@ -38,6 +43,7 @@ export function connectTo(address: Address): number {
     case "tcp":
       return connectTcp(address.host, address.port);
     case "vsock":
+    case "pcie":
       return settled(beginConnectTo(address));
   }
 }
@@ -54,6 +60,8 @@ export function beginConnectTo(address: Address): number {
       return beginConnect(address.host, address.port);
     case "vsock":
       return beginConnectVsock(address.cid, address.port);
+    case "pcie":
+      return beginConnectLane(address.path, address.port);
   }
 }
 
@@ -67,8 +75,20 @@ function settled(fd: number): number {
   return outcome;
 }
 
+/** The next connection of a listener, -EAGAIN if none waits, or another -errno. */
+export function acceptFrom({ fd, kind }: Pick<Listener, "fd" | "kind">): number {
+  return kind === "pcie" ? acceptLane(fd) : accept(fd);
+}
+
+/** Ends a listener. */
+export function closeListener({ fd, kind }: Pick<Listener, "fd" | "kind">): void {
+  if (kind === "pcie") closeLane(fd);
+  else close(fd);
+}
+
 /** Sets the options that pay on a connection; `bufferBytes`: of the socket, each way. */
 export function tune(fd: number, kind: Address["kind"], bufferBytes: number): void {
+  if (kind === "pcie") return;
   if (kind === "tcp") tuneTcp(fd);
   setBuffers(fd, bufferBytes);
 }

@@ -1,4 +1,5 @@
 /** Who is at the other end of a connection, and whether the listener is for them. */
+import { E } from "../sys/errno.ts";
 import { VMADDR_CID_ANY } from "../sys/sockaddr.ts";
 import { peerCredentials } from "../sys/sockopt.ts";
 import { RESERVED_PORT_LAST, vsockPeer } from "../sys/vsock.ts";
@@ -7,6 +8,9 @@ import type { PeerIdentity } from "./transport.ts";
 
 /** User id of who cannot be told, as SO_PEERCRED says it: (uid_t)-1. */
 const NO_UID = 0xffff_ffff;
+
+/** Whoever has the device or the file: nothing more is known of them. */
+export const OVER_PCIE: PeerIdentity = { description: "a client over PCIe" };
 
 /** A listening socket and who may connect to it. */
 export interface Listener {
@@ -44,11 +48,17 @@ function refusalOfMachine(fd: number, cids: readonly number[]): string | undefin
   return `CID ${who.cid} connects from port ${who.port}, which any of its users may have`;
 }
 
+/** Whether `fd` is a lane of a PCIe link (sys/qtdma.ts), not a socket. */
+export function isLane(fd: number): boolean {
+  return peerCredentials(fd) === -E.ENOTSOCK;
+}
+
 /** Who is at the other end of `fd`, as far as the kernel can tell. */
 export function identifyPeer(fd: number): PeerIdentity {
   const machine = vsockPeer(fd);
   if (machine !== undefined) return { description: `CID ${machine.cid}, port ${machine.port}` };
   const who = peerCredentials(fd);
+  if (who === -E.ENOTSOCK) return OVER_PCIE;
   if (typeof who === "number" || who.uid === NO_UID) return { description: "a TCP client" };
   return { description: `uid ${who.uid}, pid ${who.pid}`, uid: who.uid };
 }

@@ -8,6 +8,10 @@ test.each<[string, Address]>([
   ["tcp://host.example:1", { kind: "tcp", host: "host.example", port: 1 }],
   ["vsock://3:7000", { kind: "vsock", cid: 3, port: 7000 }],
   ["vsock://any:7000", { kind: "vsock", cid: 0xffff_ffff, port: 7000 }],
+  ["pcie:///dev/shm/bar", { kind: "pcie", path: "/dev/shm/bar", port: 0 }],
+  ["pcie:///dev/shm/bar:15", { kind: "pcie", path: "/dev/shm/bar", port: 15 }],
+  ["pcie://0000:00:04.0", { kind: "pcie", path: "/sys/bus/pci/devices/0000:00:04.0", port: 0 }],
+  ["pcie://0000:00:04.0:1", { kind: "pcie", path: "/sys/bus/pci/devices/0000:00:04.0", port: 1 }],
   ["tcp://[::1]:65535", { kind: "tcp", host: "::1", port: 65535 }],
 ])("%s", (text, address) => {
   expect(parseAddress(text)).toEqual(address);
@@ -31,6 +35,9 @@ test.each([
   ["vsock://host:7000", "vsock://CID:PORT"],
   ["vsock://3:4294967295", "vsock://CID:PORT"],
   ["vsock://4294967296:1", "vsock://CID:PORT"],
+  ["pcie://relative", "pcie:///path"],
+  ["pcie:///path:16", "pcie:///path"],
+  ["pcie://00:04.0", "pcie:///path"],
   ["http://host:80", "must begin with"],
   ["", "must begin with"],
 ])("%p is refused with what it lacks", (text, sentence) => {

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname } from "node:path";
+import { close } from "../../sys/open.ts";
 import { type Address, formatAddress } from "../../transport/address.ts";
 import { connectTo } from "../../transport/endpoint.ts";
 import { endProcess, findProcess } from "../processes.ts";
@@ -77,7 +78,9 @@ function start(
 /** Whether somebody listens at `address`; true where nobody is expected to. */
 function listens(address: Address | undefined): Promise<boolean> {
   if (address === undefined) return Promise.resolve(true);
-  if (address.kind === "vsock") return Promise.resolve(listensByVsock(address));
+  if (address.kind === "vsock" || address.kind === "pcie") {
+    return Promise.resolve(listensAcross(address));
+  }
   return new Promise((resolve) => {
     const socket = connect(
       address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
@@ -91,10 +94,10 @@ function listens(address: Address | undefined): Promise<boolean> {
   });
 }
 
-/** The kernel gives up a connection by vsock after 2 s (net/vmw_vsock/af_vsock.c). */
-function listensByVsock(address: Address): boolean {
+/** The kernel gives up a connection by vsock after 2 s (net/vmw_vsock/af_vsock.c), we one by PCIe after 10 s. */
+function listensAcross(address: Address): boolean {
   const fd = connectTo(address);
-  if (fd >= 0) closeSync(fd);
+  if (fd >= 0) close(fd);
   return fd >= 0;
 }
 

@@ -1,6 +1,7 @@
 /** Who is at the other end of a connection. */
 import { peerCredentials, peerGroups } from "../../sys/sockopt.ts";
-import { identifyPeer } from "../../transport/peers.ts";
+import type { Address } from "../../transport/address.ts";
+import { identifyPeer, OVER_PCIE } from "../../transport/peers.ts";
 import type { PeerIdentity } from "../../transport/transport.ts";
 
 /** `uid` is known of a unix socket's peer alone; the others are -1 and empty then. */
@@ -12,8 +13,11 @@ export interface Client extends PeerIdentity {
   readonly programs?: readonly string[];
 }
 
-/** Who has connected by `fd`. */
-export function identifyClient(fd: number): Client {
+/** Who has connected by `fd`; over PCIe that is a socket of our own. */
+export function identifyClient(fd: number, kind: Address["kind"]): Client {
+  if (kind === "pcie") {
+    return { description: OVER_PCIE.description, pid: -1, gid: -1, groups: [] };
+  }
   const peer = identifyPeer(fd);
   const who = peer.uid === undefined ? -1 : peerCredentials(fd);
   if (typeof who === "number") return { ...peer, pid: -1, gid: -1, groups: [] };

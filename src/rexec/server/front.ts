@@ -7,9 +7,8 @@ import { LogBudget } from "../../server/logbudget.ts";
 import { ownedBy } from "../../server/owned.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { E } from "../../sys/errno.ts";
-import { close } from "../../sys/open.ts";
-import { accept } from "../../sys/socket.ts";
-import { tune } from "../../transport/endpoint.ts";
+import { relayLane } from "../../sys/qtdma.ts";
+import { acceptFrom, closeListener, tune } from "../../transport/endpoint.ts";
 import { type Listener, refusalOf } from "../../transport/peers.ts";
 import { SocketTransport } from "../../transport/socket.ts";
 import { Goodbye } from "../../wire/constants.ts";
@@ -35,6 +34,11 @@ export interface FrontOptions {
   readonly log: (level: "info" | "warn", text: string) => void;
   /** Goes on with a client that has said HELLO, by `fd`, which is the callee's then. */
   readonly greeted: (fd: number, client: Client, hello: ClientHello) => void;
+}
+
+/** The keeper is another process: in place of a lane it is given a socket. */
+function socketOf(listener: Listener, fd: number): number {
+  return fd >= 0 && listener.kind === "pcie" ? relayLane(fd) : fd;
 }
 
 export class Front {
@@ -68,15 +72,15 @@ export class Front {
 
   /** Nobody is let in any more. */
   close(): void {
-    for (const { fd } of this.#options.listeners) {
-      this.#options.loop.remove(fd);
-      close(fd);
+    for (const listener of this.#options.listeners) {
+      this.#options.loop.remove(listener.fd);
+      closeListener(listener);
     }
   }
 
   #accept(listener: Listener): void {
     const { loop } = this.#options;
-    const fd = accept(listener.fd);
+    const fd = socketOf(listener, acceptFrom(listener));
     if (fd === -E.EAGAIN) return;
     if (fd < 0) {
       // The connection stays in the queue and would be found again at once.
@@ -89,7 +93,7 @@ export class Front {
       this.#door.take(fd);
       return;
     }
-    const client = identifyClient(fd);
+    const client = identifyClient(fd, listener.kind);
     const reason = refusalOf(fd, listener);
     if (reason !== undefined || this.#newcomers.size >= GREETERS_MAX) {
       const why = reason ?? "too many clients that say nothing";
