@@ -1,6 +1,7 @@
 /** Entry of scripts/bench. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { benchLinks } from "../links/main.ts";
 import { benchRexec } from "../rexec/main.ts";
 import { benchSockets } from "../sockets/main.ts";
 import { benchSupervisor } from "../supervisor/main.ts";
@@ -25,6 +26,7 @@ const BENCHES: ReadonlyMap<string, (argv: string[]) => Promise<void>> = new Map(
   ["sockets", benchSockets],
   ["rexec", benchRexec],
   ["supervisor", benchSupervisor],
+  ["links", () => benchLinks()],
 ]);
 
 /** The exit code of a program that a signal ended, as shells have it. */

@@ -8,6 +8,7 @@ const REPOSITORY = resolve(import.meta.dir, "../../..");
 export const USAGE = `Usage: scripts/bench [options]
        scripts/bench supervisor             calls of programs under a supervisor
        scripts/bench sockets [options]      unix sockets and FIFOs, see its own --help
+       scripts/bench links                  what carries frames: PCIe beside unix sockets
 
 Measures qtfs, sshfs, the bare directory and a null FUSE file system side by side.
 
