@@ -164,6 +164,12 @@ export const openFlagTables: Readonly<Record<Arch, OpenFlagTable>> = {
   },
 };
 
+/** struct epoll_event of linux/eventpoll.h: events u32, data u64; packed on x86-64 alone. */
+export const epollEventTables = {
+  x64: { events: 0, data: 4, size: 12 },
+  arm64: { events: 0, data: 8, size: 16 },
+} as const;
+
 function runningArch(): Arch {
   const arch = process.arch;
   if (arch === "x64" || arch === "arm64") return arch;
@@ -178,3 +184,6 @@ export const SYS: CallTable = tables[ARCH];
 
 /** The running machine's differing open flags. */
 export const ARCH_OPEN_FLAGS: OpenFlagTable = openFlagTables[ARCH];
+
+/** The running machine's struct epoll_event. */
+export const ARCH_EPOLL_EVENT = epollEventTables[ARCH];

@@ -1,5 +1,5 @@
 /** epoll(7), for sets of descriptors too large to be given to the kernel at each wait. */
-import { ARCH } from "./arch.ts";
+import { ARCH_EPOLL_EVENT } from "./arch.ts";
 import { eventsToAsk, lanes, prepareLanes } from "./lanes.ts";
 import { addr, i32, libc, orErrno } from "./libc.ts";
 import { allocate } from "./memory.ts";
@@ -24,9 +24,9 @@ export const EPOLLRDHUP = 0x2000;
 export const EPOLLET = 0x8000_0000;
 export const EPOLL_CLOEXEC = 0o2000000;
 
-/** struct epoll_event: events u32, data u64; packed on x86-64 (EPOLL_PACKED). */
-export const EPOLL_EVENT = { events: 0, data: ARCH === "x64" ? 4 : 8 } as const;
-export const EPOLL_EVENT_STRUCT_SIZE = ARCH === "x64" ? 12 : 16;
+/** struct epoll_event, which differs between machines (arch.ts). */
+export const EPOLL_EVENT = ARCH_EPOLL_EVENT;
+export const EPOLL_EVENT_STRUCT_SIZE = ARCH_EPOLL_EVENT.size;
 
 /** Descriptors on which something has happened, found in one wait. */
 const BATCH = 64;

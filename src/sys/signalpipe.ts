@@ -6,7 +6,7 @@
  * own; what JavaScript offers needs the runtime's event loop. A handler may do next to
  * nothing, so it is a few instructions of machine code: write(fd, &number, 1).
  */
-import { ARCH } from "./arch.ts";
+import { ARCH, type Arch } from "./arch.ts";
 import { pipe2 } from "./io.ts";
 import { addr, i32, libc, orErrno } from "./libc.ts";
 import { makeCode } from "./machinecode.ts";
@@ -29,8 +29,8 @@ const before = allocate(SIGACTION_STRUCT_SIZE);
 const set = allocate(128);
 
 /** The handler's code: it writes its first argument's lowest byte to `fd`. */
-function handlerCode(fd: number): Uint8Array {
-  if (ARCH === "x64") {
+export function handlerCode(fd: number, arch: Arch = ARCH): Uint8Array {
+  if (arch === "x64") {
     const number = [fd & 0xff, (fd >> 8) & 0xff, (fd >> 16) & 0xff, (fd >> 24) & 0xff];
     return Uint8Array.from([
       0x57, // push rdi
@@ -46,7 +46,8 @@ function handlerCode(fd: number): Uint8Array {
   const words = [
     0xd10043ff, // sub sp, sp, #16
     0xf90003e0, // str x0, [sp]
-    0x52800000 | (fd << 5), // mov w0, #fd (16 bits)
+    0x52800000 | ((fd & 0xffff) << 5), // mov w0, #fd (lower half)
+    0x72a00000 | ((fd >>> 16) << 5), // movk w0, #fd (upper half), lsl #16
     0x910003e1, // mov x1, sp
     0xd2800022, // mov x2, #1
     0xd2800808, // mov x8, #SYS_write

@@ -1,17 +1,17 @@
-/** System call numbers and open flags of both machines, against the kernel's headers. */
+/** What differs between the machines, against the kernel's headers of both. */
 import { describe, expect, test } from "bun:test";
 import {
   ARCH,
   ARCH_OPEN_FLAGS,
-  type Arch,
   type CallName,
+  epollEventTables,
   openFlagTables,
   SYS,
   tables,
 } from "../../src/sys/arch.ts";
 import { O_TMPFILE } from "../../src/sys/open.ts";
 import { rawSyscall } from "../../src/sys/rawsyscall.ts";
-import { evaluate, hasArm64Headers, type Unit } from "./cprobe.ts";
+import { evaluate, machines, type Unit } from "./cprobe.ts";
 
 /** Linux 6.6 and 6.8; Debian 12's headers are 6.1. attr.test.ts and mount.test.ts call them. */
 const NEWER_THAN_HEADERS: readonly CallName[] = ["fchmodat2", "listmount"];
@@ -21,83 +21,27 @@ const FIRST_COMMON_NUMBER = 403;
 const names = Object.keys(SYS) as CallName[];
 const flagNames = Object.keys(ARCH_OPEN_FLAGS) as (keyof typeof ARCH_OPEN_FLAGS)[];
 
-/** The table of arm64 as its own asm/unistd.h asks for it, from the generic headers. */
-const GENERIC_TABLE: Unit = {
-  includes: [],
-  preamble: `#define __BITS_PER_LONG 64
-#define __ARCH_WANT_RENAMEAT
-#define __ARCH_WANT_NEW_STAT
-#define __ARCH_WANT_SET_GET_RLIMIT
-#define __ARCH_WANT_TIME32_SYSCALLS
-#define __ARCH_WANT_SYS_CLONE3
-#include <asm-generic/unistd.h>`,
-  expressions: [],
+/** Of the calls that the headers do not know, -1. */
+const fallbacks = names.map((n) => `#ifndef __NR_${n}\n#define __NR_${n} -1\n#endif`);
+const calls: Unit = {
+  includes: ["asm/unistd.h"],
+  preamble: fallbacks.join("\n"),
+  expressions: names.map((name) => `__NR_${name}`),
+};
+const flags: Unit = { includes: ["linux/fcntl.h"], expressions: [...flagNames, "O_TMPFILE"] };
+/** Packed on x86-64 alone. */
+const epollEvent: Unit = {
+  includes: ["sys/epoll.h"],
+  expressions: [
+    "offsetof(struct epoll_event, events)",
+    "offsetof(struct epoll_event, data)",
+    "sizeof(struct epoll_event)",
+  ],
 };
 
-/** arch/arm64/include/uapi/asm/fcntl.h of the kernel, which overrides the generic flags. */
-const ARM64_FLAGS: Unit = {
-  includes: [],
-  preamble: `#define O_DIRECTORY	 040000	/* must be a directory */
-#define O_NOFOLLOW	0100000	/* don't follow links */
-#define O_DIRECT	0200000	/* direct disk access hint - currently ignored */
-#define O_LARGEFILE	0400000
-#include <asm-generic/fcntl.h>`,
-  expressions: [],
-};
-
-function callUnit(base: Unit): Unit {
-  const fallbacks = names.map((n) => `#ifndef __NR_${n}\n#define __NR_${n} -1\n#endif`);
-  return {
-    includes: base.includes,
-    preamble: [base.preamble ?? "", ...fallbacks].join("\n"),
-    expressions: names.map((name) => `__NR_${name}`),
-  };
-}
-
-function flagUnit(base: Unit): Unit {
-  return { ...base, expressions: [...flagNames, "O_TMPFILE"] };
-}
-
-const nativeCalls: Unit = { includes: ["asm/unistd.h"], expressions: [] };
-const nativeFlags: Unit = { includes: ["linux/fcntl.h"], expressions: [] };
-
-interface Case {
-  readonly title: string;
-  readonly machine: Arch;
-  readonly headers: Arch;
-  readonly calls: Unit;
-  readonly flags: Unit;
-}
-
-const cases: Case[] = [
-  {
-    title: `${ARCH} (running)`,
-    machine: ARCH,
-    headers: ARCH,
-    calls: nativeCalls,
-    flags: nativeFlags,
-  },
-  {
-    title: "arm64 from the generic headers",
-    machine: "arm64",
-    headers: ARCH,
-    calls: GENERIC_TABLE,
-    flags: ARM64_FLAGS,
-  },
-];
-if (hasArm64Headers) {
-  cases.push({
-    title: "arm64 from its own headers",
-    machine: "arm64",
-    headers: "arm64",
-    calls: nativeCalls,
-    flags: nativeFlags,
-  });
-}
-
-for (const { title, machine, headers, calls, flags } of cases) {
-  describe(title, () => {
-    const [numbers = [], bits = []] = evaluate([callUnit(calls), flagUnit(flags)], headers);
+for (const machine of machines) {
+  describe(`headers of ${machine}`, () => {
+    const [numbers = [], bits = [], event = []] = evaluate([calls, flags, epollEvent], machine);
 
     test("system call numbers", () => {
       const known = names.filter((_, i) => numbers[i] !== -1);
@@ -114,6 +58,11 @@ for (const { title, machine, headers, calls, flags } of cases) {
       expect<unknown>(openFlagTables[machine]).toEqual(theirs);
       const tmpfile = bits[flagNames.length] ?? 0;
       expect(tmpfile).toBe(0o20000000 | openFlagTables[machine].O_DIRECTORY);
+    });
+
+    test("struct epoll_event", () => {
+      const { events, data, size } = epollEventTables[machine];
+      expect<number[]>([events, data, size]).toEqual(event);
     });
   });
 }

@@ -9,9 +9,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { ARCH, type Arch } from "../../src/sys/arch.ts";
 import { type SpawnFailure, type SpawnOptions, spawn } from "../../src/sys/child.ts";
-import { CallList, CHILD_CODE } from "../../src/sys/childcalls.ts";
+import { CallList } from "../../src/sys/childcalls.ts";
 import { cstring } from "../../src/sys/cstring.ts";
 import { E } from "../../src/sys/errno.ts";
 import { pipe2, read } from "../../src/sys/io.ts";
@@ -94,43 +93,6 @@ function waitFor(pid: number): void {
 
 const shell = (script: string, options: Partial<SpawnOptions> = {}) =>
   run(["sh", "-c", script], options);
-
-/** The machine code in the assembler's words. */
-const SOURCES: Record<Arch, { assembler: string; text: string }> = {
-  x64: {
-    assembler: "as",
-    text: `.intel_syntax noprefix
-push rbx; mov rbx, rsi; xor esi, esi; xor edx, edx; xor r10d, r10d; xor r8d, r8d
-mov eax, 56; syscall; test eax, eax; jz child; pop rbx; ret
-child: mov rax, [rbx]; mov rdi, [rbx+8]; mov rsi, [rbx+16]; mov rdx, [rbx+24]
-mov r10, [rbx+32]; mov r8, [rbx+40]; mov r9, [rbx+48]; mov r12, [rbx+56]; syscall
-mov [rbx+56], rax; add rbx, 64; test rax, r12; jns child
-mov edi, 127; mov eax, 231; syscall
-`,
-  },
-  arm64: {
-    assembler: "aarch64-linux-gnu-as",
-    text: `stp x19, x20, [sp, #-16]!; mov x19, x1; mov x1, #0; mov x2, #0; mov x3, #0; mov x4, #0
-mov x8, #220; svc #0; cbz x0, child; ldp x19, x20, [sp], #16; ret
-child: ldr x8, [x19]; ldp x0, x1, [x19, #8]; ldp x2, x3, [x19, #24]; ldp x4, x5, [x19, #40]
-ldr x20, [x19, #56]; svc #0; str x0, [x19, #56]; add x19, x19, #64; tst x0, x20; b.pl child
-mov x0, #127; mov x8, #94; svc #0
-`,
-  },
-};
-
-const machines = (Object.keys(SOURCES) as Arch[]).filter(
-  (one) => one === ARCH || Bun.which(SOURCES[one].assembler) !== null,
-);
-
-test.each(machines)("the code of %s is what an assembler makes", (machine) => {
-  const { assembler, text } = SOURCES[machine];
-  const [source, object] = [`${place.directory}/${machine}.s`, `${place.directory}/${machine}.o`];
-  writeFileSync(source, text);
-  const made = Bun.spawnSync([machine === ARCH ? "as" : assembler, "-o", object, source]);
-  expect(made.stderr.toString()).toBe("");
-  expect(readFileSync(object).includes(CHILD_CODE[machine])).toBe(true);
-});
 
 test("its user, groups, umask and directory", () => {
   const identity = { uid: 4711, gid: 4712, groups: [4713, 4714] };

@@ -1,12 +1,8 @@
 /**
- * Asks the C compiler for the values of expressions, under the headers of
- * either machine.
- *
- * x86-64 and arm64 lay structs out alike (LP64, natural alignment), so a table
- * of offsets compiled by the native compiler against arm64's headers holds
- * what arm64's own compiler would say.
+ * Asks the C compilers for the values of constant expressions: the running machine's, and the
+ * cross compiler of arm64. Nothing of it is run: the values are read from the objects.
  */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ARCH, type Arch } from "../../src/sys/arch.ts";
@@ -19,26 +15,17 @@ export interface Unit {
   readonly preamble?: string;
 }
 
-const ARM64_HEADERS = "/usr/aarch64-linux-gnu/include";
+/** The machines that are asked about: the running one, and arm64 (gcc-aarch64-linux-gnu). */
+export const machines: readonly Arch[] = ARCH === "arm64" ? ["arm64"] : [ARCH, "arm64"];
 
-/** Debian: linux-libc-dev-arm64-cross and libc6-dev-arm64-cross. */
-export const hasArm64Headers = ARCH === "x64" && existsSync(`${ARM64_HEADERS}/asm/unistd.h`);
-const hasArm64Libc = hasArm64Headers && existsSync(`${ARM64_HEADERS}/sys/socket.h`);
-
-/** The machines whose whole set of headers is here: the running one, and arm64 if installed. */
-export const machines: readonly Arch[] = hasArm64Libc ? [ARCH, "arm64"] : [ARCH];
-
-function run(command: string[]): string {
-  const done = Bun.spawnSync(command, { stdout: "pipe", stderr: "pipe" });
-  if (!done.success) throw new Error(`${command.join(" ")}\n${done.stderr}`);
-  return done.stdout.toString();
+/** The command of `tool` (gcc, as, objcopy) for `machine`. */
+export function toolOf(machine: Arch, tool: string): string {
+  return machine === ARCH ? tool : `aarch64-linux-gnu-${tool}`;
 }
 
-function headerFlags(machine: Arch): string[] {
-  if (machine === ARCH) return [];
-  const own = run(["cc", "-print-file-name=include"]).trim();
-  const places = ["-nostdinc", "-isystem", own, "-isystem", ARM64_HEADERS];
-  return [...places, "-U__x86_64__", "-D__aarch64__"];
+function run(command: string[], cwd: string): void {
+  const done = Bun.spawnSync(command, { cwd, stdout: "pipe", stderr: "pipe" });
+  if (!done.success) throw new Error(`${command.join(" ")}\n${done.stderr}`);
 }
 
 function unitText(unit: Unit, index: number): string {
@@ -47,44 +34,32 @@ function unitText(unit: Unit, index: number): string {
     "#include <stddef.h>",
     ...unit.includes.map((name) => `#include <${name}>`),
     unit.preamble ?? "",
-    `const long long table${index}[] = {`,
+    `__attribute__((section("table${index}"))) const long long values${index}[] = {`,
     ...unit.expressions.map((expression) => `  (long long)(${expression}),`),
     "};",
   ].join("\n");
 }
 
-function mainText(units: readonly Unit[]): string {
-  const loops = units.map(
-    (unit, i) => `  for (int i = 0; i < ${unit.expressions.length}; i++)
-    printf("%lld\\n", table${i}[i]);`,
-  );
-  const externs = units.map((_, i) => `extern const long long table${i}[];`);
-  return ["#include <stdio.h>", ...externs, "int main(void) {", ...loops, "}"].join("\n");
-}
-
 /** The values of every unit's expressions, in order. */
 export function evaluate(units: readonly Unit[], machine: Arch = ARCH): number[][] {
   const directory = mkdtempSync(join(tmpdir(), "qtfs-cprobe-"));
+  const names = units.map((_, i) => `table${i}`);
   try {
-    const sources = units.map((unit, i) => {
-      const file = join(directory, `unit${i}.c`);
-      writeFileSync(file, unitText(unit, i));
-      return file;
-    });
-    const objects = sources.map((file) => file.replace(/c$/, "o"));
-    const flags = headerFlags(machine);
-    for (const [i, source] of sources.entries()) {
-      run(["cc", ...flags, "-c", source, "-o", objects[i] ?? ""]);
+    for (const [i, unit] of units.entries()) {
+      writeFileSync(join(directory, `table${i}.c`), unitText(unit, i));
     }
-    const main = join(directory, "main.c");
-    writeFileSync(main, mainText(units));
-    run(["cc", main, ...objects, "-o", join(directory, "main")]);
-    const values = run([join(directory, "main")])
-      .trim()
-      .split("\n")
-      .map(Number);
-    return units.map((unit) => values.splice(0, unit.expressions.length));
+    run([toolOf(machine, "gcc"), "-c", ...names.map((name) => `${name}.c`)], directory);
+    for (const name of names) {
+      const dump = ["--dump-section", `${name}=${name}`, `${name}.o`, "/dev/null"];
+      run([toolOf(machine, "objcopy"), ...dump], directory);
+    }
+    return names.map((name) => numbersOf(readFileSync(join(directory, name))));
   } finally {
     rmSync(directory, { recursive: true });
   }
+}
+
+/** Both machines are little-endian. */
+function numbersOf(bytes: Buffer): number[] {
+  return Array.from({ length: bytes.length / 8 }, (_, i) => Number(bytes.readBigInt64LE(i * 8)));
 }

@@ -1,6 +1,6 @@
 /**
  * Every constant, offset and size that src/sys exports, against the C headers
- * of this machine and, where they are installed, of arm64.
+ * of this machine and of arm64.
  */
 import { describe, expect, test } from "bun:test";
 import * as attr from "../../src/sys/attr.ts";
@@ -170,7 +170,7 @@ const families: readonly Family[] = [
     includes: ["linux/fcntl.h", "linux/mount.h"],
     structs: { MOUNT_ATTR: { type: "struct mount_attr", field: "" } },
   },
-  // The struct is packed on x86-64 alone: epoll.test.ts has the kernel fill it.
+  // The struct is packed on x86-64 alone: arch.test.ts.
   {
     name: "epoll",
     exports: epoll,
