@@ -72,7 +72,8 @@ export class Stage {
   }
 }
 
-async function machine(name: string, scratch: string): Promise<Machine> {
+/** A machine with state directories of its own, below `scratch`/NAME. */
+export async function machine(name: string, scratch: string): Promise<Machine> {
   const own = OWN.flatMap((path) => {
     const mine = `${scratch}/${name}${path}`;
     mkdirSync(mine, { recursive: true });
@@ -82,8 +83,8 @@ async function machine(name: string, scratch: string): Promise<Machine> {
   return await Machine.start(name, { cgroups: true, script: [...own, ...tmpfs].join("\n") });
 }
 
-/** An image of busybox, in the form of `docker save`. */
-async function makeImage(scratch: string): Promise<void> {
+/** Makes `scratch`/image.tar: an image of busybox, in the form of `docker save`. */
+export async function makeImage(scratch: string): Promise<void> {
   const work = `${scratch}/image`;
   mkdirSync(`${work}/root/bin`, { recursive: true });
   mkdirSync(`${work}/tar`);

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { benchLinks } from "../links/main.ts";
+import { benchOffload } from "../offload/main.ts";
 import { benchRexec } from "../rexec/main.ts";
 import { benchSockets } from "../sockets/main.ts";
 import { benchSupervisor } from "../supervisor/main.ts";
@@ -25,6 +26,7 @@ import { makeArchives, makeTemplate } from "./tree.ts";
 const BENCHES: ReadonlyMap<string, (argv: string[]) => Promise<void>> = new Map([
   ["sockets", benchSockets],
   ["rexec", benchRexec],
+  ["offload", benchOffload],
   ["supervisor", benchSupervisor],
   ["links", () => benchLinks()],
 ]);
