@@ -37,6 +37,8 @@ fi
 exec "$@"`;
 /** What people see in ps(1). */
 const NAME = "qtfs-keeper";
+/** A shell that is one of many programs in one (busybox) goes by what is behind the last slash. */
+const ARGV0 = `${NAME}/sh`;
 
 /** Descriptors that a daemon leaves. */
 export interface Kept {
@@ -107,7 +109,7 @@ export class Keeper implements Guardian {
     const [readEnd, writeEnd] = ends;
     this.#pipe = writeEnd;
     this.#child = Bun.spawn([SHELL, "-c", SCRIPT, NAME, SCRIPT, `${FOLLOWERS_MAX}`, ...command], {
-      argv0: NAME,
+      argv0: ARGV0,
       cwd: "/",
       detached: true,
       stdio: [

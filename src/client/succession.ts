@@ -7,6 +7,10 @@ import type { Settings } from "./settings.ts";
 /** How often a mount may be taken over in a short time: one that dies at once each time is given up. */
 const TAKEOVERS_MAX = 10;
 const TAKEOVERS_WITHIN_MS = 10_000;
+/** A keeper that lived shorter than this was no use: the next one comes later, each time twice as late. */
+const KEEPER_LIVES_MS = 5_000;
+const AGAIN_FIRST_MS = 10;
+const AGAIN_LAST_MS = 60_000;
 /** How long a process lives on that has handed over, to say so. */
 const HAND_OVER_MS = 100;
 
@@ -26,6 +30,10 @@ export class Succession {
   /** What the next process needs, once there is anything to hold. */
   readonly #own: () => Kept | undefined;
   #guardian: Guardian | undefined;
+  #startedMs = Number.NEGATIVE_INFINITY;
+  /** How long after the next early end another keeper is started; 0: at once. */
+  #againMs = 0;
+  #again: Timer | undefined;
 
   constructor(
     options: Pick<MountOptions, "successor" | "store" | "log">,
@@ -51,19 +59,35 @@ export class Succession {
     const own = this.#own();
     if (own === undefined || (store === undefined && command.length === 0)) return;
     const before = this.#guardian;
+    clearTimeout(this.#again);
+    this.#startedMs = performance.now();
     try {
-      this.#guardian =
-        store?.(own) ??
-        new Keeper(command, own, () => {
-          log("warn", "The mount's keeper was killed, starting another");
-          this.keep();
-        });
+      this.#guardian = store?.(own) ?? new Keeper(command, own, () => this.#lost());
     } catch (error) {
       const why = (error as Error).message;
       log("warn", `The mount has no keeper, it ends with this process: ${why}`);
       return;
     }
     before?.dismiss();
+  }
+
+  /** The keeper has ended, though nobody told it to. */
+  #lost(): void {
+    const { log } = this.#options;
+    const isEarly = performance.now() - this.#startedMs < KEEPER_LIVES_MS;
+    if (!isEarly) this.#againMs = 0;
+    const waitMs = this.#againMs;
+    this.#againMs = Math.min(Math.max(2 * waitMs, AGAIN_FIRST_MS), AGAIN_LAST_MS);
+    if (waitMs === 0) {
+      log("warn", "The mount's keeper was killed, starting another");
+      this.keep();
+      return;
+    }
+    // Until then nobody holds the mount but this process.
+    this.#guardian = undefined;
+    log("warn", `The mount's keeper has ended again, starting another in ${waitMs / 1000} s`);
+    this.#again = setTimeout(() => this.keep(), waitMs);
+    this.#again.unref();
   }
 
   /** Lets `command` take over, and ends this process soon: its callers wait meanwhile. */
@@ -77,6 +101,7 @@ export class Succession {
 
   /** The mount has ended: nobody is to take over. */
   dismiss(): void {
+    clearTimeout(this.#again);
     this.#guardian?.dismiss();
   }
 }

@@ -54,7 +54,7 @@ const succeeded = () => existsSync(`${directory}/out put`);
 test("it waits under a name of its own, in a session of its own, with nothing else open", async () => {
   // Its process is there before it is the shell (vfork(2)).
   const words = () => readFileSync(`/proc/${keeper}/cmdline`, "latin1");
-  await until(() => words().startsWith("qtfs-keeper\0"), "it has its name");
+  await until(() => words().startsWith("qtfs-keeper/sh\0"), "it has its name");
   const stat = readFileSync(`/proc/${keeper}/stat`, "latin1").replace(/.*\) /, "").split(" ");
   expect(Number(stat[3])).toBe(keeper);
   const descriptors = readdirSync(`/proc/${keeper}/fd`)

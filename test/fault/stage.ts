@@ -22,7 +22,7 @@ const UMOUNT_MS = 15_000;
 const INFO_MS = 10_000;
 const LOOK_MS = 30;
 /** argv[0] of the process that waits for the death of the one that serves the mount. */
-const KEEPER = "qtfs-keeper";
+const KEEPER = "qtfs-keeper/sh";
 /** What the processes of a mount are called; a keeper is a shell. */
 const NAMES: ReadonlySet<string> = new Set(["qtfs", "sh"]);
 
