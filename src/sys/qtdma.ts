@@ -67,9 +67,16 @@ function loadCarried(): Library {
   }
 }
 
-/** Where the library is in the executable, or was built; only asked for where it is wanted. */
+/**
+ * Where the library is in the executable, or was built; only asked for where it is wanted.
+ * scripts/build says which machine it builds for: the other's library is not there then.
+ */
 function carried(): string {
-  return (require("./qtdmafile.ts") as typeof import("./qtdmafile.ts")).default;
+  const file =
+    process.arch === "arm64"
+      ? (require("./qtdmafile.arm64.ts") as typeof import("./qtdmafile.arm64.ts"))
+      : (require("./qtdmafile.x64.ts") as typeof import("./qtdmafile.x64.ts"));
+  return file.default;
 }
 
 /** One lane that a thread uses. */

@@ -1,4 +1,4 @@
 /** The C library as scripts/build makes it of ffi/; a file inside of the executable. */
-import file from "../../dist/qtdma.so" with { type: "file" };
+import file from "../../dist/qtdma-x64.so" with { type: "file" };
 
 export default file;
