@@ -1,6 +1,6 @@
 /** The steps of an offload, in their order, for one of the two machines. */
 import { existsSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import type { OffloadConfig, ServiceConfig } from "../config/offload.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { dpuHooks, hostHooks, programsOf } from "./hooks.ts";
@@ -9,7 +9,7 @@ import { rootfs } from "./rootfs.ts";
 import { PATH, type Side, type Step } from "./step.ts";
 import { containers } from "./steps/containers.ts";
 import { directory } from "./steps/directory.ts";
-import { bind, route, share } from "./steps/mounts.ts";
+import { bind, networksRoom, route, share } from "./steps/mounts.ts";
 import { service } from "./steps/service.ts";
 
 /** Where the logs of an offload's services are. */
@@ -46,6 +46,7 @@ function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[]
     });
   return [
     ...shares.map((path) => directory(path, { volatile: isVolatile(profile, path) })),
+    networksRoom(dirname(profile.traces.networks)),
     ...profile.traces.runtimes.map((path) => directory(path, { volatile: true })),
     ...(profile.hooks ? hostHooks(config, qtfs) : []),
     containers(profile.traces, shares),

@@ -1,8 +1,9 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { parseMountinfo } from "../../src/info/mountinfo.ts";
 import { directory, link, script } from "../../src/offload/steps/directory.ts";
-import { route, share } from "../../src/offload/steps/mounts.ts";
+import { mountAt, route, share } from "../../src/offload/steps/mounts.ts";
 
 const base = mkdtempSync(`${tmpdir()}/offload-steps-`);
 afterAll(() => rmSync(base, { recursive: true }));
@@ -22,6 +23,20 @@ describe("places that symbolic links lead to are refused", () => {
     const step = route("/nonexistent/qtfs", `${base}/linked/program`);
     await expect(step.run()).rejects.toThrow(`is ${base}/real/program by a symbolic link`);
   });
+});
+
+test("a mount that lies below another is none", () => {
+  const lines = [
+    "20 1 8:1 / / rw - ext4 /dev/a rw",
+    "21 20 0:4 / /run/a rw - tmpfs below rw",
+    "22 20 0:5 / /run rw - tmpfs run rw",
+    "23 22 0:6 / /run/b rw - tmpfs first rw",
+    "24 23 0:7 / /run/b rw - tmpfs second rw",
+    "25 20 0:8 / /runner rw - tmpfs runner rw",
+  ];
+  const at = (path: string) => mountAt(path, parseMountinfo(lines.join("\n")))?.source;
+  expect(["/", "/run", "/run/b", "/runner"].map(at)).toEqual(["/dev/a", "run", "second", "runner"]);
+  expect(["/run/a", "/run/b/c", "/ru"].map(at)).toEqual([undefined, undefined, undefined]);
 });
 
 test("a route needs the program that it replaces", async () => {

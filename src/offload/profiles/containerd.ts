@@ -7,6 +7,7 @@ import type { Profile } from "./profile.ts";
 
 export const CONTAINERD_SOCKET = "/run/containerd/containerd.sock";
 const LIBRARY = "/var/lib/containerd";
+const NETWORKS = "/run/netns";
 
 /** Debian's containernetworking-plugins, but for the daemon dhcp. */
 const PLUGINS = [
@@ -21,6 +22,8 @@ export const CONTAINERD = {
     `${LIBRARY}/io.containerd.runtime.v2.task`,
     `${LIBRARY}/io.containerd.snapshotter.v1.overlayfs/snapshots`,
     `${LIBRARY}/io.containerd.grpc.v1.cri`,
+    // Networks of CRI's pods.
+    NETWORKS,
   ],
   volatile: ["/run/containerd", `${LIBRARY}/io.containerd.runtime.v2.task`],
   kept: [],
@@ -32,7 +35,12 @@ export const CONTAINERD = {
   hooks: false,
   limits: [
     "ctr runs in the rootfs alone: its FIFOs and mounts have to be where containerd's are.",
+    "CRI forwards no ports (kubectl port-forward): containerd looks for a pod's network on the DPU.",
     "A kill of qtfs server, or of qtfs-twins on the DPU, ends running containers.",
   ],
-  traces: { managers: [CONTAINERD_SOCKET], runtimes: ["/run/containerd/runc"] },
+  traces: {
+    managers: [CONTAINERD_SOCKET],
+    runtimes: ["/run/containerd/runc"],
+    networks: `${NETWORKS}/cni-`,
+  },
 } as const satisfies Profile;

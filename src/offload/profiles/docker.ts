@@ -21,7 +21,7 @@ export const DOCKER = {
     ...CONTAINERD.limits,
   ],
   traces: {
-    managers: CONTAINERD.traces.managers,
+    ...CONTAINERD.traces,
     runtimes: [...CONTAINERD.traces.runtimes, "/run/docker/runtime-runc"],
   },
   services: [

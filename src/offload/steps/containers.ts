@@ -1,9 +1,11 @@
 /** What containers are left on the HOST when the offload goes: their shims know no other manager. */
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { mounts } from "../../info/mountinfo.ts";
 import { endProcess, processes, wordsOf } from "../processes.ts";
 import { execute, type Step } from "../step.ts";
+import { mountAt } from "./mounts.ts";
 
 const END_MS = 10_000;
 
@@ -13,10 +15,13 @@ export interface Traces {
   readonly managers: readonly string[];
   /** Where runc keeps their state: directories of directories named by namespace (runc --root). */
   readonly runtimes: readonly string[];
+  /** What the paths of network namespaces begin with that their managers have made. */
+  readonly networks: string;
 }
 
 /** Ends all containers of these managers, with their shims, and unmounts all below `trees`. */
-export function containers({ managers, runtimes }: Traces, trees: readonly string[]): Step {
+export function containers(traces: Traces, trees: readonly string[]): Step {
+  const { managers, runtimes, networks } = traces;
   const isShim = (words: readonly string[]) => {
     const at = words.indexOf("-address");
     const isOurs = at !== -1 && managers.includes(words[at + 1] ?? "");
@@ -32,7 +37,10 @@ export function containers({ managers, runtimes }: Traces, trees: readonly strin
       for (const pid of processes()) {
         if (isShim(wordsOf(pid))) endProcess(pid, "SIGKILL", END_MS);
       }
-      for (const tree of trees) await unmountBelow(tree);
+      // Beside theirs are namespaces of the HOST's own.
+      const own = trees.filter((tree) => tree !== dirname(networks));
+      for (const tree of own) await unmountBelow(tree);
+      for (const path of startingWith(networks)) await removeNetwork(path);
     },
   };
 }
@@ -43,6 +51,19 @@ function deletions(runtime: string): string[][] {
     const root = `${runtime}/${space}`;
     return namesIn(root).map((id) => ["runc", "--root", root, "delete", "--force", id]);
   });
+}
+
+/** Paths of what has a name that begins with the last part of `prefix`. */
+function startingWith(prefix: string): string[] {
+  const directory = dirname(prefix);
+  const names = namesIn(directory).filter((name) => name.startsWith(basename(prefix)));
+  return names.map((name) => `${directory}/${name}`);
+}
+
+/** Where it is mounted no more, its file is left. */
+async function removeNetwork(path: string): Promise<void> {
+  if (mountAt(path) !== undefined) await execute(["umount", "--lazy", path]);
+  rmSync(path, { force: true });
 }
 
 function namesIn(directory: string): string[] {

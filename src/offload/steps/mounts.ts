@@ -1,11 +1,24 @@
 /** Mounts of an offload. What stands at a place is read from mountinfo, which waits for nobody. */
 import { closeSync, existsSync, openSync, realpathSync, rmSync, statSync } from "node:fs";
-import { mounts } from "../../info/mountinfo.ts";
+import { type MountLine, mounts } from "../../info/mountinfo.ts";
 import { execute, type Step, shellLine } from "../step.ts";
 
-/** What the newest mount at `target` is of, and its type; undefined where there is none. */
-export function mountAt(target: string): { source: string; type: string } | undefined {
-  return mounts().findLast(({ mountpoint }) => mountpoint === target);
+/** The mount at `target` that is seen there, none that lies below another; undefined where there is none. */
+export function mountAt(target: string, all = mounts()): MountLine | undefined {
+  const ids = new Set(all.map(({ id }) => id));
+  let at = all.find(({ mountpoint, parent }) => mountpoint === "/" && !ids.has(parent));
+  for (let next = at; next !== undefined; ) {
+    at = next;
+    // Of those in it the one that a walk to the target meets first.
+    [next] = all
+      .filter(({ parent, mountpoint }) => parent === at?.id && isOnWay(mountpoint, target))
+      .sort((one, other) => one.mountpoint.length - other.mountpoint.length);
+  }
+  return at?.mountpoint === target ? at : undefined;
+}
+
+function isOnWay(mountpoint: string, target: string): boolean {
+  return target === mountpoint || target.startsWith(mountpoint === "/" ? "/" : `${mountpoint}/`);
 }
 
 /** Throws where `target` is reached by a symbolic link: an absolute one would lead out of the root. */
@@ -59,6 +72,30 @@ export function mountpoint(path: string): Step {
       return null;
     },
     undo: () => unmount(path, UMOUNT),
+  };
+}
+
+/**
+ * The directory `path` as ip-netns(8) makes it before its first namespace: a mount of its own. What
+ * has it open by then would not see what is mounted in it later. It stays while others use it.
+ */
+export function networksRoom(path: string): Step {
+  const commands = [
+    ["mount", "--bind", path, path],
+    ["mount", "--make-shared", path],
+  ];
+  return {
+    name: `networks ${path}`,
+    commands: commands.map(shellLine),
+    isDone: () => mountAt(path) !== undefined,
+    run: async () => {
+      for (const command of commands) await execute(command);
+      return null;
+    },
+    undo: async (note) => {
+      const isUsed = mounts().some(({ mountpoint }) => mountpoint.startsWith(`${path}/`));
+      if (note === null && !isUsed && mountAt(path) !== undefined) await execute(["umount", path]);
+    },
   };
 }
 

@@ -28,13 +28,16 @@ export class Stage {
     this.config = `${scratch}/offload.toml`;
   }
 
-  /** Two machines, and `lines` in their configuration. */
-  static async begin(lines: readonly string[]): Promise<Stage> {
+  /** Two machines, and `lines` in their configuration; `command`: what the image runs by itself. */
+  static async begin(
+    lines: readonly string[],
+    { command }: { command?: string[] } = {},
+  ): Promise<Stage> {
     const scratch = mkdtempSync(`${process.env.TMPDIR === undefined ? "/var/tmp" : tmpdir()}/o-`);
     const [host, dpu] = await Promise.all([machine("host", scratch), machine("dpu", scratch)]);
     const stage = new Stage(scratch, host, dpu);
     await link(host, dpu);
-    await makeImage(scratch);
+    await makeImage(scratch, command);
     const addresses = [
       `server = "tcp://${HOST_ADDRESS}:7000"`,
       `rexec = "tcp://${HOST_ADDRESS}:7001"`,
@@ -83,8 +86,8 @@ export async function machine(name: string, scratch: string): Promise<Machine> {
   return await Machine.start(name, { cgroups: true, script: [...own, ...tmpfs].join("\n") });
 }
 
-/** Makes `scratch`/image.tar: an image of busybox, in the form of `docker save`. */
-export async function makeImage(scratch: string): Promise<void> {
+/** Makes `scratch`/image.tar: an image of busybox that runs `command`, in the form of `docker save`. */
+export async function makeImage(scratch: string, command = ["/bin/sh"]): Promise<void> {
   const work = `${scratch}/image`;
   mkdirSync(`${work}/root/bin`, { recursive: true });
   mkdirSync(`${work}/tar`);
@@ -100,7 +103,7 @@ export async function makeImage(scratch: string): Promise<void> {
   const config = {
     architecture: process.arch === "arm64" ? "arm64" : "amd64",
     os: "linux",
-    config: { Env: ["PATH=/bin"], Cmd: ["/bin/sh"] },
+    config: { Env: ["PATH=/bin"], Cmd: command },
     rootfs: { type: "layers", diff_ids: [`sha256:${sum}`] },
   };
   const manifest = { Config: "config.json", RepoTags: [IMAGE], Layers: ["layer.tar"] };
