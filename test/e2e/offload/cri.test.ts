@@ -53,14 +53,24 @@ beforeAll(async () => {
     cp ${network} /etc/cni/net.d/`);
   await stage.offload("up");
   await stage.inside(`ctr -n k8s.io images import ${stage.image}`);
-  cri = connect();
+  cri = await connect();
 }, MINUTE);
 afterAll(async () => {
   cri?.close();
   await stage.end();
 }, MINUTE);
 
-const connect = () => new Cri(`/proc/${stage.dpu.init}/root${ROOT}/run/containerd/containerd.sock`);
+/** A client, once containerd has begun to answer: its socket is there before. */
+async function connect(): Promise<Cri> {
+  const client = new Cri(`/proc/${stage.dpu.init}/root${ROOT}/run/containerd/containerd.sock`);
+  const answers = () =>
+    client.ask("Status").then(
+      () => true,
+      () => false,
+    );
+  await until(answers, () => "containerd's CRI");
+  return client;
+}
 
 /** Addresses that are somebody's. */
 const leases = () => stage.host.sh("ls /var/lib/cni/networks/pods | grep ^10 || true");
@@ -194,7 +204,7 @@ test(
     expect(await leases()).not.toBe("");
 
     await stage.offload("up");
-    cri = connect();
+    cri = await connect();
     const { items } = await cri.ask("ListPodSandbox");
     expect(items.map(({ state }) => state)).toEqual(["SANDBOX_NOTREADY", "SANDBOX_NOTREADY"]);
     for (const { id: pod_sandbox_id } of items) {
