@@ -7,7 +7,7 @@ import { encode } from "cbor-x/encode";
 import { Resumable } from "../session/resumable.ts";
 import type { Stream, StreamHandler } from "../session/stream.ts";
 import { Streams } from "../session/streams.ts";
-import { EPOLLIN, EPOLLOUT } from "../sys/epoll.ts";
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from "../sys/epoll.ts";
 import { E } from "../sys/errno.ts";
 import type { SocketTransport } from "../transport/socket.ts";
 import { CLOSED } from "../transport/transport.ts";
@@ -18,6 +18,8 @@ import { decodePlain } from "../wire/plain.ts";
 import { Liveness } from "./liveness.ts";
 import type { Loop, Watched } from "./loop.ts";
 
+/** The longest that what has come is held. */
+const HOLD_MAX_MS = 100;
 /** Bytes taken in before others have their turn. */
 const RECEIVE_MAX = 256 * 1024;
 
@@ -48,6 +50,9 @@ export class BridgeEnd implements Watched {
   #isFull = false;
   /** Frames may have come with the peer's HELLO, of which epoll(7) knows nothing. */
   #mayHold = false;
+  /** Who has what comes held, and whether a frame was stepped to that has to wait for them. */
+  readonly #holders = new Set<() => void>();
+  #hasHeldFrame = false;
   readonly #liveness: Liveness;
   #waiting: (() => void)[] = [];
   /** Bytes of sessions that were lost. */
@@ -88,6 +93,21 @@ export class BridgeEnd implements Watched {
     this.#waiting.push(fn);
   }
 
+  /**
+   * Holds what the peer has sent, but for handlers that pass (StreamHandler), until the result
+   * is called, or for HOLD_MAX_MS: it was sent after something that is not done here yet.
+   */
+  hold(): () => void {
+    const letGo = () => {
+      if (!this.#holders.delete(letGo)) return;
+      cancel();
+      this.#mayHold = true;
+    };
+    const cancel = this.#loop.after(HOLD_MAX_MS, letGo);
+    this.#holders.add(letGo);
+    return letGo;
+  }
+
   /** STREAM frames taken in, for the handshake. */
   get taken(): number {
     return this.#resumable.taken;
@@ -120,6 +140,7 @@ export class BridgeEnd implements Watched {
    * the session. Throws ProtocolError where it cannot have; the connection is the caller's then.
    */
   connect(connection: SocketTransport, count: number): void {
+    this.#serveHeldFrame();
     this.#unwatch();
     this.#resumable.attach(connection, count);
     this.#fd = connection.fd;
@@ -135,6 +156,12 @@ export class BridgeEnd implements Watched {
 
   /** Ends the connection and waits for another: the owner is not told. */
   disconnect(): void {
+    try {
+      this.#serveHeldFrame();
+    } catch (error) {
+      this.#owner.failed(error);
+      return;
+    }
     this.#unwatch();
     this.#resumable.detach();
   }
@@ -169,12 +196,17 @@ export class BridgeEnd implements Watched {
   onEvents(events: number): void {
     if ((events & EPOLLOUT) !== 0) this.#isFull = false;
     if ((events & ~EPOLLOUT) === 0) return;
+    if (this.#hasHeldFrame) {
+      // A connection that has ended says so again and again.
+      if ((events & (EPOLLERR | EPOLLHUP)) !== 0) for (const letGo of this.#holders) letGo();
+      return;
+    }
     const resumable = this.#resumable;
     try {
       let got = resumable.receive(RECEIVE_MAX);
       this.#serve(resumable);
       // What TLS has taken from the socket already, epoll(7) will not tell of.
-      while (got > 0 && resumable === this.#resumable && resumable.hasHeld) {
+      while (got > 0 && resumable === this.#resumable && resumable.hasHeld && !this.#hasHeldFrame) {
         got = resumable.receive(RECEIVE_MAX);
         this.#serve(resumable);
       }
@@ -193,6 +225,7 @@ export class BridgeEnd implements Watched {
   }
 
   #drop(errno: number): void {
+    this.#hasHeldFrame = false;
     this.disconnect();
     this.#lostIn += this.#resumable.bytesReceived;
     this.#lostOut += this.#resumable.bytesSent;
@@ -207,6 +240,13 @@ export class BridgeEnd implements Watched {
     return taker === undefined ? E.EPROTONOSUPPORT : taker(stream, items);
   }
 
+  /** The one frame that was stepped to: it has been counted, and will not come again. */
+  #serveHeldFrame(): void {
+    if (!this.#hasHeldFrame) return;
+    this.#hasHeldFrame = false;
+    this.#streams.receive();
+  }
+
   #serveHeld(): void {
     if (!this.#mayHold) return;
     this.#mayHold = false;
@@ -219,8 +259,10 @@ export class BridgeEnd implements Watched {
 
   /** Serves the frames that have arrived; one may put an end to the session, or its connection. */
   #serve(resumable: Resumable): void {
-    while (resumable === this.#resumable && resumable.next()) {
+    while (resumable === this.#resumable && (this.#hasHeldFrame || resumable.next())) {
       if (resumable.kind === Kind.STREAM) {
+        this.#hasHeldFrame = this.#holders.size > 0 && !this.#streams.nextPasses;
+        if (this.#hasHeldFrame) return;
         this.#streams.receive();
         continue;
       }
@@ -262,7 +304,8 @@ export class BridgeEnd implements Watched {
       this.#ended();
       return true;
     }
-    this.#loop.modify(this.#fd, this.#isFull ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    const wanted = this.#hasHeldFrame ? 0 : EPOLLIN;
+    this.#loop.modify(this.#fd, this.#isFull ? wanted | EPOLLOUT : wanted);
     this.#liveness.watch(resumable);
     return wasCongested && !resumable.congested;
   }

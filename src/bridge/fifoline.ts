@@ -36,6 +36,7 @@ const READS_MAX = 4;
 type Said = number | Uint8Array;
 
 export class FifoLine implements StreamHandler {
+  readonly passes = true;
   readonly #listener: FifoListener;
   #stream: Stream | undefined;
   #waiting: Said[] = [];

@@ -47,6 +47,7 @@ export class Loop {
   readonly #entries = new Map<number, Entry>();
   readonly #timers = new Timers();
   readonly #hooks: (() => boolean)[] = [];
+  readonly #wakes: (() => void)[] = [];
   readonly #spin = new Spin();
   readonly #pulse: Pulse | undefined;
   #generation = 0;
@@ -99,6 +100,15 @@ export class Loop {
     return () => {
       const index = this.#hooks.indexOf(hook);
       if (index >= 0) this.#hooks.splice(index, 1);
+    };
+  }
+
+  /** Calls `hook` whenever there are events, before they are told. The result takes it out again. */
+  afterSleep(hook: () => void): () => void {
+    this.#wakes.push(hook);
+    return () => {
+      const index = this.#wakes.indexOf(hook);
+      if (index >= 0) this.#wakes.splice(index, 1);
     };
   }
 
@@ -161,6 +171,7 @@ export class Loop {
     const count = this.#epoll.wait(timeoutMs);
     this.#pulse?.wakes();
     if (count < 0 && count !== -E.EINTR) throw new Error(`Cannot wait: errno ${-count}`);
+    if (count > 0) for (const hook of this.#wakes) hook();
     for (let i = 0; i < count; i++) {
       const fd = this.#epoll.data(i);
       const entry = this.#entries.get(fd);

@@ -7,6 +7,8 @@ import type { StreamSender } from "./streamsender.ts";
  * may send, end, reset and open streams themselves.
  */
 export interface StreamHandler {
+  /** Whether what comes for it is served while the other streams of the connection are held. */
+  readonly passes?: boolean;
   /**
    * Bytes have come. The view, which lies at `address`, is good during the call
    * only; `stream.consumed` gives their credit back, now or when they have gone on.

@@ -60,6 +60,16 @@ export class Streams {
     return stream;
   }
 
+  /** Whether the frame that the transport has stepped to is for a handler that `passes`. */
+  get nextPasses(): boolean {
+    const { reader } = this.#transport;
+    const start = reader.at;
+    reader.array();
+    const id = reader.uint();
+    reader.at = start;
+    return this.#streams.get(id)?.handler?.passes === true;
+  }
+
   /** Serves the frame that the transport has stepped to. */
   receive(): void {
     const { reader } = this.#transport;

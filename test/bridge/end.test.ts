@@ -159,6 +159,68 @@ test("who could not open a stream is told when there is room", () => {
   expect(told).toBe(1);
 });
 
+describe("what is held", () => {
+  /** A stream that is held, and another one that is not, by their numbers. */
+  function two() {
+    const [held, passing] = [new Recorder(), new Passing()];
+    end.open(StreamKind.CONNECT, [1], held);
+    end.open(StreamKind.FIFO, [2], passing);
+    settle();
+    heard();
+    return { held, passing };
+  }
+  class Passing extends Recorder {
+    readonly passes = true;
+  }
+  const data = (stream: number, text: string) => {
+    say(Kind.STREAM, [stream, StreamMessage.DATA], Buffer.from(text));
+  };
+
+  test("comes later, and in order; before it comes what passes", () => {
+    const { held, passing } = two();
+    const letGo = end.hold();
+    data(3, "a");
+    settle();
+    expect([passing.log, held.log]).toEqual([["data 1"], []]);
+    data(1, "b");
+    data(1, "cd");
+    data(3, "e");
+    settle();
+    expect([passing.log, held.log]).toEqual([["data 1"], []]);
+    letGo();
+    settle();
+    expect([passing.log, held.log]).toEqual([
+      ["data 1", "data 1"],
+      ["data 1", "data 2"],
+    ]);
+    data(1, "f");
+    settle();
+    expect(held.log.length).toBe(3);
+  });
+
+  test("comes when nobody lets it go", () => {
+    const { held } = two();
+    end.hold();
+    data(1, "a");
+    turnUntil(loop, () => held.log.length > 0, "it comes");
+  });
+
+  test("is neither lost nor repeated when the connection ends meanwhile", () => {
+    const { held } = two();
+    end.hold();
+    data(1, "a");
+    settle();
+    peer.close();
+    peer.release();
+    turnUntil(loop, () => owner.disconnections > 0, "the end is told");
+    expect([held.log, end.taken]).toEqual([["data 1"], 1]);
+    connect(2);
+    data(1, "bc");
+    turnUntil(loop, () => held.log.length > 1, "the next one comes");
+    expect([held.log, owner.failures]).toEqual([["data 1", "data 2"], []]);
+  });
+});
+
 describe("the session fails", () => {
   test.each([
     ["a frame that is not for it", () => say(Kind.EVENT, [1])],

@@ -122,6 +122,28 @@ test("a hook with more to do keeps it awake, and can be taken out", () => {
   expect(left).toBe(before);
 });
 
+test("a hook is called before events are told, and only then", () => {
+  const fd = ok(eventfd());
+  const called: string[] = [];
+  const unhook = loop.afterSleep(() => called.push("hook"));
+  loop.add(fd, EPOLLIN, {
+    onEvents: () => {
+      drainEventfd(fd);
+      called.push("event");
+    },
+  });
+  loop.turn();
+  expect(called).toEqual([]);
+  signalEventfd(fd);
+  loop.turn();
+  expect(called).toEqual(["hook", "event"]);
+  unhook();
+  signalEventfd(fd);
+  loop.turn();
+  expect(called).toEqual(["hook", "event", "event"]);
+  close(fd);
+});
+
 test("timers in any order, some cancelled, come sorted", () => {
   const timers = new Timers();
   const called: number[] = [];

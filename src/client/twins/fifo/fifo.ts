@@ -34,6 +34,8 @@ export class Fifo implements FifoListener, FifoParts {
   #isConnected = false;
   readonly #queue: (FifoAction | Look)[] = [];
   #isBusy = false;
+  /** What the HOST sends after an end there was opened waits until ours is. */
+  #letGo: (() => void) | undefined;
   #cancelRetry = () => {};
   #retryMs = RETRY_FIRST_MS;
   readonly #since: number;
@@ -105,6 +107,7 @@ export class Fifo implements FifoListener, FifoParts {
   close(): void {
     if (this.isOver) return;
     this.isOver = true;
+    this.#holdNoMore();
     this.#queue.length = 0;
     this.presence.close();
     this.#closeEnds();
@@ -150,9 +153,22 @@ export class Fifo implements FifoListener, FifoParts {
 
   step(event: FifoEvent): void {
     if (this.isOver) return;
-    this.#queue.push(...this.machine.step(event));
+    const actions = this.machine.step(event);
+    if (actions.some(({ kind }) => this.#isMeeting(kind))) this.#letGo ??= this.world.hold();
+    this.#queue.push(...actions);
     this.#run();
     if (!this.isOver) this.presence.awaitUnread();
+  }
+
+  /** Whether that lets somebody go on who waits in open(2). */
+  #isMeeting(kind: FifoAction["kind"]): boolean {
+    if (kind === "openWrite") return this.presence.waitsFor("reads");
+    return kind === "openRead" && this.presence.waitsFor("writes");
+  }
+
+  #holdNoMore(): void {
+    this.#letGo?.();
+    this.#letGo = undefined;
   }
 
   enqueue(look: Look): void {
@@ -208,6 +224,7 @@ export class Fifo implements FifoListener, FifoParts {
     openLate: () => this.#down.openLate(),
     closeWrite: () => this.#down.finish(),
     openRead: () => this.#up.open(),
+    finishRead: () => this.#up.finish(),
     closeRead: () => this.#up.close(),
     collect: () => this.#down.collect(),
     give: () => this.#down.give(),
@@ -244,7 +261,9 @@ export class Fifo implements FifoListener, FifoParts {
     if (this.isOver) return;
     if (this.hasWriteEnd) this.presence.unknownDoNot("reads");
     if (this.hasReadEnd) this.presence.unknownDoNot("writes");
+    if (!this.presence.waitsFor("reads") && !this.presence.waitsFor("writes")) this.#holdNoMore();
     this.#down.settleStone();
+    this.#up.settle();
     this.#down.watch();
     this.#up.pull();
     this.presence.check();

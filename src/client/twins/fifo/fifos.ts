@@ -49,6 +49,7 @@ export interface FifoHost {
   /** Opens a stream to the HOST's FIFO, whose handler is `line`; `line.onReset` where it cannot be had. */
   connect(place: FifoPlace, line: FifoLine): void;
   let(id: number): void;
+  hold(): () => void;
   log(text: string): void;
 }
 
@@ -109,6 +110,7 @@ export class ServedFifos {
       open: (flags, done) => this.#host.open(place, flags, done),
       connect: (line) => this.#host.connect(place, line),
       let: (id) => this.#host.let(id),
+      hold: () => this.#host.hold(),
       hush: () => this.#hear(served.wd),
       inode: () => served.inode,
       isPlacing: () => served.isPlacing,

@@ -22,6 +22,7 @@ export function hostOf(side: TwinSide): FifoHost {
       }),
     connect: (place, line) => connect(side, place, line),
     let: (id) => side.tell({ kind: "fifoLet", id }),
+    hold: () => side.end.hold(),
     log: (text) => side.log("warn", text),
   };
 }

@@ -74,6 +74,8 @@ export type FifoAction =
   | { kind: "closeWrite" }
   /** Open our end for reading; what is read goes to the server. */
   | { kind: "openRead" }
+  /** Close it once those have come who were let because of it. */
+  | { kind: "finishRead" }
   | { kind: "closeRead" }
   /** Take what is unread out of our pipe, and all that still comes. */
   | { kind: "collect" }
@@ -86,7 +88,7 @@ export type FifoAction =
   /** Nobody has it open any more. */
   | { kind: "over" };
 
-type FifoMove = "openWrite" | "closeWrite" | "openRead" | "closeRead" | "verify";
+type FifoMove = "openWrite" | "closeWrite" | "openRead" | "finishRead" | "verify";
 
 /** What is done when the server says a word, by where the FIFO is; words without an entry crossed with one of ours. */
 type Heard = Partial<Record<number, (m: FifoMachine) => void>>;
@@ -339,6 +341,6 @@ const HEARD: Readonly<Partial<Record<At, Heard>>> = {
     [FifoWord.NOBODY]: (m) => m.refuse(),
   },
   [At.UP_WAIT]: { [FifoWord.READERS]: (m) => m.move(At.UP, "openRead") },
-  [At.UP]: { [FifoWord.NO_READERS]: (m) => m.move(At.UP_WAIT, "closeRead", "verify") },
+  [At.UP]: { [FifoWord.NO_READERS]: (m) => m.move(At.UP_WAIT, "finishRead", "verify") },
   [At.DRAINING]: { [FifoWord.RELEASED]: (m) => m.move(At.IDLE) },
 };

@@ -29,6 +29,8 @@ export interface FifoWorld {
   inode(): string | undefined;
   /** Whether it is not known yet; `placed` is called once it is, or never will be. */
   isPlacing(): boolean;
+  /** What came from the HOST's sockets is held until the result is called, or for a moment. */
+  hold(): () => void;
   log(text: string): void;
   /** Nobody has it open any more. */
   over(): void;

@@ -14,6 +14,8 @@ const SHY_IDLE_MS = 100;
 export class UpEnd {
   readonly #fifo: FifoParts;
   readonly #end: OwnEnd;
+  /** It is to be closed when those who are let to write have come as far. */
+  #isClosing = false;
   #shyMs = UNREAD_FIRST_MS;
   #cancelShy = () => {};
 
@@ -27,7 +29,11 @@ export class UpEnd {
   }
 
   open(): void {
-    if (this.isOpen) return;
+    this.#isClosing = false;
+    if (this.isOpen) {
+      this.pull();
+      return;
+    }
     const { presence, world } = this.#fifo;
     this.#fifo.open(O_RDONLY, (fd) => {
       if (fd < 0) {
@@ -42,7 +48,7 @@ export class UpEnd {
 
   /** Sends what there is, if it is open. */
   pull(): void {
-    if (!this.isOpen) return;
+    if (!this.isOpen || this.#isClosing) return;
     const { line, machine } = this.#fifo;
     if (machine.readers) {
       this.#pullShyly();
@@ -97,7 +103,21 @@ export class UpEnd {
     this.#fifo.step({ kind: "writersGone" });
   }
 
+  /** Closes it once nobody is on the way any more who was let because of it. */
+  finish(): void {
+    this.#isClosing = this.isOpen;
+    this.#cancelShy();
+    this.#end.unwatch();
+    this.settle();
+  }
+
+  /** Those who write have come, or some of them. */
+  settle(): void {
+    if (this.#isClosing && !this.#fifo.presence.waitsFor("writes")) this.close();
+  }
+
   close(): void {
+    this.#isClosing = false;
     this.#cancelShy();
     this.#end.close();
   }

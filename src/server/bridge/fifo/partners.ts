@@ -25,6 +25,8 @@ const ASYNC_OPENS_MAX = 256;
 /** From one look to the next where the kernel does not wait: at first, and in the end. */
 const LOOK_FIRST_MS = 2;
 const LOOK_LAST_MS = 50;
+/** Of those that wait so many, the newest, are looked at when something else has happened. */
+const SETTLED_MAX = 16;
 const INTERRUPTED: ReadonlySet<number> = new Set([E.EINTR, ERESTARTSYS, E.EAGAIN]);
 
 /** Something that is waited for. */
@@ -41,6 +43,8 @@ interface AsyncOpen {
   readonly flags: number;
   readonly done: (result: number) => void;
   cancelled: ((came: boolean) => void) | undefined;
+  /** Looks whether somebody is there, though the thread that waits does not know yet. */
+  readonly look: () => void;
 }
 
 export class Partners {
@@ -49,6 +53,9 @@ export class Partners {
   #eventFd = -1;
   #next = 1;
   readonly #opens = new Map<number, AsyncOpen>();
+  /** Where the kernel does not wait for us. */
+  readonly #looks = new Set<() => void>();
+  #unhook: (() => void) | undefined;
 
   /** `allowed`: whether io_uring is to be used if it can be. */
   constructor(loop: Loop, allowed = true) {
@@ -85,6 +92,7 @@ export class Partners {
       this.#loop.remove(this.#eventFd);
       close(this.#eventFd);
     }
+    this.#unhook?.();
     this.#ring = undefined;
     this.#eventFd = -1;
   }
@@ -92,42 +100,75 @@ export class Partners {
   onEvents(): void {
     drainEventfd(this.#eventFd);
     this.#ring?.reap((number, result) => this.#over(number, result));
+    this.#hook();
+  }
+
+  /** While anybody is waited for, and only then, it is looked before other things are told. */
+  #hook(): void {
+    if (this.#opens.size + this.#looks.size > 0) {
+      this.#unhook ??= this.#loop.afterSleep(() => this.#settle());
+      return;
+    }
+    this.#unhook?.();
+    this.#unhook = undefined;
+  }
+
+  /**
+   * Something has happened, perhaps by a process that has gone on because of an open(2) of ours
+   * whose thread in the kernel has not: that is told first, so that nothing overtakes it.
+   */
+  #settle(): void {
+    for (const look of [...this.#looks].slice(-SETTLED_MAX)) look();
+    const newest = [...this.#opens.values()].slice(-SETTLED_MAX);
+    for (const { cancelled, look } of newest) if (cancelled === undefined) look();
   }
 
   /**
    * Calls `done` once somebody has the FIFO at `path` open for writing, or has had since this
-   * began; `look` says whether somebody has now, or has been there.
+   * began; `look` says whether somebody has now, or has been there. `early` is called while the kernel
+   * waits: it may know before, and cancel that.
    */
-  forWriter(path: string, look: () => boolean, done: () => void): Wait {
+  forWriter(path: string, look: () => boolean, early: () => void, done: () => void): Wait {
     const flags = O_RDONLY | O_CLOEXEC;
     const ended = (result: number) => {
       if (result >= 0) close(result);
       done();
     };
     return (
-      this.#open(path, flags, ended) ??
+      this.#open(path, flags, early, ended) ??
       this.#looking(() => {
-        const isThere = look();
-        if (isThere) done();
-        return isThere;
+        const came = look();
+        if (came) done();
+        return came;
       })
     );
   }
 
-  /** Calls `done` with a descriptor for writing, not blocking, or -errno, once somebody reads. */
-  forReader(path: string, done: (fd: number) => void): Wait {
+  /**
+   * Calls `done` with a descriptor for writing, not blocking, or -errno, once somebody reads; or
+   * `early` with one while the kernel waits, which is to be cancelled then.
+   */
+  forReader(path: string, early: (fd: number) => void, done: (fd: number) => void): Wait {
     const opened = (fd: number) => {
       if (fd >= 0) setNonBlocking(fd, true);
       done(fd);
     };
     return (
-      this.#open(path, O_WRONLY | O_CLOEXEC, opened) ?? this.#looking(() => tryOpen(path, done))
+      this.#open(path, O_WRONLY | O_CLOEXEC, () => tryOpen(path, early), opened) ??
+      this.#looking(() => tryOpen(path, done))
     );
   }
 
-  #open(path: string, flags: number, done: (result: number) => void): Wait | undefined {
-    const number = this.#submit({ path, flags, done, cancelled: undefined });
+  #open(
+    path: string,
+    flags: number,
+    look: () => void,
+    done: (result: number) => void,
+  ): Wait | undefined {
+    const open = { path, flags, done, cancelled: undefined, look };
+    const number = this.#submit(open);
     if (number === 0) return undefined;
+    this.#hook();
     return {
       cancel: (over) => {
         const open = this.#opens.get(number);
@@ -161,16 +202,27 @@ export class Partners {
   #looking(look: () => boolean): Wait {
     let stop = () => {};
     let ms = LOOK_FIRST_MS;
+    const end = () => {
+      stop();
+      this.#looks.delete(now);
+      this.#hook();
+    };
+    const now = () => {
+      if (look()) end();
+    };
     const later = () => {
       stop = this.#loop.after(ms, () => {
         ms = Math.min(ms * 2, LOOK_LAST_MS);
-        if (!look()) later();
+        later();
+        now();
       });
     };
     later();
+    this.#looks.add(now);
+    this.#hook();
     return {
       cancel: (over) => {
-        stop();
+        end();
         over(undefined);
       },
     };

@@ -95,6 +95,11 @@ export class Reading {
       path,
       () => this.#findsWriter(),
       () => {
+        if (!parts.end.isOpen) return;
+        const isThere = events === 0 ? hasWriters(parts.end.fd) === true : this.#findsWriter();
+        if (isThere) this.#writerCame();
+      },
+      () => {
         parts.wait = undefined;
         if (!parts.isOver && parts.mode === Mode.READING) this.#writerCame();
       },
@@ -149,7 +154,10 @@ export class Reading {
     end.unwatch();
     this.#hasWriter = false;
     line.say(FifoWord.NO_WRITERS);
-    this.#readOn();
+    // The kernel may still be about to tell of one that has been seen.
+    this.#parts.unwait(() => {
+      if (this.#parts.mode === Mode.READING) this.#readOn();
+    });
   }
 
   #readOn(): void {

@@ -27,12 +27,27 @@ export class Writing {
     const parts = this.#parts;
     parts.mode = Mode.AWAITING;
     parts.line.say(FifoWord.NO_READERS);
+    // The kernel may still be about to tell of one that was seen.
+    parts.unwait(() => {
+      if (parts.mode === Mode.AWAITING) this.#wait();
+    });
+  }
+
+  #wait(): void {
+    const parts = this.#parts;
     const { partners, path } = parts.options;
-    parts.wait = partners.forReader(path, (fd) => {
-      parts.wait = undefined;
+    const came = (fd: number) => {
       if (parts.isOver) {
         if (fd >= 0) close(fd);
       } else if (parts.replace(fd)) this.begin(FifoWord.READERS);
+    };
+    const early = (fd: number) => {
+      parts.unwait(() => {});
+      came(fd);
+    };
+    parts.wait = partners.forReader(path, early, (fd) => {
+      parts.wait = undefined;
+      came(fd);
     });
   }
 

@@ -227,14 +227,14 @@ const rows: Row[] = [
   ],
   ["the last writer goes", [...upWait, writersGone], At.DRAINING, "RELEASE", ""],
   // up
-  ["the HOST's readers leave", [...up, said("NO_READERS")], At.UP_WAIT, "closeRead verify", "w"],
+  ["the HOST's readers leave", [...up, said("NO_READERS")], At.UP_WAIT, "finishRead verify", "w"],
   ["a reader comes here while the HOST reads", [...up, R()], At.UP, "let", "rw"],
   ["it goes again", [...up, R(), readersGone], At.UP, "", "w"],
   [
     "the HOST's readers leave those here",
     [...up, R(), said("NO_READERS")],
     At.ASKING_READ,
-    "closeRead verify READ",
+    "finishRead verify READ",
     "rw",
   ],
   ["the last writer goes while the HOST reads", draining, At.DRAINING, "closeRead RELEASE", ""],

@@ -82,6 +82,7 @@ export class FifoStage {
         const stream = this.#pair.client.streams.open(StreamKind.FIFO, encode([KEY]), line);
         if (stream !== undefined) line.start(stream);
       },
+      hold: () => () => {},
       let: () => {},
       log: () => {},
     });

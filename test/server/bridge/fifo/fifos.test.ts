@@ -11,6 +11,7 @@ import { callText, openCall } from "../../../../src/client/twins/fifo/opencall.t
 import { HostFifos } from "../../../../src/server/bridge/fifo/fifos.ts";
 import { ARCH } from "../../../../src/sys/arch.ts";
 import { cstring } from "../../../../src/sys/cstring.ts";
+import { EPOLLIN } from "../../../../src/sys/epoll.ts";
 import { E } from "../../../../src/sys/errno.ts";
 import { write } from "../../../../src/sys/io.ts";
 import { allocate } from "../../../../src/sys/memory.ts";
@@ -23,6 +24,7 @@ import {
   O_WRONLY,
   openat,
 } from "../../../../src/sys/open.ts";
+import { drainEventfd, eventfd, signalEventfd } from "../../../../src/sys/poll.ts";
 import { S_IFIFO } from "../../../../src/sys/stat.ts";
 import { mknodat } from "../../../../src/sys/tree.ts";
 import { ProtocolError } from "../../../../src/wire/error.ts";
@@ -113,7 +115,7 @@ describe.each([
       return child;
     };
     const holds = (pid: number) => heldBy(pid, identityOf(key) ?? "");
-    return { line, pair, hears, open, opens, put, turn, fifos, came, run, holds };
+    return { line, loop, pair, hears, open, opens, put, turn, fifos, came, run, holds };
   }
 
   test("reads for others: writers come, write and leave", () => {
@@ -140,6 +142,31 @@ describe.each([
       close(writer);
       hears("WRITERS", `${i}`, "NO_WRITERS");
     }
+  });
+
+  test.each([
+    ["a writer", FifoWord.READ, O_WRONLY, ["NO_WRITERS", "WRITERS", "other"]],
+    ["a reader", FifoWord.WRITE, O_RDONLY, ["NO_READERS", "READERS", "other"]],
+  ])("that %s has come is told before what it does then", (_, word, flags, expected) => {
+    const { came, hears, line, loop, opens, pair, turn } = stage();
+    const other = ok(eventfd());
+    loop.add(other, EPOLLIN, {
+      onEvents: () => {
+        drainEventfd(other);
+        pair.settle();
+        came.push("other");
+      },
+    });
+    line.say(word);
+    while (came.length === 0) turn();
+    // The thread that waits in the kernel is on its way there.
+    for (let i = 0; i < 20; i++) turn();
+    const fd = opens(flags);
+    signalEventfd(other);
+    hears(...expected);
+    close(fd);
+    loop.remove(other);
+    close(other);
   });
 
   test("a writer is there already, with data", () => {
