@@ -2,31 +2,43 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { Guest, plainLink } from "../support/guests/guest.ts";
+import { fetchKernel, type Kernel } from "../support/guests/kernel.ts";
 import { until } from "../support/program.ts";
-import { fetchKernel, Guest, makeLink } from "./guests/guests.ts";
 
 /** Emulated processors are slow, and a loaded machine makes them slower. */
 const BOUND_MS = 400_000;
 const directory = mkdtempSync(`${tmpdir()}/guests-`);
 const memory = mkdtempSync("/dev/shm/guests-");
-const host = new Guest(directory, "host");
-const dpu = new Guest(directory, "dpu");
+const guests: Guest[] = [];
 
-const story = () => `HOST:\n${host.said}\nDPU:\n${dpu.said}`;
-const told = async (guest: Guest, word: string, times = 1) => {
-  await until(() => guest.told(word).length >= times, story, BOUND_MS);
-  return guest.told(word);
+async function guest(name: string, kernel: Kernel): Promise<Guest> {
+  const role = `${import.meta.dir}/guests/${name}`;
+  const devices = plainLink(`${memory}/link`);
+  const one = new Guest(directory, name, { kernel, modules: ["fuse"], role, devices });
+  guests.push(one);
+  await one.make();
+  return one;
+}
+
+const story = () => guests.map((one) => `${one.name}:\n${one.said}`).join("\n");
+const told = async (one: Guest, word: string, times = 1) => {
+  await until(() => one.told(word).length >= times, story, BOUND_MS);
+  return one.told(word);
 };
 
+let host: Guest;
+let dpu: Guest;
+
 beforeAll(async () => {
-  const { image, fuse } = await fetchKernel(directory);
-  makeLink(`${memory}/link`);
-  for (const guest of [host, dpu]) await guest.make(fuse);
-  for (const guest of [host, dpu]) guest.start(image, `${memory}/link`);
+  const kernel = await fetchKernel();
+  host = await guest("host", kernel);
+  dpu = await guest("dpu", kernel);
+  for (const one of guests) one.start();
 }, BOUND_MS);
 
 afterAll(async () => {
-  for (const guest of [host, dpu]) await guest.stop();
+  for (const one of guests) await one.stop();
   for (const place of [directory, memory]) rmSync(place, { recursive: true });
 });
 
