@@ -12,6 +12,8 @@ import { Epoll } from "../sys/epoll.ts";
 import { E } from "../sys/errno.ts";
 import { eventsFound } from "../sys/lanes.ts";
 import { close } from "../sys/open.ts";
+import { pauseUs } from "../sys/poll.ts";
+import { Rhythm } from "./rhythm.ts";
 import { Timers } from "./timers.ts";
 
 /** Who is told of a descriptor's events: EPOLL* bits of sys/epoll.ts. */
@@ -39,6 +41,9 @@ interface Entry {
  */
 const SPINS = navigator.hardwareConcurrency >= 4;
 
+/** For the host of a virtual machine to take idle cores away; the kernel adds 50 (timer slack). */
+const PAUSE_US = 300;
+
 /** The longest sleep that epoll_wait(2) can be asked for. */
 const SLEEP_MAX_MS = 0x7fff_ffff;
 
@@ -49,6 +54,7 @@ export class Loop {
   readonly #hooks: (() => boolean)[] = [];
   readonly #wakes: (() => void)[] = [];
   readonly #spin = new Spin();
+  readonly #rhythm = new Rhythm();
   readonly #pulse: Pulse | undefined;
   #generation = 0;
   #stopped = false;
@@ -166,9 +172,20 @@ export class Loop {
     return Math.max(0, Math.min(atMostMs, Math.ceil(next - this.nowMs)));
   }
 
-  #deliver(timeoutMs: number): boolean {
-    if (timeoutMs !== 0) this.#pulse?.sleeps();
+  /** Waits for at most `timeoutMs`: as Epoll.wait. */
+  #sleep(timeoutMs: number): number {
+    this.#pulse?.sleeps();
+    const began = Bun.nanoseconds();
     const count = this.#epoll.wait(timeoutMs);
+    if (!SPINS) {
+      const fd = count === 1 ? this.#epoll.data(0) : -1;
+      if (this.#rhythm.waited(fd, Bun.nanoseconds() - began)) pauseUs(PAUSE_US);
+    }
+    return count;
+  }
+
+  #deliver(timeoutMs: number): boolean {
+    const count = timeoutMs === 0 ? this.#epoll.poll() : this.#sleep(timeoutMs);
     this.#pulse?.wakes();
     if (count < 0 && count !== -E.EINTR) throw new Error(`Cannot wait: errno ${-count}`);
     if (count > 0) for (const hook of this.#wakes) hook();
