@@ -13,6 +13,8 @@ import { basename } from "node:path";
 const TWINS_NAME = "qtfs-twins";
 /** What a rexec-server starts beside itself (rexec/server/keeperlink.ts). */
 const REXEC_KEEPER_NAME = "qtfs-rexec-keeper";
+/** What a server starts beside itself (server/bridge/link.ts). */
+const BRIDGE_NAME = "qtfs-bridge";
 /** What `qtfs supervise` starts beside a program (supervisor/process.ts). */
 const SUPERVISOR_WORD = "supervisor";
 const SERVER_NAMES = ["rexec-server", "rexec_server"];
@@ -34,6 +36,10 @@ async function main(words: string[]): Promise<number> {
   if (name === REXEC_KEEPER_NAME) {
     const { serveKeeper } = await import("./rexec/server/keeper.ts");
     return serveKeeper(words[0] ?? "");
+  }
+  if (name === BRIDGE_NAME) {
+    const { serveBridge } = await import("./server/bridge/process.ts");
+    return serveBridge(words[0] ?? "");
   }
   // Under a bind mount of itself, too, its name is another program's; from its source it is bun's.
   const isSource = !Bun.main.startsWith("/$bunfs/");

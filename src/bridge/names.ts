@@ -40,11 +40,11 @@ export function isSocketPath(path: string): boolean {
 export class DatagramPlaces {
   readonly #fans = new Map<string, DatagramFan>();
 
-  add(owner: number, path: string, fan: DatagramFan): void {
+  add(owner: number | string, path: string, fan: DatagramFan): void {
     if (path !== "") this.#fans.set(`${owner} ${path}`, fan);
   }
 
-  remove(owner: number, path: string, fan: DatagramFan): void {
+  remove(owner: number | string, path: string, fan: DatagramFan): void {
     if (this.#fans.get(`${owner} ${path}`) === fan) this.#fans.delete(`${owner} ${path}`);
   }
 
@@ -52,7 +52,7 @@ export class DatagramPlaces {
    * An end (SEQPACKET) of which all that comes is sent to the path `to`, from the socket at
    * `from`; or -errno: -ENOENT where there is none. `gone` is called once it is no more.
    */
-  answering(owner: number, from: string, to: string, gone = () => {}): number {
+  answering(owner: number | string, from: string, to: string, gone = () => {}): number {
     return this.#fans.get(`${owner} ${from}`)?.answering(to, gone) ?? -E.ENOENT;
   }
 }

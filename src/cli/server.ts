@@ -10,6 +10,7 @@ import { recordDirectory } from "../server/record/store.ts";
 import { VMADDR_CID_HOST } from "../sys/sockaddr.ts";
 import { type Address, DEFAULT_SERVER, formatAddress } from "../transport/address.ts";
 import { readAddress, readCid } from "./address.ts";
+import { ownCommand } from "./background.ts";
 import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
 import { readExport } from "./export-option.ts";
@@ -51,8 +52,8 @@ const POLICIES = [
 export const server = program({
   name: "qtfs server",
   description:
-    "Exports directories of this machine, the HOST. Stays in the foreground until SIGTERM or " +
-    "SIGINT; tells systemd when it is ready (Type=notify). Whoever may connect acts with any " +
+    "Exports directories of this machine, the HOST. Stays in the foreground until SIGTERM, and " +
+    "leaves connections to sockets to the next one with the same --listen, or SIGINT; tells systemd when it is ready (Type=notify). Whoever may connect acts with any " +
     "user's rights beneath the exports, so a socket is for root alone unless you say otherwise.",
   examples: [
     {
@@ -189,6 +190,7 @@ function serverOptions(
     insecure: insecure || config.insecure === true,
     uids: [...new Set([own, ...uids])],
     cids: orElse(lists["allow-cid"]?.map(readCid), config.allowCids ?? [VMADDR_CID_HOST]),
+    command: ownCommand(),
     log: log.write,
   };
 }
@@ -232,9 +234,10 @@ async function serve(daemon: ServerDaemon, options: ServerOptions, log: Log): Pr
     log.write("info", `Listening at ${formatAddress(address)}`);
   }
   tellServiceManager("READY=1");
-  log.write("info", `Stopping: ${await signal}`);
+  const why = await signal;
+  log.write("info", `Stopping: ${why}`);
   tellServiceManager("STOPPING=1");
-  await daemon.stop();
+  await daemon.stop(why === "SIGINT" ? "end" : "leave");
   control?.close();
   log.write("info", "Stopped");
   return process.exit(0);

@@ -179,6 +179,7 @@ function serverFields(report: ServerReport): Field[] {
     }),
     ...report.policies.map(({ of, policy }): Field => ["policy", `${of}: ${policy}`]),
     ...(report.insecure ? [["insecure", "TCP clients are not authenticated"] as const] : []),
+    ...(report.bridgePid > 0 ? [["streams", `process ${report.bridgePid}`] as const] : []),
   ];
 }
 

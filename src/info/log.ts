@@ -70,3 +70,12 @@ function toStderr(line: string): void {
     // It is still in memory.
   }
 }
+
+/** A keeper's line that is older was kept while there was no server. */
+const LATE_MS = 1000;
+
+/** A line that was not told when it was made says when that was. */
+export function dated(text: string, atMs: number | undefined): string {
+  const isLate = atMs !== undefined && Date.now() - atMs > LATE_MS;
+  return isLate ? `${text} (at ${new Date(atMs).toISOString()})` : text;
+}

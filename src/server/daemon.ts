@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import { checkIdentities, watchIdentities } from "../identity/watching.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
+import { dated } from "../info/log.ts";
 import { type Stuck, type ThreadReport, Watchdog } from "../info/watchdog.ts";
 import { E, errnoText } from "../sys/errno.ts";
 import { close } from "../sys/open.ts";
@@ -18,6 +19,7 @@ import type { Listener } from "../transport/peers.ts";
 import { LEASE_MS } from "../wire/limits.ts";
 import type { AcceptorMessage } from "./acceptor.worker.ts";
 import { silentOnes } from "./answering.ts";
+import { bridgePath } from "./bridge/messages.ts";
 import { BridgeThread } from "./bridge/thread.ts";
 import { callReports } from "./callreports.ts";
 import { checkExports, type Export } from "./exports.ts";
@@ -52,6 +54,8 @@ export interface ServerOptions {
   uids: number[];
   /** Numbers of machines that may connect by vsock; VMADDR_CID_ANY for all. */
   cids?: number[];
+  /** What starts this program, for the bridge. */
+  command: readonly string[];
   log: (level: "info" | "warn" | "error", text: string) => void;
   /** How long a session outlives its connection; LEASE_MS unless given. */
   leaseMs?: number;
@@ -79,6 +83,8 @@ export interface ServerSnapshot {
   /** Reactors that run, and call threads that are at a call. */
   threads: ThreadReport[];
   operations: OpFigures[];
+  /** The process that has the streams to sockets and FIFOs; 0: there is none yet. */
+  bridgePid: number;
 }
 
 interface ReactorThread {
@@ -91,8 +97,11 @@ interface ReactorThread {
 
 export interface ServerDaemon {
   snapshot(): ServerSnapshot;
-  /** Lets calls under way end, if they do so soon, then ends every connection and thread. */
-  stop(): Promise<void>;
+  /**
+   * Lets calls under way end, if they do so soon, then ends every connection and thread; streams
+   * to sockets and FIFOs too (end), or not: another server may come for them (leave).
+   */
+  stop(how: "leave" | "end"): Promise<void>;
 }
 
 function listen(address: Address, { uids, cids = [], insecure }: ServerOptions): Listener {
@@ -155,11 +164,14 @@ class Daemon implements ServerDaemon {
       server: options.listen.map(formatAddress).sort().join(" "),
     };
     this.#bridge = new BridgeThread({
+      path: bridgePath(options.listen.map(formatAddress)),
+      command: options.command,
       registry: this.#registry.shared,
       leaseMs: options.leaseMs ?? LEASE_MS,
-      log: options.log,
+      log: (level, text, atMs) => options.log(level, dated(text, atMs)),
       failed: (event) => this.#fault("bridge", event),
     });
+    this.#bridge.adopt(this.#watchdog);
     this.#reactors = Array.from({ length: REACTORS_MAX }, () => ({
       mailbox: new Mailbox(eventfd()),
       counters: new Counters(),
@@ -195,7 +207,7 @@ class Daemon implements ServerDaemon {
     const names = RecordStore.ownNames(this.#records);
     const shares = this.#reactors.map((_, i) => names.filter((_, n) => n % REACTORS_MAX === i));
     const started = shares.flatMap((share, i) => (share.length > 0 ? [this.#start(i, share)] : []));
-    await Promise.all(started);
+    this.#bridge.adopted((await Promise.all(started)).flat());
     RecordStore.sweep(this.#records.directory);
   }
 
@@ -216,16 +228,17 @@ class Daemon implements ServerDaemon {
       totals,
       threads: [...this.#watchdog.threads(), ...[...this.#queues.values()].flatMap(callReports)],
       operations: Counters.figures(counters),
+      bridgePid: this.#bridge.pid,
     };
   }
 
-  async stop(): Promise<void> {
+  async stop(how: "leave" | "end"): Promise<void> {
     this.#watchdog.stop();
     this.#unwatch?.();
     signalEventfd(this.#stopFd);
     for (const reactor of this.#reactors) reactor.mailbox.stop();
     await Promise.all(this.#reactors.map((reactor) => reactor.done));
-    await this.#bridge.stop();
+    await this.#bridge.stop(how);
     for (const address of this.#options.listen) {
       if (address.kind === "unix") rmSync(address.path, { force: true });
     }
@@ -245,11 +258,11 @@ class Daemon implements ServerDaemon {
     if (this.#reactors[index]?.worker === undefined) this.#start(index, []);
   }
 
-  /** Starts a reactor; resolves when it goes on with the sessions of the records `adopts`. */
-  #start(index: number, adopts: string[]): Promise<void> {
+  /** Starts a reactor; resolves to the owners of the sessions of the records `adopts` that it goes on with. */
+  #start(index: number, adopts: string[]): Promise<string[]> {
     const reactor = this.#reactors[index] as ReactorThread;
     const worker = new Worker(new URL("./reactor.worker.ts", import.meta.url).href);
-    const { promise: adopted, resolve: resolveAdopted } = Promise.withResolvers<void>();
+    const { promise: adopted, resolve: resolveAdopted } = Promise.withResolvers<string[]>();
     reactor.worker = worker;
     this.#watchdog.add(`reactor ${index}`, reactor.counters.heartbeat, describeServing);
     reactor.done = new Promise((resolve) => {
@@ -257,7 +270,7 @@ class Daemon implements ServerDaemon {
         const message = event.data;
         if (message.kind === "log") this.#options.log(message.level, message.text);
         else if (message.kind === "done") resolve();
-        else if (message.kind === "adopted") resolveAdopted();
+        else if (message.kind === "adopted") resolveAdopted(message.owners);
         else if (message.kind === "bridge") this.#bridge.start(this.#watchdog);
         else this.#callThreads(reactor, message);
       };

@@ -80,7 +80,7 @@ export class Reactor {
   }
 
   /** Goes on with the sessions that an earlier process of this server has left, before `run`. */
-  adopt(names: readonly string[]): void {
+  adopt(names: readonly string[]): string[] {
     const { records } = this.#services;
     for (const name of names) {
       const record = records.open(name);
@@ -94,6 +94,7 @@ export class Reactor {
       }
     }
     this.#refreshGauges();
+    return [...this.#sessions.all].map(({ session }) => session.owner);
   }
 
   /** Serves until told to stop. */

@@ -3,8 +3,9 @@ import { Gate } from "../identity/gate.ts";
 import { Counters } from "../info/counters.ts";
 import { gettid } from "../sys/process.ts";
 import type { Facts } from "../wire/hello.ts";
-import { BridgeBox } from "./bridge/box.ts";
 import { BridgeDoor } from "./bridge/door.ts";
+import { BridgeGeneration, BridgeSender } from "./bridge/sender.ts";
+import type { BridgeTold } from "./bridge/thread.ts";
 import { Calls } from "./calls.ts";
 import type { Export } from "./exports.ts";
 import { Mailbox } from "./mailbox.ts";
@@ -23,8 +24,8 @@ export interface ReactorData {
   index: number;
   mailboxes: { shared: SharedArrayBuffer; wakeFd: number }[];
   registry: SharedArrayBuffer;
-  /** What the bridge's thread is told by, once it is there. */
-  bridge: { mailbox: SharedArrayBuffer; box: SharedArrayBuffer; wakeFd: number };
+  /** What the bridge is told by. */
+  bridge: BridgeTold;
   leaseMs: number;
   counters: SharedArrayBuffer;
   exports: Export[];
@@ -41,10 +42,10 @@ export interface ReactorData {
 export type ReactorMessage =
   | { kind: "calls"; queue: SharedArrayBuffer }
   | { kind: "thread" }
-  /** The bridge's thread is wanted. */
+  /** The bridge is wanted. */
   | { kind: "bridge" }
-  /** It goes on with the sessions it was to adopt. */
-  | { kind: "adopted" }
+  /** It goes on with the sessions it was to adopt, as far as that can be: those of `owners`. */
+  | { kind: "adopted"; owners: string[] }
   | { kind: "log"; level: "info" | "warn"; text: string }
   | { kind: "done" };
 
@@ -62,8 +63,9 @@ self.onmessage = (event) => {
   counters.heartbeat.belongsTo(gettid());
   const log = (level: "info" | "warn", text: string) =>
     self.postMessage({ kind: "log", level, text });
-  const { mailbox, box, wakeFd } = data.bridge;
-  const bridge = new BridgeDoor(new Mailbox(wakeFd, mailbox), new BridgeBox(wakeFd, box), () =>
+  const { mailbox, wakeFd, fd, generation } = data.bridge;
+  const sender = new BridgeSender(fd, new BridgeGeneration(generation));
+  const bridge = new BridgeDoor(new Mailbox(wakeFd, mailbox), sender, () =>
     self.postMessage({ kind: "bridge" }),
   );
   const services = {
@@ -84,8 +86,7 @@ self.onmessage = (event) => {
   const mailboxes = data.mailboxes.map(({ shared, wakeFd }) => new Mailbox(wakeFd, shared));
   const registry = new Registry(data.registry);
   const reactor = new Reactor(data.index, mailboxes, registry, services, log);
-  reactor.adopt(data.adopts);
-  self.postMessage({ kind: "adopted" });
+  self.postMessage({ kind: "adopted", owners: reactor.adopt(data.adopts) });
   reactor.run();
   self.postMessage({ kind: "done" });
 };

@@ -34,9 +34,9 @@ export interface Place {
   readonly use: number;
 }
 
-/** A number for the session at `place` that no other has; below 2^53. */
-export function ownerOf({ row, use }: Place): number {
-  return (use >>> 0) * SESSIONS_MAX + row;
+/** What the bridge knows a session by, in every process of the server's. */
+export function ownerOf(id: string, uid: number): string {
+  return `${uid}:${id}`;
 }
 
 /** What `enter` finds: a place, the reactor that has the session already, or no room. */

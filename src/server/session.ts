@@ -18,6 +18,7 @@ import type { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { MountObjects } from "./mountobjects.ts";
 import type { SessionRecord } from "./record/record.ts";
+import { ownerOf } from "./registry.ts";
 import type { ReactorServices } from "./services.ts";
 import { NEVER_CAME, Slots } from "./slots.ts";
 import type { Tree } from "./tree.ts";
@@ -74,8 +75,6 @@ export class Session {
   tree: Tree | undefined;
   /** Set by the client's GOODBYE: the session ends with its connection. */
   ended = false;
-  /** Its number among all of the server's sessions there ever were (registry.ts: ownerOf). */
-  owner = 0;
 
   /** The request being served. */
   slot = 0;
@@ -123,6 +122,11 @@ export class Session {
   /** The client's number for the session; undefined until it has attached. */
   get epoch(): number | undefined {
     return this.record.details?.epoch;
+  }
+
+  /** What the bridge knows it by. */
+  get owner(): string {
+    return ownerOf(this.client.session, this.client.uid);
   }
 
   /** Server processes that have had the session. */

@@ -12,7 +12,7 @@ import type { ClientHello } from "../wire/hello.ts";
 import { answerHello, Refusal, sayGoodbye } from "./greeting.ts";
 import type { SessionRecord } from "./record/record.ts";
 import { countRecovered, describe, recover } from "./recovery.ts";
-import { ownerOf, type Place, type Registry } from "./registry.ts";
+import type { Place, Registry } from "./registry.ts";
 import type { ReactorServices } from "./services.ts";
 import { Session } from "./session.ts";
 
@@ -114,7 +114,6 @@ export class Sessions {
     }
     const { place } = entered;
     const session = new Session(this.#nowhere, this.#services, details, record);
-    session.owner = ownerOf(place);
     const recovered = recover(record, this.#services, session);
     if (typeof recovered === "string") {
       this.#registry.leave(place);
@@ -176,7 +175,6 @@ export class Sessions {
     }
     const { key, place, uid } = found;
     const session = this.#begin(key, place, connection, hello, uid);
-    session.owner = ownerOf(place);
     const lease: Connected = { session, key, place, connection, untilNs: NEVER };
     this.#leases.set(key, lease);
     this.connected.push(lease);
@@ -304,8 +302,13 @@ export class Sessions {
   #end(lease: Lease): void {
     if (this.#leases.get(lease.key) !== lease) return;
     this.#leases.delete(lease.key);
+    const { owner, client } = lease.session;
+    // One whose place was given away may have been begun anew elsewhere.
+    const isTheOne =
+      this.#registry.holds(lease.place) ||
+      this.#registry.find(client.session, client.uid) === undefined;
+    if (isTheOne) this.#services.bridge.ended(owner);
     this.#registry.leave(lease.place);
-    this.#services.bridge.ended(lease.session.owner);
     lease.session.cancelAll();
     this.#leaving.push(lease.session);
   }

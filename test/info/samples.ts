@@ -36,6 +36,7 @@ export function serverReport(own: Partial<ServerReport> = {}): ServerReport {
       { name: "reactor 0", tid: 45, state: "R", at: "at lookup", forMs: 0 },
       { name: "call thread", tid: 46, state: "D", at: "in 74 (fsync)", forMs: 2_500 },
     ],
+    bridgePid: 0,
     ...figures(),
     ...own,
   };

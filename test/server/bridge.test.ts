@@ -318,12 +318,12 @@ test("nothing stays open of a session that has ended, nor of a key that was clos
   const program = echo("service");
   writeFileSync(server.path("file"), "x");
   rig.until(() => rig.link.end.connected, "the client's end is connected");
-  const before = server.descriptors();
+  const before = server.allDescriptors();
   const other = server.client();
   const link = rig.anotherLink(other.said.session);
   closers.push(() => link.close());
   rig.until(() => link.end.connected, "the other one, too");
-  const connectedOnly = server.descriptors();
+  const connectedOnly = server.allDescriptors();
   const node = (name: string) => other.ok("LOOKUP", other.root, name)[0] as number;
   const [key] = other.ok("TWIN_OPEN", node("service"));
   other.ok("PASS_OPEN", node("file"), OpenFlag.READ);
@@ -333,15 +333,15 @@ test("nothing stays open of a session that has ended, nor of a key that was clos
   link.end.open(StreamKind.CONNECT, [key, SocketType.STREAM, 0, 0, [], 1], outcome);
   rig.until(() => program.talkers.length === 1, "it is connected");
   // Two keys, a socket that is bound, and one that is connected.
-  rig.until(() => server.descriptors() >= connectedOnly + 4, "it has them all open");
-  const most = server.descriptors();
+  rig.until(() => server.allDescriptors() >= connectedOnly + 4, "it has them all open");
+  const most = server.allDescriptors();
   other.ok("TWIN_CLOSE", bound);
   other.ok("TWIN_CLOSE", key as number);
-  rig.until(() => server.descriptors() <= most - 2, "two are closed");
+  rig.until(() => server.allDescriptors() <= most - 2, "two are closed");
   expect(outcome.errno).toBeUndefined();
   server.hangUp(other);
   rig.until(() => outcome.closed, "the stream is reset");
-  rig.until(() => server.descriptors() <= before, "all are closed");
+  rig.until(() => server.allDescriptors() <= before, "all are closed");
 });
 
 describe("a caller that lies", () => {

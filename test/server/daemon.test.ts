@@ -25,7 +25,8 @@ function freePort(): number {
 /** Options of a server that cannot start. */
 function wrong(address: string, path: string, insecure = false) {
   const listen = [parseAddress(address)];
-  return { listen, exports: [{ path, readOnly: false }], insecure, uids: [0], log() {} };
+  const exports = [{ path, readOnly: false }];
+  return { listen, exports, insecure, uids: [0], command: ["/bin/false"], log() {} };
 }
 
 test("TCP without authentication is refused unless it is asked for", () => {

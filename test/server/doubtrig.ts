@@ -7,8 +7,8 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Counters } from "../../src/info/counters.ts";
-import { BridgeBox } from "../../src/server/bridge/box.ts";
 import { BridgeDoor } from "../../src/server/bridge/door.ts";
+import { BridgeGeneration, BridgeSender } from "../../src/server/bridge/sender.ts";
 import { asServer } from "../../src/server/caller.ts";
 import { Calls } from "../../src/server/calls.ts";
 import { Mailbox } from "../../src/server/mailbox.ts";
@@ -24,11 +24,12 @@ import type { Tree } from "../../src/server/tree.ts";
 import { Watcher } from "../../src/server/watcher.ts";
 import { close } from "../../src/sys/open.ts";
 import { eventfd } from "../../src/sys/poll.ts";
-import { accept, listenUnix } from "../../src/sys/socket.ts";
+import { accept, listenUnix, SOCK_SEQPACKET, socketPair } from "../../src/sys/socket.ts";
 import { SocketTransport } from "../../src/transport/socket.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { Op, type OpName } from "../../src/wire/ops.ts";
 import { type Argument, RawClient, type Reply, withCaller } from "../support/client.ts";
+import { okPair } from "../sys/support.ts";
 
 /** A request, and what came of it. */
 export type Request = readonly [op: OpName, args: readonly Argument[], payload?: Uint8Array];
@@ -58,6 +59,7 @@ export class Rig {
   session: Session;
   readonly #directory: string;
   readonly #listener: number;
+  readonly #bridge = okPair(socketPair(SOCK_SEQPACKET));
   readonly #services: ReactorServices;
   readonly #workers: Worker[] = [];
   #transport: SocketTransport;
@@ -80,6 +82,8 @@ export class Rig {
       worker.postMessage({ queue: calls.queue.shared, wakeFd });
       this.#workers.push(worker);
     });
+    // Nobody hears what the bridge is told.
+    const sender = new BridgeSender(this.#bridge[0], new BridgeGeneration());
     this.#services = {
       counters: new Counters(),
       calls,
@@ -92,7 +96,7 @@ export class Rig {
       facts: { build: "", arch: "", kernel: "", bootId: "", pageSize: 4096, pid: process.pid },
       leaseMs: 0,
       records: new RecordStore({ directory: this.#directory, server: "" }),
-      bridge: new BridgeDoor(new Mailbox(wakeFd), new BridgeBox(wakeFd), () => {}),
+      bridge: new BridgeDoor(new Mailbox(wakeFd), sender, () => {}),
     };
     this.client = new RawClient(address);
     this.#transport = new SocketTransport(accept(this.#listener), { description: "client" });
@@ -181,7 +185,7 @@ export class Rig {
     this.session.dispose();
     this.#services.calls.stop();
     for (const worker of this.#workers) worker.terminate();
-    close(this.#listener);
+    for (const fd of [this.#listener, ...this.#bridge]) close(fd);
     rmSync(this.#directory, { recursive: true });
     rmSync(this.share, { recursive: true });
   }

@@ -9,6 +9,7 @@ const daemon = startServer({
   insecure: true,
   uids,
   leaseMs,
+  command: [process.execPath, new URL("../../src/main.ts", import.meta.url).pathname],
   log: (level, text) => process.stderr.write(`${level}: ${text}\n`),
 });
 process.stdout.write("ready\n");
@@ -20,6 +21,6 @@ process.stdin.on("data", (request) => {
 });
 // Whoever started the server has ended, or wants it to end.
 process.stdin.on("end", async () => {
-  await daemon.stop();
+  await daemon.stop("end");
   process.exit(0);
 });

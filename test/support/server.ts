@@ -153,14 +153,31 @@ export class TestServer {
 
   /** How many descriptors the server has, without what wakes and watches in its threads. */
   descriptors(): number {
-    const links = readdirSync(`/proc/${this.pid}/fd`).map((fd) => this.#link(fd));
+    return this.#count(this.pid);
+  }
+
+  /** The same of the server and its bridge. */
+  allDescriptors(): number {
+    return this.descriptors() + this.#bridges().reduce((sum, pid) => sum + this.#count(pid), 0);
+  }
+
+  /** Processes that the server has started. */
+  #bridges(): number[] {
+    const tasks = readdirSync(`/proc/${this.pid}/task`);
+    const children = (tid: string) =>
+      readFileSync(`/proc/${this.pid}/task/${tid}/children`, "latin1").trim();
+    return tasks.flatMap((tid) => children(tid).split(" ").filter(Boolean).map(Number));
+  }
+
+  #count(pid: number): number {
+    const links = readdirSync(`/proc/${pid}/fd`).map((fd) => this.#link(pid, fd));
     return links.filter((link) => link !== "" && !link.startsWith("anon_inode:")).length;
   }
 
   /** What a descriptor is open on; empty if it was closed meanwhile. */
-  #link(fd: string): string {
+  #link(pid: number, fd: string): string {
     try {
-      return readlinkSync(`/proc/${this.pid}/fd/${fd}`);
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
     } catch {
       return "";
     }

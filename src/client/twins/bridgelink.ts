@@ -1,7 +1,7 @@
 /**
  * The client's end of a bridge session: finds the server, resumes within the lease, and
  * begins a new session when the old one is lost: all its streams are reset then, and the
- * keys that were had for it mean nothing where the server is another process.
+ * keys that were had for it mean nothing where the bridge of the server is another process.
  */
 import { BridgeEnd, type BridgeOwner } from "../../bridge/end.ts";
 import type { Loop } from "../../bridge/loop.ts";
@@ -33,6 +33,7 @@ export class BridgeLink implements BridgeOwner {
   readonly #loop: Loop;
   readonly #options: BridgeLinkOptions;
   readonly #onLost: (() => void)[] = [];
+  #onKeys: (life: number) => void = () => {};
   #dialer: BridgeDialer;
   #id = "";
   /** Whether the server has taken the session once. */
@@ -58,6 +59,11 @@ export class BridgeLink implements BridgeOwner {
   /** Calls `fn` whenever a session is lost, after its streams were reset. */
   onLost(fn: () => void): void {
     this.#onLost.push(fn);
+  }
+
+  /** Has `fn` called at each connection with the number of the process that has the keys. */
+  onKeys(fn: (life: number) => void): void {
+    this.#onKeys = fn;
   }
 
   /** The server is at other places, or the mount has another session: with that, this one is lost. */
@@ -140,6 +146,7 @@ export class BridgeLink implements BridgeOwner {
       return;
     }
     if (isLost) this.#tellLost();
+    this.#onKeys(hello.lives);
   }
 
   #refused(reason: string): void {

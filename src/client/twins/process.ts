@@ -40,6 +40,9 @@ class TwinProcess implements TwinSide {
   readonly #questions = new Map<number, { asked: FromTwins; answered: Answered }>();
   #nextQuestion = 1;
   #mount: MountNews | undefined;
+  /** The server's process, by its number, when the first keys were had; and that of the bridge that has them. */
+  #firstLives = 0;
+  #keysOf: number | undefined;
   #link: BridgeLink | undefined;
   #pumps: Pumps | undefined;
   #listeners: Listeners | undefined;
@@ -208,13 +211,23 @@ class TwinProcess implements TwinSide {
       this.#listeners?.leave();
       this.#incoming?.leave();
       this.#fifos?.leave();
-    } else if (mount.lives !== before.lives) {
-      this.#listeners?.keysLost();
-      this.#incoming?.keysLost();
     }
   }
 
-  #begin({ servers, session, facts, target, source }: MountNews): void {
+  /** The keys are with the HOST's process `life`: those of another one are gone with it. */
+  #keysWith(life: number): void {
+    const before = this.#keysOf;
+    this.#keysOf = life;
+    // A server that was killed before it had a bridge has given keys to nobody.
+    const isOther =
+      before === undefined ? this.#mount?.lives !== this.#firstLives : life !== before;
+    if (!isOther) return;
+    this.#listeners?.keysLost();
+    this.#incoming?.keysLost();
+  }
+
+  #begin({ servers, session, facts, target, source, lives }: MountNews): void {
+    this.#firstLives = lives;
     this.doorman.ask({ kind: "mount", target, source }, () => {});
     this.#link = new BridgeLink(this.loop, {
       addresses: servers,
@@ -226,6 +239,7 @@ class TwinProcess implements TwinSide {
     const pumps = new Pumps(this.loop, this.#link.end, sharedFiles(this), log);
     this.#pumps = pumps;
     this.#link.onLost(() => pumps.lost());
+    this.#link.onKeys((life) => this.#keysWith(life));
     this.#listeners = new Listeners(this);
     this.#incoming = new Incoming(this);
     this.#fifos = new ServedFifos(hostOf(this));

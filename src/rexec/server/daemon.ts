@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { checkIdentities, watchIdentities } from "../../identity/watching.ts";
 import { Counters } from "../../info/counters.ts";
+import { dated } from "../../info/log.ts";
 import { errnoText } from "../../sys/errno.ts";
 import { eventfd, signalEventfd } from "../../sys/poll.ts";
 import { type Address, formatAddress } from "../../transport/address.ts";
@@ -20,8 +21,6 @@ const BACKLOG = 512;
 /** Modes of a socket and its new directory: for our own user id alone, or for others too. */
 const OWN = { socket: 0o600, directory: 0o700 } as const;
 const SHARED = { socket: 0o666, directory: 0o755 } as const;
-/** A line of the keeper's that is older was kept while there was no server. */
-const LATE_MS = 1000;
 /** Programs that have ended and are told of still. */
 const ENDED_MAX = 100;
 
@@ -184,10 +183,4 @@ class Daemon implements RexecDaemon {
     this.#running.delete(report.pid);
     this.#ended = [report, ...this.#ended].slice(0, ENDED_MAX);
   }
-}
-
-/** A line that was not told when it was made says when that was. */
-function dated(text: string, atMs: number | undefined): string {
-  const isLate = atMs !== undefined && Date.now() - atMs > LATE_MS;
-  return isLate ? `${text} (at ${new Date(atMs).toISOString()})` : text;
 }

@@ -5,25 +5,17 @@
 import { rmSync } from "node:fs";
 import type { Loop } from "../../bridge/loop.ts";
 import { BUILD } from "../../info/facts.ts";
+import { Channel } from "../../keeper/channel.ts";
+import { awaitEnd, reachKeeper, startKeeper, Tries } from "../../keeper/start.ts";
 import { EPOLLIN, EPOLLOUT } from "../../sys/epoll.ts";
-import { E, errnoText } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
-import { pidfdOpen } from "../../sys/process.ts";
-import { connectUnix, listenUnix, SOCK_SEQPACKET } from "../../sys/socket.ts";
-import { reap } from "../../sys/spawn.ts";
 import type { ClientHello } from "../../wire/hello.ts";
 import { PROGRAMS_MAX } from "../../wire/limits.ts";
-import { Channel, type FromKeeper, type ToKeeper } from "./channel.ts";
+import type { FromKeeper, ToKeeper } from "./channel.ts";
 import type { Client } from "./client.ts";
-import { startKeeper } from "./keeperstart.ts";
+import { KEEPER_NAME } from "./place.ts";
 import type { ProgramReport } from "./register.ts";
 import type { Rule } from "./rules.ts";
-
-const BACKLOG = 16;
-const OWNER_ALONE = 0o600;
-/** How many keepers may be needed in a short time: the next ones would do no better. */
-const TRIES_MAX = 10;
-const TRIES_WITHIN_MS = 10_000;
 
 export interface KeeperLinkOptions {
   readonly loop: Loop;
@@ -51,8 +43,7 @@ export class KeeperLink {
   #channel: Channel<FromKeeper, ToKeeper>;
   #isThere = false;
   #waiting: Waiting[] = [];
-  /** When keepers were looked for. */
-  #triedMs: number[] = [];
+  readonly #tries = new Tries();
   #done: (() => void) | undefined;
 
   constructor(options: KeeperLinkOptions) {
@@ -83,53 +74,15 @@ export class KeeperLink {
 
   /** A channel to the one that is there, or to a new one. */
   #reach(): Channel<FromKeeper, ToKeeper> {
-    this.#refuseToGoOn();
-    const { loop, path, rules, leaseMs } = this.#options;
-    let fd = connectUnix(path, SOCK_SEQPACKET);
-    if (fd < 0) {
-      this.#start();
-      fd = connectUnix(path, SOCK_SEQPACKET);
-    }
-    if (fd < 0) throw new Error(`Cannot reach the keeper at ${path}: ${errnoText(-fd)}`);
+    this.#tries.next();
+    const { command, loop, path, rules, leaseMs } = this.#options;
+    const { fd, listenFd } = reachKeeper(path);
+    if (listenFd >= 0) awaitEnd(loop, startKeeper(KEEPER_NAME, command, path, listenFd));
     const channel = new Channel<FromKeeper, ToKeeper>(fd);
     for (const rule of rules) channel.send({ kind: "rule", rule });
     channel.send({ kind: "serve", leaseMs });
     loop.add(fd, EPOLLIN, { onEvents: () => this.#hear(channel) });
     return channel;
-  }
-
-  #refuseToGoOn(): void {
-    const nowMs = Date.now();
-    this.#triedMs = [...this.#triedMs.filter((ms) => ms > nowMs - TRIES_WITHIN_MS), nowMs];
-    if (this.#triedMs.length > TRIES_MAX) throw new Error("The keepers end one after another");
-  }
-
-  #start(): void {
-    const { path, command } = this.#options;
-    // From now on servers can connect: they are heard once it is up.
-    const fd = listenUnix(path, OWNER_ALONE, BACKLOG, SOCK_SEQPACKET);
-    // Another server's keeper has come meanwhile.
-    if (fd === -E.EADDRINUSE) return;
-    if (fd < 0) throw new Error(`Cannot listen at ${path}: ${errnoText(-fd)}`);
-    try {
-      this.#awaitEnd(startKeeper(command, path, fd));
-    } finally {
-      close(fd);
-    }
-  }
-
-  /** Its parent is to ask how it has ended, or it stays as a zombie. */
-  #awaitEnd(pid: number): void {
-    const { loop } = this.#options;
-    const pidfd = pidfdOpen(pid);
-    if (pidfd < 0) return;
-    loop.add(pidfd, EPOLLIN, {
-      onEvents: () => {
-        reap(pidfd);
-        loop.remove(pidfd);
-        close(pidfd);
-      },
-    });
   }
 
   #hear(channel: Channel<FromKeeper, ToKeeper>): void {

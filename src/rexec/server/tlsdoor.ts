@@ -3,13 +3,13 @@ import type { Loop } from "../../bridge/loop.ts";
 import type { Gate } from "../../identity/gate.ts";
 import { channelOf, identify } from "../../identity/peer.ts";
 import type { Counters } from "../../info/counters.ts";
+import { Relay } from "../../keeper/relay.ts";
 import { Handshakes } from "../../server/handshakes.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
 import { SOCK_STREAM, socketPair } from "../../sys/socket.ts";
 import { TlsChannel } from "../../transport/tls.ts";
 import type { Client } from "./client.ts";
 import { bytePattern } from "./patterns.ts";
-import { Relay } from "./relay.ts";
 
 /** How often handshakes that take too long are looked for. */
 const LATE_MS = 1000;

@@ -1,99 +1,132 @@
 /**
  * The bridge: all sessions for streams, and what they may be joined to. Connections come
- * from the reactors with their HELLO, keys by the box; all else is served in one Loop.
+ * from the server with their HELLO, and so do keys; all else is served in one Loop.
  */
-
-import type { Loop, Watched } from "../../bridge/loop.ts";
+import type { Loop } from "../../bridge/loop.ts";
 import { DatagramPlaces } from "../../bridge/names.ts";
-import { channelOf, identify } from "../../identity/peer.ts";
-import type { Counters } from "../../info/counters.ts";
-import { EPOLLIN } from "../../sys/epoll.ts";
-import { drainEventfd } from "../../sys/poll.ts";
-import type { Channel } from "../../transport/channel.ts";
+import { BUILD } from "../../info/facts.ts";
+import type { Keeper, Keeping, ServerChannel } from "../../keeper/kept.ts";
+import { close } from "../../sys/open.ts";
 import { SocketTransport } from "../../transport/socket.ts";
 import type { PeerIdentity } from "../../transport/transport.ts";
 import { Goodbye } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
-import { type ClientHello, decodeClientHello, type Facts } from "../../wire/hello.ts";
+import type { ClientHello, Facts } from "../../wire/hello.ts";
+import { LEASE_MS, SESSIONS_MAX } from "../../wire/limits.ts";
 import { StreamKind } from "../../wire/streams.ts";
-import { answerHello, checkVersion, Refusal, sayGoodbye } from "../greeting.ts";
+import { answerHello, Refusal, sayGoodbye } from "../greeting.ts";
 import { LogBudget } from "../logbudget.ts";
-import type { Mailbox } from "../mailbox.ts";
-import { ownedBy } from "../owned.ts";
-import { ownerOf, type Registry } from "../registry.ts";
 import { NO_UID } from "../session.ts";
-import { type BridgeBox, What } from "./box.ts";
 import { Connects } from "./connects.ts";
 import { HostFifos } from "./fifo/fifos.ts";
 import { BridgeGauges } from "./gauges.ts";
 import { Holdings } from "./holdings.ts";
 import type { Twin } from "./keys.ts";
+import { type Tells, type Told, What } from "./messages.ts";
 import { BridgeSession, type SessionHost } from "./session.ts";
 
 export interface BridgeOptions {
   loop: Loop;
-  mailbox: Mailbox;
-  box: BridgeBox;
-  registry: Registry;
-  counters: Counters;
   facts: Facts;
-  leaseMs: number;
-  log: (level: "info" | "warn", text: string) => void;
+  /** Whose it is: it hears servers, and takes lines for their logs. */
+  keeper: Pick<Keeper<Told, Tells>, "hear" | "log" | "tell">;
 }
 
-export class Bridge implements SessionHost, Watched {
+type Client = Extract<Told, { kind: "client" }>;
+
+/** A number by which clients know that keys are of this process. */
+function newLife(): number {
+  return (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) >>> 1 || 1;
+}
+
+export class Bridge implements SessionHost, Keeping<Told, Tells> {
   readonly loop: Loop;
-  readonly leaseMs: number;
+  leaseMs = LEASE_MS;
   readonly #options: BridgeOptions;
   readonly #connects: Connects;
   readonly #fifos: HostFifos;
+  readonly #life = newLife();
   readonly #sessions = new Map<string, BridgeSession>();
   readonly #holdings: Holdings;
   readonly #gauges: BridgeGauges;
   readonly #ofPeers = new LogBudget();
   readonly #ofFaults = new LogBudget();
+  /** Clients that have come, and their connections: what hears of them may be serving another. */
+  #arrivals: { client: Client; fd: number }[] = [];
+  #resumes = 0;
+  #protocolErrors = 0;
 
   constructor(options: BridgeOptions) {
     this.loop = options.loop;
-    this.leaseMs = options.leaseMs;
     this.#options = options;
+    const { keeper } = options;
     const places = new DatagramPlaces();
     this.#connects = new Connects(this.loop, places);
     this.#fifos = new HostFifos(this.loop, (text) => this.#tell(this.#ofFaults, text));
     this.#holdings = new Holdings({
       loop: this.loop,
-      box: options.box,
       places,
       sessionOf: (owner) => this.#sessionOf(owner),
-      ended: (owner) => {
-        this.#sessionOf(owner)?.close(Goodbye.REFUSED, "who had the streams has ended");
-      },
+      hear: () => keeper.hear(),
       tell: (text) => this.tell(text),
     });
-    this.#gauges = new BridgeGauges(this.loop, options.counters, {
+    const counted = {
       sessions: () => this.#sessions.values(),
       keys: () => this.#holdings.size,
       waiting: () => this.#connects.waiting,
+      resumes: () => this.#resumes,
+      protocolErrors: () => this.#protocolErrors,
+    };
+    this.#gauges = new BridgeGauges(this.loop, counted, (figures) => {
+      keeper.tell({ kind: "figures", figures });
     });
-    this.loop.add(options.mailbox.wakeFd, EPOLLIN, this);
+    this.loop.beforeSleep(() => this.#welcome());
   }
 
-  /** Reactors have sent something, or the thread is to end. */
-  onEvents(): void {
-    const { mailbox } = this.#options;
-    drainEventfd(mailbox.wakeFd);
-    this.#holdings.take();
-    for (let next = mailbox.take(); next !== undefined; next = mailbox.take()) {
-      if (next.hello !== undefined) this.#greeted(channelOf(next.fd, next.tls), next.hello);
+  get isIdle(): boolean {
+    return this.#sessions.size === 0 && this.#holdings.size === 0 && this.#arrivals.length === 0;
+  }
+
+  came(server: ServerChannel<Told, Tells>): void {
+    const mine = [...this.#sessions.values()].map(({ owner }) => owner);
+    const owners = [...new Set([...mine, ...this.#holdings.owners()])].slice(0, 2 * SESSIONS_MAX);
+    server.send({ kind: "hello", pid: process.pid, build: BUILD, isIdle: this.isIdle, owners });
+    server.send({ kind: "figures", figures: this.#gauges.figures });
+  }
+
+  heard(message: Told, fd: number): void {
+    switch (message.kind) {
+      case "serve":
+        this.leaseMs = message.leaseMs;
+        break;
+      case "client":
+        if (fd >= 0) this.#arrivals.push({ client: message, fd });
+        else this.tell("A connection was lost: too many descriptors are open");
+        break;
+      case "key":
+        if (fd >= 0) this.#holdings.add(message, fd);
+        else this.tell("A socket or FIFO was lost: too many descriptors are open");
+        break;
+      case "remove":
+        this.#holdings.remove(message.owner, message.key);
+        break;
+      case "ended":
+        this.#over(message.owner);
+        this.#holdings.removeAll(message.owner);
+        break;
+      case "cut":
+        this.#over(message.owner);
     }
-    if (mailbox.stopping) this.loop.stop();
   }
 
-  /** Ends all sessions. */
+  /** Without a server for the lease the mounts' sessions have ended, too. */
+  end(which: "all" | "unkept"): void {
+    const reason = which === "all" ? "server is stopping" : "the server is gone";
+    for (const session of [...this.#sessions.values()]) session.close(Goodbye.SHUTDOWN, reason);
+    for (const owner of this.#holdings.owners()) this.#holdings.removeAll(owner);
+  }
+
   close(): void {
-    for (const session of [...this.#sessions.values()]) {
-      session.close(Goodbye.SHUTDOWN, "server is stopping");
-    }
     this.#fifos.close();
   }
 
@@ -104,7 +137,6 @@ export class Bridge implements SessionHost, Watched {
   }
 
   disconnected(session: BridgeSession): void {
-    this.#options.mailbox.ended();
     this.#holdings.serveListeners(session.owner);
   }
 
@@ -112,7 +144,7 @@ export class Bridge implements SessionHost, Watched {
     this.#report(session.peer, error);
   }
 
-  find(owner: number, key: unknown, what: number): Twin | undefined {
+  find(owner: string, key: unknown, what: number): Twin | undefined {
     return this.#holdings.find(owner, key, what);
   }
 
@@ -120,31 +152,37 @@ export class Bridge implements SessionHost, Watched {
     this.#tell(this.#ofPeers, text);
   }
 
-  #sessionOf(owner: number): BridgeSession | undefined {
+  #sessionOf(owner: string): BridgeSession | undefined {
     for (const session of this.#sessions.values()) if (session.owner === owner) return session;
     return undefined;
   }
 
-  /** A client has said HELLO. */
-  #greeted(channel: Channel, bytes: Uint8Array): void {
-    const transport = new SocketTransport(channel.fd, identify(channel), channel);
-    try {
-      const hello = ownedBy(transport.peer.name, decodeClientHello(bytes));
-      checkVersion(hello);
-      this.#connect(transport, hello);
-    } catch (error) {
-      this.#refuse(transport, error);
-    }
+  /** The mount's session `owner`, or who had its streams, is no more. */
+  #over(owner: string): void {
+    for (const { client, fd } of this.#arrivals) if (client.owner === owner) close(fd);
+    this.#arrivals = this.#arrivals.filter(({ client }) => client.owner !== owner);
+    this.#sessionOf(owner)?.close(Goodbye.REFUSED, "who had the streams has ended");
   }
 
-  #connect(transport: SocketTransport, hello: ClientHello): void {
+  /** Goes on with those who have come; whether there were any. */
+  #welcome(): boolean {
+    const arrivals = this.#arrivals;
+    if (arrivals.length === 0) return false;
+    this.#arrivals = [];
+    for (const { client, fd } of arrivals) {
+      const transport = new SocketTransport(fd, client.peer);
+      try {
+        this.#connect(transport, client.owner, client.hello);
+      } catch (error) {
+        this.#refuse(transport, error);
+      }
+    }
+    return true;
+  }
+
+  #connect(transport: SocketTransport, owner: string, hello: ClientHello): void {
     const { peer } = transport;
-    const uid = peer.uid ?? NO_UID;
-    const parent = this.#options.registry.find(hello.parent ?? "", uid);
-    if (parent === undefined)
-      throw new Refusal(Goodbye.REFUSED, "the mount's session is not known");
-    const owner = ownerOf(parent);
-    const name = `${uid}:${hello.session}`;
+    const name = `${peer.uid ?? NO_UID}:${hello.session}`;
     const known = this.#sessions.get(name);
     const isSame = known?.owner === owner;
     if (isSame && !hello.resumes) throw new ProtocolError("session exists already");
@@ -156,12 +194,21 @@ export class Bridge implements SessionHost, Watched {
     known?.close();
     this.#sessionOf(owner)?.close();
     const session = this.#begin(name, owner, peer);
-    answerHello(transport, this.#options, hello, { resumed: false, oneways: 0, lives: 1 });
+    this.#answer(transport, hello, { resumed: false, oneways: 0 });
     session.end.connect(transport, 0);
     this.#holdings.serveListeners(owner);
   }
 
-  #begin(name: string, owner: number, { description }: PeerIdentity): BridgeSession {
+  #answer(
+    transport: SocketTransport,
+    hello: ClientHello,
+    standing: { resumed: boolean; oneways: number },
+  ): void {
+    const services = { leaseMs: this.leaseMs, facts: this.#options.facts };
+    answerHello(transport, services, hello, { ...standing, lives: this.#life });
+  }
+
+  #begin(name: string, owner: string, { description }: PeerIdentity): BridgeSession {
     const session = new BridgeSession(this, name, owner, description);
     session.handle(StreamKind.CONNECT, (stream, items) => {
       return this.#connects.take(session, stream, items);
@@ -179,10 +226,7 @@ export class Bridge implements SessionHost, Watched {
 
   #resume(session: BridgeSession, transport: SocketTransport, hello: ClientHello): void {
     // The client knows better than we do that its old connection is dead.
-    if (session.end.connected) {
-      session.end.disconnect();
-      this.#options.mailbox.ended();
-    }
+    if (session.end.connected) session.end.disconnect();
     session.continued();
     const { taken } = session.end;
     try {
@@ -191,9 +235,9 @@ export class Bridge implements SessionHost, Watched {
       session.close();
       throw error;
     }
-    this.#options.counters.count("STREAM_RESUMES");
+    this.#resumes++;
     this.#holdings.serveListeners(session.owner);
-    answerHello(transport, this.#options, hello, { resumed: true, oneways: taken, lives: 1 });
+    this.#answer(transport, hello, { resumed: true, oneways: taken });
   }
 
   #refuse(transport: SocketTransport, error: unknown): void {
@@ -202,13 +246,11 @@ export class Bridge implements SessionHost, Watched {
     this.#report(transport.peer.description, error);
     sayGoodbye(transport, error instanceof Refusal ? error.code : Goodbye.PROTOCOL, reason);
     transport.release();
-    this.#options.mailbox.ended();
   }
 
   #report(peer: string, error: unknown): void {
-    const { counters } = this.#options;
     const isOfPeer = error instanceof ProtocolError || error instanceof Refusal;
-    if (error instanceof ProtocolError) counters.protocolErrors++;
+    if (error instanceof ProtocolError) this.#protocolErrors++;
     const text = error instanceof Error ? (isOfPeer ? error.message : error.stack) : String(error);
     const budget = isOfPeer ? this.#ofPeers : this.#ofFaults;
     this.#tell(budget, `Closed the connection for streams of ${peer}: ${text}`);
@@ -216,6 +258,6 @@ export class Bridge implements SessionHost, Watched {
 
   #tell(budget: LogBudget, text: string): void {
     const line = budget.admit(text);
-    if (line !== undefined) this.#options.log("warn", line);
+    if (line !== undefined) this.#options.keeper.log("warn", line);
   }
 }

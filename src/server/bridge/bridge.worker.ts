@@ -1,29 +1,32 @@
-/** Entry of the bridge's thread; main sends it what it needs, once. */
+/** Entry of the thread that looks after the bridge; main sends it what it needs, once. */
 import { Loop } from "../../bridge/loop.ts";
 import { Counters } from "../../info/counters.ts";
 import { At } from "../../info/heartbeat.ts";
+import { EPOLLIN } from "../../sys/epoll.ts";
 import { gettid } from "../../sys/process.ts";
-import type { Facts } from "../../wire/hello.ts";
 import { Mailbox } from "../mailbox.ts";
 import { Registry } from "../registry.ts";
-import { enterOwnUmask } from "../umask.ts";
-import { BridgeBox } from "./box.ts";
-import { Bridge } from "./bridge.ts";
+import { BridgeLink, type BridgePlace } from "./link.ts";
+import { BridgeGeneration } from "./sender.ts";
 
-/** What main gives the bridge. */
+/** What main gives it. */
 export interface BridgeData {
+  place: BridgePlace;
+  generation: SharedArrayBuffer;
   mailbox: SharedArrayBuffer;
-  box: SharedArrayBuffer;
   wakeFd: number;
   registry: SharedArrayBuffer;
   counters: SharedArrayBuffer;
-  facts: Facts;
   leaseMs: number;
+  /** Readable when the thread is to end and streams are to go on; and to end. */
+  leaveFd: number;
+  endFd: number;
 }
 
 /** What it tells main. */
 export type BridgeMessage =
-  | { kind: "log"; level: "info" | "warn"; text: string }
+  | { kind: "log"; level: "info" | "warn" | "error"; text: string; atMs?: number }
+  | { kind: "found"; pid: number }
   | { kind: "done" };
 
 declare const self: {
@@ -32,7 +35,6 @@ declare const self: {
 };
 
 self.onmessage = ({ data }) => {
-  enterOwnUmask();
   const counters = new Counters(data.counters);
   counters.heartbeat.belongsTo(gettid());
   const { heartbeat } = counters;
@@ -40,20 +42,31 @@ self.onmessage = ({ data }) => {
     sleeps: () => heartbeat.beat(At.ASLEEP),
     wakes: () => heartbeat.beat(At.LOOKING),
   });
-  const mailbox = new Mailbox(data.wakeFd, data.mailbox);
-  const bridge = new Bridge({
+  const link = new BridgeLink({
     loop,
-    mailbox,
-    box: new BridgeBox(data.wakeFd, data.box),
+    place: data.place,
+    generation: new BridgeGeneration(data.generation),
+    mailbox: new Mailbox(data.wakeFd, data.mailbox),
     registry: new Registry(data.registry),
     counters,
-    facts: data.facts,
     leaseMs: data.leaseMs,
-    log: (level, text) => self.postMessage({ kind: "log", level, text }),
+    log: (level, text, atMs) =>
+      self.postMessage({ kind: "log", level, text, ...(atMs !== undefined && { atMs }) }),
+    found: (pid) => self.postMessage({ kind: "found", pid }),
   });
-  // What came before the thread was there, perhaps that it is to end.
-  bridge.onEvents();
-  if (!mailbox.stopping) loop.run();
-  bridge.close();
+  for (const [fd, how] of [
+    [data.leaveFd, "leave"],
+    [data.endFd, "end"],
+  ] as const) {
+    loop.add(fd, EPOLLIN, {
+      onEvents: () => {
+        loop.remove(fd);
+        link.part(how, () => loop.stop());
+      },
+    });
+  }
+  // What came before the thread was there.
+  link.take();
+  loop.run();
   self.postMessage({ kind: "done" });
 };

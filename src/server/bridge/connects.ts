@@ -10,9 +10,9 @@ import { E } from "../../sys/errno.ts";
 import { close, dup } from "../../sys/open.ts";
 import { autobind, connectTo, unixSocket } from "../../sys/unixsocket.ts";
 import { SocketType } from "../../wire/streams.ts";
-import { What } from "./box.ts";
 import { asCaller, type Caller, callerOf } from "./callers.ts";
 import { Holding, type Pump } from "./joining.ts";
+import { What } from "./messages.ts";
 import type { BridgeSession } from "./session.ts";
 
 /** How soon a full queue is tried again, at first and at most: twice as late each time nothing came of it. */

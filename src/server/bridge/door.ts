@@ -1,16 +1,16 @@
-/** The bridge's thread as a reactor sees it: started when it is first wanted. */
+/** The bridge as a reactor sees it: started when it is first wanted. */
 import type { Mailbox } from "../mailbox.ts";
-import { BoxKind, type BridgeBox } from "./box.ts";
+import type { BridgeSender } from "./sender.ts";
 
 export class BridgeDoor {
   readonly #mailbox: Mailbox;
-  readonly #box: BridgeBox;
+  readonly #sender: BridgeSender;
   #want: (() => void) | undefined;
 
-  /** `want` has the thread started. */
-  constructor(mailbox: Mailbox, box: BridgeBox, want: () => void) {
+  /** `mailbox`: of the thread that looks after it; `want` has both started. */
+  constructor(mailbox: Mailbox, sender: BridgeSender, want: () => void) {
     this.#mailbox = mailbox;
-    this.#box = box;
+    this.#sender = sender;
     this.#want = want;
   }
 
@@ -26,32 +26,27 @@ export class BridgeDoor {
   }
 
   /** Hands over `fd` under `key`; false when that cannot be now, and `fd` stays the caller's. */
-  add(owner: number, key: number, fd: number, what: number, type: number): boolean {
+  add(owner: string, key: number, fd: number, what: number, type: number): boolean {
     this.#wanted();
-    return this.#box.offer({ kind: BoxKind.ADD, fd, what, type, key, owner });
+    return this.#sender.offer({ kind: "key", owner, key, what, type }, fd);
   }
 
-  remove(owner: number, key: number): void {
-    this.#box.tell({ kind: BoxKind.REMOVE, fd: -1, what: 0, type: 0, key, owner });
+  remove(owner: string, key: number): void {
+    this.#sender.tell({ kind: "remove", owner, key });
   }
 
   /** The mount's session `owner` has ended, whether it ever had a key or not. */
-  ended(owner: number): void {
-    this.#end(BoxKind.ENDED, owner);
+  ended(owner: string): void {
+    this.#sender.tell({ kind: "ended", owner });
   }
 
   /** Its client's process for streams has ended. */
-  cut(owner: number): void {
-    this.#end(BoxKind.CUT, owner);
-  }
-
-  #end(kind: number, owner: number): void {
-    if (this.#want !== undefined) return;
-    this.#box.tell({ kind, fd: -1, what: 0, type: 0, key: 0, owner });
+  cut(owner: string): void {
+    this.#sender.tell({ kind: "cut", owner });
   }
 
   /** Tells what there was no room for. */
   flush(): void {
-    this.#box.flush();
+    this.#sender.flush();
   }
 }

@@ -1,6 +1,6 @@
-/** What the bridge has at the moment, for `qtfs info`: told soon after anything has happened. */
+/** What the bridge has at the moment, for `qtfs info`: the server is told soon after anything has happened. */
 import type { Loop } from "../../bridge/loop.ts";
-import type { Counters } from "../../info/counters.ts";
+import type { BridgeFigures } from "./messages.ts";
 import type { BridgeSession } from "./session.ts";
 
 /** How long after anything has happened the gauges are refreshed. */
@@ -12,12 +12,15 @@ export interface Counted {
   /** Keys, and streams that wait for room in a listener's queue. */
   keys(): number;
   waiting(): number;
+  /** Sessions that went on over another connection, and violations of the protocol, so far. */
+  resumes(): number;
+  protocolErrors(): number;
 }
 
 export class BridgeGauges {
   readonly #loop: Loop;
-  readonly #counters: Counters;
   readonly #counted: Counted;
+  readonly #tell: (figures: BridgeFigures) => void;
   /** Bytes of sessions that have ended. */
   #endedIn = 0;
   #endedOut = 0;
@@ -25,9 +28,10 @@ export class BridgeGauges {
   #gauged = -1;
   #refreshes = false;
 
-  constructor(loop: Loop, counters: Counters, counted: Counted) {
+  /** `tell` hears of what has changed. */
+  constructor(loop: Loop, counted: Counted, tell: (figures: BridgeFigures) => void) {
     this.#loop = loop;
-    this.#counters = counters;
+    this.#tell = tell;
     this.#counted = counted;
     loop.beforeSleep(() => this.#look());
   }
@@ -47,7 +51,8 @@ export class BridgeGauges {
 
   /** A number that changes with everything that the gauges tell. */
   #moved(): number {
-    let moved = this.#counted.keys() + this.#endedIn;
+    const { keys, protocolErrors, resumes } = this.#counted;
+    let moved = keys() + this.#endedIn + resumes() + protocolErrors();
     for (const { end } of this.#counted.sessions()) moved += 1 + end.bytesReceived + end.bytesSent;
     return moved;
   }
@@ -55,15 +60,23 @@ export class BridgeGauges {
   #refresh(): void {
     this.#refreshes = false;
     this.#gauged = this.#moved();
-    const ends = [...this.#counted.sessions()].map(({ end }) => end);
+    this.#tell(this.figures);
+  }
+
+  get figures(): BridgeFigures {
+    const { keys, protocolErrors, resumes, sessions, waiting } = this.#counted;
+    const ends = [...sessions()].map(({ end }) => end);
     const sum = (of: "streams" | "bytesReceived" | "bytesSent") =>
       ends.reduce((total, end) => total + end[of], 0);
-    const counters = this.#counters;
-    counters.gauge("BRIDGES", ends.length);
-    counters.gauge("STREAMS", sum("streams"));
-    counters.gauge("STREAMS_WAITING", this.#counted.waiting());
-    counters.gauge("TWINS", this.#counted.keys());
-    counters.gauge("STREAM_BYTES_IN", this.#endedIn + sum("bytesReceived"));
-    counters.gauge("STREAM_BYTES_OUT", this.#endedOut + sum("bytesSent"));
+    return {
+      BRIDGES: ends.length,
+      STREAMS: sum("streams"),
+      STREAMS_WAITING: waiting(),
+      TWINS: keys(),
+      STREAM_BYTES_IN: this.#endedIn + sum("bytesReceived"),
+      STREAM_BYTES_OUT: this.#endedOut + sum("bytesSent"),
+      STREAM_RESUMES: resumes(),
+      PROTOCOL_ERRORS: protocolErrors(),
+    };
   }
 }

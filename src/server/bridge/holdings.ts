@@ -1,19 +1,20 @@
-/** What reactors have handed over to the bridge: keys, and the listeners among them. */
+/** What the server has handed over to the bridge: keys, and the listeners among them. */
 import type { Loop } from "../../bridge/loop.ts";
 import type { DatagramPlaces } from "../../bridge/names.ts";
-import { BoxKind, type BoxMessage, type BridgeBox, What } from "./box.ts";
+import { close } from "../../sys/open.ts";
+import { TWINS_MAX } from "../../wire/limits.ts";
 import { Keys, type Twin } from "./keys.ts";
 import { type ListenerTwin, listenerFor } from "./listeners.ts";
+import { type Told, What } from "./messages.ts";
 import type { BridgeSession } from "./session.ts";
 
 export interface HoldingsOptions {
   readonly loop: Loop;
-  readonly box: BridgeBox;
   readonly places: DatagramPlaces;
   /** The session for streams of the mount's session `owner`. */
-  sessionOf(owner: number): BridgeSession | undefined;
-  /** The mount's session `owner`, or who had its streams, is no more. */
-  ended(owner: number): void;
+  sessionOf(owner: string): BridgeSession | undefined;
+  /** Takes what the server has said by now. */
+  hear(): void;
   /** Says what of a program's is lost. */
   tell(text: string): void;
 }
@@ -21,7 +22,7 @@ export interface HoldingsOptions {
 export class Holdings {
   readonly #options: HoldingsOptions;
   readonly #keys = new Keys();
-  readonly #listeners = new Map<number, ListenerTwin>();
+  readonly #listeners = new Map<string, ListenerTwin>();
 
   constructor(options: HoldingsOptions) {
     this.#options = options;
@@ -31,54 +32,54 @@ export class Holdings {
     return this.#keys.size;
   }
 
-  /** What `key` stands for in sessions of `owner`, as `what`; a reactor may have told of it just now. */
-  find(owner: number, key: unknown, what: number): Twin | undefined {
-    this.take();
+  /** Those who have keys. */
+  owners(): string[] {
+    return this.#keys.owners();
+  }
+
+  /** What `key` stands for in sessions of `owner`, as `what`; the server may have told of it just now. */
+  find(owner: string, key: unknown, what: number): Twin | undefined {
+    const known = this.#keys.find(owner, key, what);
+    if (known !== undefined) return known;
+    this.#options.hear();
     return this.#keys.find(owner, key, what);
   }
 
-  /** Takes in what reactors have said. */
-  take(): void {
-    const { box } = this.#options;
-    for (let next = box.take(); next !== undefined; next = box.take()) this.#told(next);
-  }
-
   /** Has the listeners of `owner` go on as its session is now. */
-  serveListeners(owner: number): void {
+  serveListeners(owner: string): void {
     const session = this.#options.sessionOf(owner);
     for (const { key, what } of this.#keys.of(owner)) {
-      if (what === What.LISTENER) this.#listeners.get(key)?.serve(session);
+      if (what === What.LISTENER) this.#listeners.get(`${owner} ${key}`)?.serve(session);
     }
   }
 
-  #told(message: BoxMessage): void {
-    const { kind, key, owner } = message;
-    if (kind === BoxKind.ADD) this.#add(message);
-    else if (kind === BoxKind.REMOVE) this.#remove(owner, key);
-    else if (kind === BoxKind.CUT) this.#options.ended(owner);
-    else this.#ended(owner);
-  }
-
-  #add({ key, fd, what, type, owner }: BoxMessage): void {
+  /** Enters a key for `fd`, which is owned from now on, in place of what it stood for before. */
+  add({ key, what, type, owner }: Extract<Told, { kind: "key" }>, fd: number): void {
+    this.remove(owner, key);
+    if (this.#keys.count(owner) >= TWINS_MAX) {
+      this.#options.tell("A client has too many keys for sockets and FIFOs: one was dropped");
+      close(fd);
+      return;
+    }
     const twin = { key, fd, what, type, owner };
     this.#keys.add(twin);
     if (what !== What.LISTENER) return;
     const { loop, places, sessionOf, tell } = this.#options;
     const listener = listenerFor(loop, twin, places, tell);
-    this.#listeners.set(key, listener);
+    this.#listeners.set(`${owner} ${key}`, listener);
     listener.serve(sessionOf(owner));
   }
 
-  #remove(owner: number, key: number): void {
+  remove(owner: string, key: number): void {
     if (!this.#keys.has(owner, key)) return;
-    this.#listeners.get(key)?.close();
-    this.#listeners.delete(key);
+    const name = `${owner} ${key}`;
+    this.#listeners.get(name)?.close();
+    this.#listeners.delete(name);
     this.#keys.remove(owner, key);
   }
 
-  #ended(owner: number): void {
-    this.#options.ended(owner);
-    for (const { key } of this.#keys.of(owner)) this.#remove(owner, key);
-    this.#keys.removeAll(owner);
+  /** Lets go of all that `owner` has. */
+  removeAll(owner: string): void {
+    for (const { key } of this.#keys.of(owner)) this.remove(owner, key);
   }
 }

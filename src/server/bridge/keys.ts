@@ -1,66 +1,69 @@
 /**
- * What streams may be opened to: descriptors that reactors have handed over, each under a
- * key that only the mount's session which asked for it may use. Keys are random: who
- * guesses one of another session gains nothing, for the owner must be the same.
+ * What streams may be opened to: descriptors that the server has handed over, each under a
+ * key that only the mount's session which asked for it may use.
  */
 import { close } from "../../sys/open.ts";
 
 export interface Twin {
   readonly key: number;
   readonly fd: number;
-  /** `What` of box.ts. */
+  /** `What` of messages.ts. */
   readonly what: number;
   /** SOCK_*, or 0. */
   readonly type: number;
-  readonly owner: number;
+  readonly owner: string;
 }
 
 export class Keys {
-  readonly #twins = new Map<number, Twin>();
-  readonly #byOwner = new Map<number, Set<number>>();
+  readonly #byOwner = new Map<string, Map<number, Twin>>();
+  #size = 0;
 
   get size(): number {
-    return this.#twins.size;
+    return this.#size;
   }
 
-  /** Enters a descriptor, which is the table's from now on. */
+  /** How many `owner` has. */
+  count(owner: string): number {
+    return this.#byOwner.get(owner)?.size ?? 0;
+  }
+
+  /** Those who have any. */
+  owners(): string[] {
+    return [...this.#byOwner.keys()];
+  }
+
+  /** Enters a descriptor, which is the table's from now on, under a key that its owner does not have. */
   add(twin: Twin): void {
-    this.#twins.set(twin.key, twin);
-    const keys = this.#byOwner.get(twin.owner);
-    if (keys === undefined) this.#byOwner.set(twin.owner, new Set([twin.key]));
-    else keys.add(twin.key);
+    const keys = this.#byOwner.get(twin.owner) ?? new Map<number, Twin>();
+    this.#byOwner.set(twin.owner, keys);
+    keys.set(twin.key, twin);
+    this.#size++;
   }
 
   /** What `key` stands for in sessions of `owner`, as `what`; undefined: nothing. */
-  find(owner: number, key: unknown, what: number): Twin | undefined {
-    const twin = typeof key === "number" ? this.#twins.get(key) : undefined;
-    return twin?.owner === owner && twin.what === what ? twin : undefined;
+  find(owner: string, key: unknown, what: number): Twin | undefined {
+    const twin = typeof key === "number" ? this.#byOwner.get(owner)?.get(key) : undefined;
+    return twin?.what === what ? twin : undefined;
   }
 
   /** Whether `owner` has such a key. */
-  has(owner: number, key: number): boolean {
-    return this.#twins.get(key)?.owner === owner;
+  has(owner: string, key: number): boolean {
+    return this.#byOwner.get(owner)?.has(key) ?? false;
   }
 
-  /** Takes a key out and closes its descriptor; what it was. */
-  remove(owner: number, key: number): Twin | undefined {
-    const twin = this.#twins.get(key);
-    if (twin?.owner !== owner) return undefined;
-    this.#twins.delete(key);
-    this.#byOwner.get(owner)?.delete(key);
+  /** Takes a key out and closes its descriptor. */
+  remove(owner: string, key: number): void {
+    const keys = this.#byOwner.get(owner);
+    const twin = keys?.get(key);
+    if (keys === undefined || twin === undefined) return;
+    keys.delete(key);
+    if (keys.size === 0) this.#byOwner.delete(owner);
+    this.#size--;
     close(twin.fd);
-    return twin;
   }
 
   /** All that `owner` has. */
-  of(owner: number): Twin[] {
-    const keys = this.#byOwner.get(owner) ?? [];
-    return [...keys].flatMap((key) => this.#twins.get(key) ?? []);
-  }
-
-  /** Takes out all that `owner` has. */
-  removeAll(owner: number): void {
-    for (const { key } of this.of(owner)) this.remove(owner, key);
-    this.#byOwner.delete(owner);
+  of(owner: string): Twin[] {
+    return [...(this.#byOwner.get(owner)?.values() ?? [])];
   }
 }

@@ -25,8 +25,8 @@ import {
 import { STATX, STATX_INO, STATX_STRUCT_SIZE, statx } from "../../sys/stat.ts";
 import { readlinkat } from "../../sys/tree.ts";
 import { PATH_MAX } from "../../wire/limits.ts";
-import { What } from "./box.ts";
 import type { Twin } from "./keys.ts";
+import { What } from "./messages.ts";
 
 const SLASH = 0x2f;
 const link = allocate(PATH_MAX + 1);

@@ -13,8 +13,8 @@ import { sharedFiles } from "./passing.ts";
 /** What a session asks of the bridge that has it. */
 export interface SessionHost {
   readonly loop: Loop;
-  /** What `key` stands for in sessions of the mount's session `owner`, as `what` (box.ts). */
-  find(owner: number, key: unknown, what: number): Twin | undefined;
+  /** What `key` stands for in sessions of the mount's session `owner`, as `what` (messages.ts). */
+  find(owner: string, key: unknown, what: number): Twin | undefined;
   readonly leaseMs: number;
   /** It has ended; no stream of its is left. */
   ended(session: BridgeSession): void;
@@ -30,7 +30,7 @@ export class BridgeSession implements BridgeOwner {
   /** By which it is found: user id and session id, a secret. */
   readonly name: string;
   /** Number of the mount's session that it belongs to (registry.ts: ownerOf). */
-  readonly owner: number;
+  readonly owner: string;
   readonly peer: string;
   readonly end: BridgeEnd;
   readonly #host: SessionHost;
@@ -38,7 +38,7 @@ export class BridgeSession implements BridgeOwner {
   #cancelLease: (() => void) | undefined;
   isEnded = false;
 
-  constructor(host: SessionHost, name: string, owner: number, peer: string) {
+  constructor(host: SessionHost, name: string, owner: string, peer: string) {
     this.#host = host;
     this.name = name;
     this.owner = owner;
@@ -58,7 +58,7 @@ export class BridgeSession implements BridgeOwner {
     this.end.handle(kind, taker);
   }
 
-  /** What the client may use `key` for, as `what` (box.ts); undefined: it has no such key. */
+  /** What the client may use `key` for, as `what` (messages.ts); undefined: it has no such key. */
   find(key: unknown, what: number): Twin | undefined {
     return this.#host.find(this.owner, key, what);
   }

@@ -13,7 +13,7 @@ import {
   setNonBlocking,
 } from "../../sys/open.ts";
 import { FileType, OpenFlag } from "../../wire/constants.ts";
-import { What } from "../bridge/box.ts";
+import { What } from "../bridge/messages.ts";
 import { hostFlags } from "../hostflags.ts";
 import { procPath } from "../reach.ts";
 import type { Session } from "../session.ts";

@@ -1,7 +1,7 @@
 /** Sockets of a mount while its processes die, its connection is cut, its server is started anew. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import type { MountReport } from "../../../src/info/report.ts";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import type { MountReport, ServerReport } from "../../../src/info/report.ts";
 import { ProxyProcess } from "../../fault/proxy/process.ts";
 import { isGone } from "../mounts/caller.ts";
 import { report, World, type WorldMount, type WorldServer } from "../mounts/world.ts";
@@ -43,6 +43,16 @@ async function twinsPid(): Promise<number> {
     return pid !== undefined;
   }, "there is a twin process");
   return pid as number;
+}
+
+/** The process that has the HOST's ends of streams. */
+async function bridgePid(): Promise<number> {
+  let pid = 0;
+  await until(async () => {
+    pid = (await report<ServerReport>(server.pid)).bridgePid;
+    return pid !== 0;
+  }, "there is a bridge");
+  return pid;
 }
 
 /** On which side somebody listens, and where the other one calls. */
@@ -95,13 +105,27 @@ describe.each([
     expect(await twinsPid()).not.toBe(twins);
   });
 
-  test("the server is started anew: streams end, the socket is served again", async () => {
+  test("the server is killed and started anew: no byte is lost, the socket is the same", async () => {
+    const inode = () => statSync(path.replace(mount.target, tree), { bigint: true }).ino;
     const holding = await hold();
+    const before = [inode(), await bridgePid()];
     process.kill(server.pid, "SIGKILL");
     await until(() => isGone(server.pid), "the server is gone");
+    // Where nobody needs a server, others connect as well.
+    if (here() === tree) expect(await said([meet, "call", path, "stream"])).toContain("heard bye");
     server = await world.server([tree], server.address.slice("unix://".length));
+    expect(await said([meet, "call", path, "stream"])).toContain("heard bye");
+    expect(await holding.line()).toBe(`heard ${MANY_BYTES} bytes`);
+    expect([inode(), await bridgePid()]).toEqual(before);
+  });
+
+  test("the bridge is killed: its streams end, the socket is served again", async () => {
+    const holding = await hold();
+    const bridge = await bridgePid();
+    process.kill(bridge, "SIGKILL");
     expect(await holding.line()).not.toBe(`heard ${MANY_BYTES} bytes`);
     await calls();
+    expect(await bridgePid()).not.toBe(bridge);
   });
 });
 

@@ -2,12 +2,12 @@
  * Joins a connection by TLS to a socket of this machine: who has the socket's other end, in
  * whatever process, has a connection without TLS.
  */
-import type { Loop, Watched } from "../../bridge/loop.ts";
-import { EPOLLIN, EPOLLOUT } from "../../sys/epoll.ts";
-import { E } from "../../sys/errno.ts";
-import { allocate, free, type Region } from "../../sys/memory.ts";
-import { type Channel, PlainChannel } from "../../transport/channel.ts";
-import type { TlsChannel } from "../../transport/tls.ts";
+import type { Loop, Watched } from "../bridge/loop.ts";
+import { EPOLLIN, EPOLLOUT } from "../sys/epoll.ts";
+import { E } from "../sys/errno.ts";
+import { allocate, free, type Region } from "../sys/memory.ts";
+import { type Channel, PlainChannel } from "../transport/channel.ts";
+import type { TlsChannel } from "../transport/tls.ts";
 
 /** Bytes on their way in each direction. */
 const ROOM_BYTES = 128 * 1024;

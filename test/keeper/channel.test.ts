@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { Channel } from "../../../src/rexec/server/channel.ts";
-import { pipe2, read, write } from "../../../src/sys/io.ts";
-import { allocate } from "../../../src/sys/memory.ts";
-import { close, F_GETFD, fcntlInt, O_CLOEXEC } from "../../../src/sys/open.ts";
-import { SOCK_SEQPACKET, socketPair } from "../../../src/sys/socket.ts";
+import { Channel } from "../../src/keeper/channel.ts";
+import { pipe2, read, write } from "../../src/sys/io.ts";
+import { allocate } from "../../src/sys/memory.ts";
+import { close, F_GETFD, fcntlInt, O_CLOEXEC } from "../../src/sys/open.ts";
+import { SOCK_SEQPACKET, socketPair } from "../../src/sys/socket.ts";
 
 interface Numbered {
   n: number;
