@@ -13,7 +13,7 @@ const DEFAULT_CONFIG = "/etc/qtfs/offload.toml";
 const SIDES: readonly Side[] = ["host", "dpu"];
 
 const CONFIG_SAMPLE = [
-  'profile = "containerd"             # or docker',
+  'profile = "containerd"             # docker, or kubelet',
   'server = "tcp://10.0.0.1:7000"     # where the HOST serves its files',
   'rexec = "tcp://10.0.0.1:7001"      # and runs programs for the DPU',
   "insecure = true                    # allows tcp://, on a network that is trusted like root",

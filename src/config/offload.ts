@@ -25,7 +25,7 @@ import { type Address, DEFAULT_REXEC, DEFAULT_SERVER } from "../transport/addres
 import { address, explain } from "./schema.ts";
 import { readToml } from "./toml.ts";
 
-export const PROFILES = ["containerd", "docker"] as const;
+export const PROFILES = ["containerd", "docker", "kubelet"] as const;
 export type ProfileName = (typeof PROFILES)[number];
 
 /** A program that runs in the rootfs, for as long as the offload is up. */
@@ -97,6 +97,11 @@ export function readOffloadConfig(file: string): OffloadConfig {
   if (isOpen && !insecure) {
     throw new Error(
       `${file}: tcp:// is neither encrypted nor authenticated; insecure = true allows it`,
+    );
+  }
+  if (rootfs === "/" && (rest.profile === "kubelet" || rest.shares.includes("/proc"))) {
+    throw new Error(
+      `${file}: the HOST's /proc would be in the place of this machine's own: name a rootfs`,
     );
   }
   return {

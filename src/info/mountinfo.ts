@@ -14,6 +14,8 @@ export interface MountLine {
   root: string;
   mountpoint: string;
   /** `fuse.qtfs`, `ext4` */
+  /** Whether others see what is mounted in it (MS_SHARED). */
+  isShared: boolean;
   type: string;
   source: string;
 }
@@ -39,6 +41,7 @@ export function parseMountinfo(text: string): MountLine[] {
         device,
         root: unescapeOctal(root),
         mountpoint: unescapeOctal(mountpoint),
+        isShared: fields.slice(6, dash).some((field) => field.startsWith("shared:")),
         type,
         source: unescapeOctal(source),
       },

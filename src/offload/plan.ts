@@ -9,8 +9,10 @@ import { rootfs } from "./rootfs.ts";
 import { PATH, type Side, type Step } from "./step.ts";
 import { containers } from "./steps/containers.ts";
 import { directory } from "./steps/directory.ts";
-import { bind, networksRoom, route, share } from "./steps/mounts.ts";
+import { bind, mountpoint, networksRoom, route, share } from "./steps/mounts.ts";
 import { service } from "./steps/service.ts";
+
+const PROC = "/proc";
 
 /** Where the logs of an offload's services are. */
 export const logOf = (config: OffloadConfig, name: string) =>
@@ -31,7 +33,7 @@ const routesOf = (config: OffloadConfig, { routes, optionalRoutes }: Profile) =>
 function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[] {
   const shares = sharesOf(config, profile);
   const insecure = config.insecure ? ["--insecure"] : [];
-  const exports = shares.flatMap((path) => ["--export", `${path}:rw,sysmount`]);
+  const exports = shares.flatMap((path) => ["--export", `${path}:${classesOf(path)}`]);
   const allow = unique([...profile.allow, ...config.routes]);
   const sessions = `/run/qtfs/offload/${config.name}.sessions`;
   const daemon = (name: string, subcommand: string, address: Address, words: string[]) =>
@@ -49,7 +51,7 @@ function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[]
     networksRoom(dirname(profile.traces.networks)),
     ...profile.traces.runtimes.map((path) => directory(path, { volatile: true })),
     ...(profile.hooks ? hostHooks(config, qtfs) : []),
-    containers(profile.traces, shares),
+    containers(profile.traces),
     directory(sessions, { mode: 0o700, volatile: true }),
     daemon("server", "server", config.server, ["--state-dir", sessions, ...exports]),
     daemon(
@@ -61,23 +63,35 @@ function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[]
   ];
 }
 
+/** What is allowed on an export: whoever sees the HOST's processes may also signal them. */
+const classesOf = (path: string) => (path === PROC ? "rw,sysmount,process" : "rw,sysmount");
+
 const isVolatile = ({ volatile }: Profile, path: string) => volatile.includes(path);
 
 function dpuPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[] {
   const { rootfs: root } = config;
   const shares = sharesOf(config, profile);
   const options = `server=${formatAddress(config.server)}${config.insecure ? ",insecure" : ""}`;
-  return [
-    ...rootfs(config),
+  return once([
+    ...rootfs(config, shares),
+    ...profile.shared.flatMap((path) => [
+      directory(`${root}${path}`),
+      mountpoint(`${root}${path}`, "shared"),
+    ]),
     ...shares.flatMap((path) => [
       directory(`${root}${path}`),
-      share(qtfs, path, `${root}${path}`, options),
+      share(qtfs, path, `${root}${path}`, path === PROC ? `${options},proc` : options),
     ]),
     ...profile.kept.flatMap((path) => kept(config, path)),
     ...routesOf(config, profile).map((path) => route(qtfs, `${root}${path}`)),
     ...(profile.hooks ? dpuHooks(config, qtfs, { PATH }) : []),
     ...servicesOf(config, profile).map((one) => dpuService(config, one, qtfs)),
-  ];
+  ]);
+}
+
+/** Without those that are there a second time: what is shared may have a place in the root already. */
+function once(steps: readonly Step[]): Step[] {
+  return steps.filter(({ name }, at) => steps.findIndex((step) => step.name === name) === at);
 }
 
 /** A directory of the DPU's in place of one of the HOST's. */

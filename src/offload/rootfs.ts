@@ -15,8 +15,8 @@ const MERGED = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 /** Where the DPU's own procfs is for `-o proc`, and for who wants it whatever /proc is. */
 const OWN_PROC = "/local_proc";
 
-/** The steps that make it; none where it is the DPU's own root. */
-export function rootfs({ rootfs: root, binds }: OffloadConfig): Step[] {
+/** The steps that make it, but for `shares`; none where it is the DPU's own root. */
+export function rootfs({ rootfs: root, binds }: OffloadConfig, shares: readonly string[]): Step[] {
   if (root === "") return [];
   return [
     directory(root),
@@ -28,10 +28,9 @@ export function rootfs({ rootfs: root, binds }: OffloadConfig): Step[] {
     directory(`${root}/tmp`),
     kernelMount("tmpfs", `${root}/tmp`, "mode=1777"),
     link(`${root}/var/run`, "/run"),
-    ...["/proc", OWN_PROC].flatMap((path) => [
-      directory(`${root}${path}`),
-      kernelMount("proc", `${root}${path}`),
-    ]),
+    ...["/proc", OWN_PROC]
+      .filter((path) => !shares.includes(path))
+      .flatMap((path) => [directory(`${root}${path}`), kernelMount("proc", `${root}${path}`)]),
   ];
 }
 

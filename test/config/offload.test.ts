@@ -62,6 +62,7 @@ describe("readOffloadConfig", () => {
       'profile = "docker"\nrexec_back = "tcp://a:1"',
       /insecure = true/,
     ],
+    ["kubelet in the DPU's own root", 'profile = "kubelet"\nrootfs = "/"', /name a rootfs/],
   ];
   test.each(refused)("refuses %s", (_what, text, sentence) => {
     expect(() => read(text)).toThrow(sentence);

@@ -17,9 +17,14 @@ test("fields are found behind any number of optional ones, and unescaped", () =>
     device: "0:50",
     root: "/",
     mountpoint: "/mnt/a b",
+    isShared: true,
     type: "fuse.qtfs",
     source: "/srv\\x",
   });
+});
+
+test("what is shared is known by a field that need not be there", () => {
+  expect(lines.map(({ isShared }) => isShared)).toEqual([true, false, true, false, false]);
 });
 
 test.each([

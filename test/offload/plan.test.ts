@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { OffloadConfig } from "../../src/config/offload.ts";
+import { type OffloadConfig, PROFILES } from "../../src/config/offload.ts";
 import { planOf } from "../../src/offload/plan.ts";
+import { profiles } from "../../src/offload/profiles/profile.ts";
 import { shellLine } from "../../src/offload/step.ts";
 
 const CONFIG: OffloadConfig = {
@@ -43,10 +44,33 @@ describe("planOf", () => {
     expect(lines).toContain("insecure /run/containerd /run/containerd\n");
   });
 
-  test("names each step once", () => {
+  test.each(PROFILES)("names each step of %s once", (profile) => {
     for (const side of ["host", "dpu"] as const) {
-      const names = planOf(CONFIG, side, "/qtfs").map(({ name }) => name);
+      const names = planOf({ ...CONFIG, profile }, side, "/qtfs").map(({ name }) => name);
       expect(new Set(names).size).toBe(names.length);
+    }
+  });
+
+  test("gives kubelet the HOST's /proc and /sys, and its own directory as a shared mount", () => {
+    const kubelet = { ...CONFIG, profile: "kubelet" as const };
+    expect(commands("host", kubelet).join("\n")).toContain("--export /proc:rw,sysmount,process");
+    const dpu = commands("dpu", kubelet);
+    const root = "/another_rootfs";
+    expect(dpu).toContain("mount -t proc -o rw proc /another_rootfs/local_proc");
+    expect(dpu).not.toContain("mount -t proc -o rw proc /another_rootfs/proc");
+    expect(dpu.join("\n")).toMatch(/-o \S+,proc \/proc \/another_rootfs\/proc$/m);
+    const own = dpu.indexOf(`mount --make-shared ${root}/var/lib/kubelet`);
+    const pods = dpu.findIndex(
+      (line) => line.endsWith(` ${root}/var/lib/kubelet/pods`) && line.includes(" mount -o "),
+    );
+    expect(own).toBeGreaterThan(0);
+    expect(pods).toBeGreaterThan(own);
+  });
+
+  test("ends on the HOST what was mounted for containers, nothing else that is shared", () => {
+    for (const profile of PROFILES) {
+      const { trees } = profiles[profile].traces;
+      expect(trees.filter((path) => /^\/(proc|sys|data|run\/netns)/.test(path))).toEqual([]);
     }
   });
 });

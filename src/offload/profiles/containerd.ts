@@ -15,18 +15,23 @@ const PLUGINS = [
   ...["macvlan", "portmap", "ptp", "sbr", "static", "tuning", "vlan", "vrf"],
 ].map((name) => `/usr/lib/cni/${name}`);
 
+const OWN = [
+  // State, FIFOs, the shims' sockets and containerd's own.
+  "/run/containerd",
+  `${LIBRARY}/io.containerd.runtime.v2.task`,
+  `${LIBRARY}/io.containerd.snapshotter.v1.overlayfs/snapshots`,
+  `${LIBRARY}/io.containerd.grpc.v1.cri`,
+] as const;
+
 export const CONTAINERD = {
   shares: [
-    // State, FIFOs, the shims' sockets and containerd's own.
-    "/run/containerd",
-    `${LIBRARY}/io.containerd.runtime.v2.task`,
-    `${LIBRARY}/io.containerd.snapshotter.v1.overlayfs/snapshots`,
-    `${LIBRARY}/io.containerd.grpc.v1.cri`,
+    ...OWN,
     // Networks of CRI's pods.
     NETWORKS,
   ],
   volatile: ["/run/containerd", `${LIBRARY}/io.containerd.runtime.v2.task`],
   kept: [],
+  shared: [],
   routes: ["/usr/bin/containerd-shim-runc-v2"],
   // modprobe among others: modules are the HOST's kernel's. CNI's plugins: so are networks.
   optionalRoutes: ["/usr/bin/kmod", ...PLUGINS],
@@ -42,5 +47,6 @@ export const CONTAINERD = {
     managers: [CONTAINERD_SOCKET],
     runtimes: ["/run/containerd/runc"],
     networks: `${NETWORKS}/cni-`,
+    trees: OWN,
   },
 } as const satisfies Profile;

@@ -5,10 +5,12 @@ import type { Profile } from "./profile.ts";
 /** FIFOs, network namespaces, and the sockets that its hook connects to. */
 const STATE = ["/run/docker/containerd", "/run/docker/netns", "/run/docker/libnetwork"] as const;
 
+const LIBRARY = "/var/lib/docker";
+
 export const DOCKER = {
   ...CONTAINERD,
-  shares: [...CONTAINERD.shares, "/var/lib/docker", ...STATE],
-  kept: ["/var/lib/docker/network", "/var/lib/docker/buildkit"],
+  shares: [...CONTAINERD.shares, LIBRARY, ...STATE],
+  kept: [`${LIBRARY}/network`, `${LIBRARY}/buildkit`],
   // docker top.
   routes: [...CONTAINERD.routes, "/usr/bin/ps"],
   allow: [...CONTAINERD.allow, "/usr/bin/ps"],
@@ -22,6 +24,7 @@ export const DOCKER = {
   ],
   traces: {
     ...CONTAINERD.traces,
+    trees: [...CONTAINERD.traces.trees, LIBRARY, ...STATE],
     runtimes: [...CONTAINERD.traces.runtimes, "/run/docker/runtime-runc"],
   },
   services: [

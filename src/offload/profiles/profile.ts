@@ -3,6 +3,7 @@ import type { ProfileName, ServiceConfig } from "../../config/offload.ts";
 import type { Traces } from "../steps/containers.ts";
 import { CONTAINERD } from "./containerd.ts";
 import { DOCKER } from "./docker.ts";
+import { KUBELET } from "./kubelet.ts";
 
 export interface Profile {
   /** Directories of the HOST, at the same paths in the rootfs. */
@@ -11,6 +12,8 @@ export interface Profile {
   readonly volatile: readonly string[];
   /** Directories in `shares` that stay on the DPU's disk all the same: databases. */
   readonly kept: readonly string[];
+  /** Directories of the DPU that shall pass on to others what is mounted in them (MS_SHARED). */
+  readonly shared: readonly string[];
   /** Programs of the rootfs that run on the HOST. */
   readonly routes: readonly string[];
   /** The same, where the DPU has them. */
@@ -29,4 +32,5 @@ export interface Profile {
 export const profiles: Readonly<Record<ProfileName, Profile>> = {
   containerd: CONTAINERD,
   docker: DOCKER,
+  kubelet: KUBELET,
 };

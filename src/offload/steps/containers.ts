@@ -17,11 +17,12 @@ export interface Traces {
   readonly runtimes: readonly string[];
   /** What the paths of network namespaces begin with that their managers have made. */
   readonly networks: string;
+  /** Directories in which nobody else mounts anything. */
+  readonly trees: readonly string[];
 }
 
-/** Ends all containers of these managers, with their shims, and unmounts all below `trees`. */
-export function containers(traces: Traces, trees: readonly string[]): Step {
-  const { managers, runtimes, networks } = traces;
+/** Ends all containers of these managers, with their shims, and unmounts what was mounted for them. */
+export function containers({ managers, runtimes, networks, trees }: Traces): Step {
   const isShim = (words: readonly string[]) => {
     const at = words.indexOf("-address");
     const isOurs = at !== -1 && managers.includes(words[at + 1] ?? "");
@@ -37,9 +38,7 @@ export function containers(traces: Traces, trees: readonly string[]): Step {
       for (const pid of processes()) {
         if (isShim(wordsOf(pid))) endProcess(pid, "SIGKILL", END_MS);
       }
-      // Beside theirs are namespaces of the HOST's own.
-      const own = trees.filter((tree) => tree !== dirname(networks));
-      for (const tree of own) await unmountBelow(tree);
+      for (const tree of trees) await unmountBelow(tree);
       for (const path of startingWith(networks)) await removeNetwork(path);
     },
   };

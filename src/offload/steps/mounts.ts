@@ -57,16 +57,19 @@ export function bind(source: string, target: string): Step {
   };
 }
 
-/** The directory `path` as a mount: only of one's root can what is mounted below be made private. */
-export function mountpoint(path: string): Step {
+/** The directory `path` as a mount: only of a mount can it be said where what is mounted in it is seen. */
+export function mountpoint(path: string, propagation: "private" | "shared" = "private"): Step {
   const commands = [
     ["mount", "--bind", path, path],
-    ["mount", "--make-private", path],
+    ["mount", `--make-${propagation}`, path],
   ];
   return {
     name: `mountpoint ${path}`,
     commands: commands.map(shellLine),
-    isDone: () => mountAt(path) !== undefined,
+    isDone: () => {
+      const mount = mountAt(path);
+      return mount !== undefined && (propagation === "private" || mount.isShared);
+    },
     run: async () => {
       for (const command of commands) await execute(command);
       return null;

@@ -1,4 +1,7 @@
-/** Kubernetes' interface to containerd on the DPU: pods and their networks are on the HOST. */
+/**
+ * Kubernetes' interface to containerd on the DPU: pods and their networks are on the HOST. kubelet
+ * itself is in no package; in its place is a shell that makes what kubelet would for a pod.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { until } from "../support/program.ts";
@@ -33,13 +36,24 @@ const CONFIG = `version = 2
   conf_dir = "/etc/cni/net.d"
 `;
 
+const VOLUME = "/var/lib/kubelet/pods/uid/volumes/secret";
+const KUBELET =
+  `mkdir -p ${VOLUME}; mount -t tmpfs -o size=1m secret ${VOLUME}; echo kept >${VOLUME}/word
+  tr '\\\\0' ' ' </proc/1/cmdline >/run/seen; ls /sys/class/net >>/run/seen; trap 'kill $!' TERM; sleep 1000 & wait $!`.replaceAll(
+    "\n",
+    ";",
+  );
+
 beforeAll(async () => {
   stage = await Stage.begin(
     [
-      'profile = "containerd"',
+      'profile = "kubelet"',
       "[[service]]",
       'name = "containerd"',
       'command = ["containerd", "--config", "/run/cri.toml"]',
+      "[[service]]",
+      'name = "kubelet"',
+      `command = ["sh", "-euc", "${KUBELET}"]`,
     ],
     { command: ["/bin/sleep", "1000"] },
   );
@@ -86,8 +100,9 @@ const pod = (name: string, network: "POD" | "NODE") => ({
   },
 });
 
-const container = (name: string, script: string) => ({
+const container = (name: string, script: string, mounts: object[] = []) => ({
   metadata: { name },
+  mounts,
   image: { image: IMAGE },
   command: ["sh", "-c", script],
   log_path: `${name}.log`,
@@ -171,6 +186,34 @@ test(
 );
 
 test(
+  "kubelet's volumes are mounted on the HOST; it sees the HOST's processes and devices",
+  async () => {
+    await until(
+      async () => (await stage.dpu.run(["cat", "/run/seen"])).stdout.includes("lo\n"),
+      () => "what kubelet has seen",
+    );
+    const seen = await stage.dpu.sh("cat /run/seen");
+    expect(seen).toContain("hostname $0");
+    expect(seen).toContain(" host ");
+    expect(await stage.host.sh("cat /proc/mounts")).toContain(`secret ${VOLUME} tmpfs`);
+    const config = pod("volumes", "NODE");
+    const { pod_sandbox_id } = await cri.ask("RunPodSandbox", { config });
+    const mounts = [{ container_path: "/secret", host_path: VOLUME, readonly: true }];
+    const container_id = await start(
+      pod_sandbox_id,
+      config,
+      container("v", "exec sleep 1000", mounts),
+    );
+    const cmd = ["sh", "-c", "cat /secret/word; sleep 0.5"];
+    const { stdout } = await cri.ask("ExecSync", { container_id, cmd, timeout: 20 });
+    expect(`${stdout}`).toBe("kept\n");
+    await cri.ask("StopPodSandbox", { pod_sandbox_id });
+    await cri.ask("RemovePodSandbox", { pod_sandbox_id });
+  },
+  MINUTE,
+);
+
+test(
   "a pod with the HOST's network; containers of a pod share memory",
   async () => {
     const config = pod("node", "NODE");
@@ -196,7 +239,7 @@ test(
     await cri.ask("RunPodSandbox", { config: pod("left", "POD") });
     cri.close();
     await stage.offload("down");
-    const left = `grep -E '^overlay|fuse.qtfs|netns/cni| /run/containerd' /proc/mounts || true
+    const left = `grep -E '^overlay|fuse.qtfs|netns/cni| /run/containerd|kubelet/pods' /proc/mounts || true
       pgrep -l 'qtfs|shim|containerd|sleep' || true
       find /run -type p -o -name 'cni-*'`;
     for (const machine of [stage.host, stage.dpu]) expect(await machine.sh(left)).toBe("");

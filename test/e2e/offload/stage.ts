@@ -13,7 +13,13 @@ export const IMAGE = "docker.io/library/box:1";
 /** Of the chroot on the DPU. */
 export const ROOT = "/srv/root";
 /** Where daemons keep their state, the machine's own. */
-const OWN = ["/var/lib/containerd", "/var/lib/docker", "/var/lib/cni", "/var/lib/qtfs"];
+const OWN = [
+  "/var/lib/containerd",
+  "/var/lib/docker",
+  "/var/lib/cni",
+  "/var/lib/kubelet",
+  "/var/lib/qtfs",
+];
 
 export class Stage {
   readonly scratch: string;
