@@ -82,7 +82,7 @@ test.each([
   ["fsname=", "mount option fsname: it has 1 to 255 bytes"],
   [
     "server=nfs://x",
-    'mount option server: Address "nfs://x" must begin with unix://, tcp:// or vsock://',
+    'mount option server: Address "nfs://x" must begin with unix://, tcp://, vsock:// or pcie://',
   ],
   ["cache=auto,cache=never", "mount option cache is given twice"],
   ["remount,ro", "a qtfs mount cannot be remounted, umount it first"],

@@ -38,7 +38,7 @@ describe("exit code 2, one line on stderr", () => {
     [["server", "--export", "/a", "--allow-uid", "me"], '"me" is no user id'],
     [
       ["server", "--export", "/a", "--listen", "x"],
-      'Address "x" must begin with unix://, tcp:// or vsock://',
+      'Address "x" must begin with unix://, tcp://, vsock:// or pcie://',
     ],
     [["mount", "/srv"], "qtfs mount: TARGET is missing"],
     [["mount", "-t", "tmpfs", "/srv", "/mnt"], "--type is for --on-server"],

@@ -98,7 +98,7 @@ test.each([
   ],
   [
     'listen = ["nfs://x"]',
-    'line 1: listen: Address "nfs://x" must begin with unix://, tcp:// or vsock://',
+    'line 1: listen: Address "nfs://x" must begin with unix://, tcp://, vsock:// or pcie://',
   ],
   ["insecure = 'yes'", "line 1: insecure: expected boolean, received string"],
   ["allow_uids = [-1]", "line 1: allow_uids:"],
