@@ -16,7 +16,7 @@ Measures qtfs, sshfs, the bare directory and a null FUSE file system side by sid
   --rounds N           rounds, interleaved over the contestants (default 3)
   --rows PATTERN       only rows that match this regular expression
   --only NAME[,NAME]   only these contestants, by name or family:
-                       qtfs-unix qtfs-tcp bare sshfs-… floor; qtfs sshfs sftp
+                       qtfs-unix qtfs-tcp qtfs-tls bare sshfs-… floor; qtfs sshfs sftp
   --dir DIR            where the exported trees lie (default /dev/shm)
   --json FILE          where the figures go (default .cache/bench.json)
   --qtfs FILE          the executable to measure (default dist/qtfs)

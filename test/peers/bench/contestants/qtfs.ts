@@ -1,4 +1,6 @@
-/** qtfs over a unix socket, and over TCP without TLS. */
+/** qtfs over a unix socket, over TCP without TLS, and with it. */
+import { existsSync } from "node:fs";
+import { run } from "../processes.ts";
 import type { Contestant, Place } from "./types.ts";
 
 function mount(qtfs: string, place: Place, server: string): string[] {
@@ -9,6 +11,20 @@ function mount(qtfs: string, place: Place, server: string): string[] {
 
 /** New for each start, for a killed server leaves its socket behind. */
 const socketOf = (place: Place) => `${place.files}/${place.port}.sock`;
+
+const CLIENT = "bench";
+
+/** An authority for the server, and an identity for its one client. */
+async function enroll(qtfs: string, files: string): Promise<void> {
+  const file = identityOf({ files });
+  if (existsSync(file)) return;
+  // Each start has another port: the mount is told it.
+  const address = ["--address", "tcp://127.0.0.1:1"];
+  const identities = ["--identities", `${files}/tls`];
+  await run([qtfs, "server", "enroll", CLIENT, ...address, "--out", file, ...identities], {});
+}
+
+const identityOf = ({ files }: { files: string }) => `${files}/${CLIENT}.identity`;
 
 export const qtfsContestants = (qtfs: string): Contestant[] => [
   {
@@ -33,5 +49,20 @@ export const qtfsContestants = (qtfs: string): Contestant[] => [
       listens: { port },
     }),
     mount: (place) => mount(qtfs, place, `tcp://127.0.0.1:${place.port},insecure`),
+  },
+  {
+    name: "qtfs-tls",
+    family: "qtfs",
+    note: "TCP on the loopback, TLS 1.3 with certificates on both sides",
+    prepare: (files) => enroll(qtfs, files),
+    server: ({ port, tree, files }) => ({
+      command: [
+        ...[qtfs, "server", "--listen", `tcp://127.0.0.1:${port}`],
+        ...["--identities", `${files}/tls`, "--export", tree],
+      ],
+      listens: { port },
+    }),
+    mount: (place) =>
+      mount(qtfs, place, `tcp://127.0.0.1:${place.port},identity=${identityOf(place)}`),
   },
 ];
