@@ -41,7 +41,7 @@ export const CONTAINERD = {
   limits: [
     "ctr runs in the rootfs alone: its FIFOs and mounts have to be where containerd's are.",
     "CRI forwards no ports (kubectl port-forward): containerd looks for a pod's network on the DPU.",
-    "A kill of qtfs server, or of qtfs-twins on the DPU, ends running containers.",
+    "A kill of qtfs-bridge on the HOST, or of qtfs-twins on the DPU, ends running containers.",
   ],
   traces: {
     managers: [CONTAINERD_SOCKET],
