@@ -128,6 +128,13 @@ export class Stage {
     await this.#restarting;
   }
 
+  /** SIGTERM, and the same command again, as a service manager does. */
+  async replaceServer(): Promise<void> {
+    this.#child?.kill("SIGTERM");
+    await this.#child?.exited;
+    await this.startServer();
+  }
+
   /** `qtfs mount`, with further arguments if given. */
   async mount(more: string[] = []): Promise<void> {
     const { directory, options = [] } = this.#options;

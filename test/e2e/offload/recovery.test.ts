@@ -101,6 +101,23 @@ test(
 );
 
 test(
+  "the server of files on the HOST is killed while a program's output is on its way",
+  async () => {
+    const lines = 20_000;
+    const seen = docker(
+      `exec one sh -c 'i=0; while [ $i -lt ${lines} ]; do i=$((i+1)); echo $i; [ $((i % 1000)) -gt 0 ] || sleep 0.1; done'`,
+    );
+    await stage.host.sh("kill -KILL $(pgrep -f '^[^ ]*qtfs server')");
+    await stage.host.sh(`${QTFS} offload up --side host --config ${stage.config}`);
+    const numbers = Array.from({ length: lines }, (_, i) => `${i + 1}\n`);
+    expect(await seen).toBe(numbers.join(""));
+    await works();
+    await docker(`run --rm --network none ${NAME} true`);
+  },
+  MINUTE,
+);
+
+test(
   "the container is stopped, and what it left goes",
   async () => {
     await docker("rm -f one");
