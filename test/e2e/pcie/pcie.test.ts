@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
+import { talkDuring } from "../../fault/streams/talk.ts";
 import { until } from "../support/program.ts";
 import { run, sh } from "../support/run.ts";
 import { QTFS } from "../support/server.ts";
@@ -91,6 +92,16 @@ test("a killed server: the next one goes on with the session", async () => {
   expect(readFileSync(file, "latin1")).toBe("text");
   closeSync(file);
 }, 60_000);
+
+test("a connection to a socket, while the server is killed", async () => {
+  const place = { directory, tree: `${directory}/tree`, mountpoint: `${directory}/mnt` };
+  const said = await talkDuring(place, async () => {
+    server.child?.kill("SIGKILL");
+    await server.child?.exited;
+    await serve();
+  });
+  expect(said).toBe("whole\n");
+}, 90_000);
 
 test("memory that is pulled and comes back: a lost connection", async () => {
   truncateSync(`${link}/bar`, 0);

@@ -1,6 +1,7 @@
 /** Enrolled clients: what they may do, and what changes while they do it. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { closeSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
+import { talkDuring } from "../../fault/streams/talk.ts";
 import { until } from "../support/program.ts";
 import { run, sh } from "../support/run.ts";
 import { Place } from "./place.ts";
@@ -54,6 +55,14 @@ test("the session goes on with a server that was killed and started again", asyn
   closeSync(reader);
   expect(place.mountLog).toContain("the session goes on");
 });
+
+test("a connection to a socket goes on, too: with TLS of another process", async () => {
+  const said = await talkDuring(place, async () => {
+    await place.stop("SIGKILL");
+    await place.start();
+  });
+  expect(said).toBe("whole\n");
+}, 90_000);
 
 test("a renewed certificate is used from the next connection on, and the old one is good", async () => {
   const path = `${place.directory}/web1.identity`;

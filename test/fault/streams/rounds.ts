@@ -5,6 +5,7 @@ import { run, sh } from "../../e2e/support/run.ts";
 import { type Random, random } from "../../support/random.ts";
 import { seedOf } from "../plan.ts";
 import { Stage } from "../stage.ts";
+import { buildStreams } from "./talk.ts";
 
 const STRIKES = ["kill", "stop", "cut", "mount", "kill and cut"] as const;
 type Strike = (typeof STRIKES)[number];
@@ -33,8 +34,7 @@ export interface Verdict {
 
 export async function runRounds(options: RoundsOptions): Promise<Verdict> {
   const { directory, kind, seed } = options;
-  const program = `${directory}/streams`;
-  await sh(`cc -O2 -Wall -Wextra -Werror -o ${program} ${import.meta.dir}/program.c`);
+  const program = await buildStreams(directory);
   const stage = await Stage.open({ directory, kind, seed });
   const rounds = new Rounds(stage, program, options);
   try {
