@@ -2,14 +2,16 @@
  * Bytes that have come and cannot go on yet: at most a stream's window of them where
  * their credit is given back when they go, or a message and a window.
  */
+import { read } from "../sys/io.ts";
 import { allocate, free, type Region } from "../sys/memory.ts";
-import { MESSAGE_MAX, PROGRAM_WINDOW_MAX } from "../wire/limits.ts";
+import { MESSAGE_MAX, PROGRAM_WINDOW_MAX, STREAM_CHUNK_MAX } from "../wire/limits.ts";
 
 /** Bytes that one holds at most: a message with its length, and the largest window. */
 const CAPACITY = 4 + MESSAGE_MAX + PROGRAM_WINDOW_MAX;
 /** Buffers that are kept for the next who needs one. */
 const SPARE_MAX = 16;
 const spare: Region[] = [];
+const room = allocate(STREAM_CHUNK_MAX);
 
 export class Backlog {
   #region: Region | undefined;
@@ -40,6 +42,16 @@ export class Backlog {
     }
     this.#region.bytes.set(bytes, this.#tail);
     this.#tail += bytes.length;
+  }
+
+  /** Keeps `length` bytes that pipe `fd` holds, at most STREAM_CHUNK_MAX. */
+  putPipe(fd: number, length: number): void {
+    for (let left = length; left > 0; ) {
+      const got = read(fd, room.address, left);
+      if (got <= 0) throw new Error(`Cannot read what came in a pipe: errno ${-got}`);
+      this.put(room.bytes.subarray(0, got));
+      left -= got;
+    }
   }
 
   /** The first `n` bytes, good until the next call. */

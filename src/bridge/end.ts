@@ -21,7 +21,9 @@ import type { Loop, Watched } from "./loop.ts";
 /** The longest that what has come is held. */
 const HOLD_MAX_MS = 100;
 /** Bytes taken in before others have their turn. */
-const RECEIVE_MAX = 256 * 1024;
+const RECEIVE_MAX = 512 * 1024;
+/** Headers and payloads received apart before others have their turn. */
+const PARTS_MAX = 16;
 
 /** Takes a stream that the peer has opened: who handles it, or the errno that refuses it. */
 export type Taker = (stream: Stream, description: readonly unknown[]) => StreamHandler | number;
@@ -206,7 +208,13 @@ export class BridgeEnd implements Watched {
       let got = resumable.receive(RECEIVE_MAX);
       this.#serve(resumable);
       // What TLS has taken from the socket already, epoll(7) will not tell of.
-      while (got > 0 && resumable === this.#resumable && resumable.hasHeld && !this.#hasHeldFrame) {
+      // Large payloads come apart from what is before them.
+      for (
+        let i = 0;
+        got > 0 && (resumable.hasHeld || (resumable.comesApart && i < PARTS_MAX));
+        i++
+      ) {
+        if (resumable !== this.#resumable || this.#hasHeldFrame) break;
         got = resumable.receive(RECEIVE_MAX);
         this.#serve(resumable);
       }

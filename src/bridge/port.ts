@@ -37,6 +37,8 @@ export class Port {
   /** Others have the same socket, and use it when this end of it is over: it is never shut down but for one who lives. */
   readonly #isShared: boolean;
   #isAbandoned = false;
+  /** Much goes through the pipe: it is worth more system calls to copy less. */
+  isWide = false;
   /** What the pipe is to hold once more than WIDEN_BYTES went through it; 0: what it does. */
   #pipeBytes: number;
   #through = 0;
@@ -57,6 +59,7 @@ export class Port {
     // Less would be had of a user that has many pipes already: then it stays as it is.
     setPipeSize(this.fd, this.#pipeBytes);
     this.#pipeBytes = 0;
+    this.isWide = true;
   }
 
   /** Who reads at the other end of the stream is gone: no end of data is an end for others. */

@@ -63,6 +63,9 @@ export interface PumpSink {
   /** Each: 0, or the errno of writing. */
   take(stream: Stream, bytes: Uint8Array, address: number): number;
   mark(stream: Stream, what: Mark["what"]): number;
+  /** Whether data may come in a pipe, by `takePipe`: as `take`, with `length` bytes in pipe `fd`. */
+  readonly takesPipes?: boolean;
+  takePipe?(stream: Stream, fd: number, length: number): number;
   drain(stream: Stream): number;
   /** Nothing more comes: once all is written, the descriptor's reader is told. */
   end(): void;
@@ -176,6 +179,15 @@ export abstract class Pump implements StreamHandler, Watched {
     if (this.sink.isOver) stream.consumed(bytes.length);
     else this.#wrote(this.sink.take(stream, bytes, address));
     this.settle();
+  }
+
+  onPiped(stream: Stream, fd: number, length: number): void {
+    this.#wrote(this.sink.takePipe?.(stream, fd, length) ?? E.EPROTO);
+    this.settle();
+  }
+
+  get takesPipes(): boolean {
+    return this.sink.takesPipes === true;
   }
 
   onEof(): void {

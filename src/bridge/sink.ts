@@ -1,11 +1,14 @@
 /** The other direction of a pump: from a stream to a descriptor, straight from where it was received. */
 import type { Stream } from "../session/stream.ts";
 import { E } from "../sys/errno.ts";
+import { SPLICE_F_MOVE, SPLICE_F_NONBLOCK, splice } from "../sys/io.ts";
 import { sendMessage } from "../sys/message.ts";
 import type { PeerCredentials } from "../sys/sockopt.ts";
 import { Backlog } from "./backlog.ts";
 import { closeRights, type Mark } from "./marks.ts";
-import type { Port } from "./port.ts";
+import { type Port, Shape } from "./port.ts";
+
+const SPLICE_FLAGS = SPLICE_F_NONBLOCK | SPLICE_F_MOVE;
 
 export class Sink {
   readonly #port: Port;
@@ -64,6 +67,22 @@ export class Sink {
     this.#backlog.put(bytes.subarray(wrote));
     // Less than all for the end of a piece, not for want of room.
     return wasEmpty && wrote > 0 ? this.drain(stream) : 0;
+  }
+
+  /** A pipe through which much goes takes more of it as pages. */
+  get takesPipes(): boolean {
+    const { shape, isWide } = this.#port;
+    return isWide && shape === Shape.WRITE_END && !this.isOver && this.#backlog.length === 0;
+  }
+
+  /** As `take`, with bytes in a pipe; only while `takesPipes`. */
+  takePipe(stream: Stream, fd: number, length: number): number {
+    const isPlain = this.#marks.length === 0 && this.#fds === undefined;
+    const moved = isPlain ? Math.max(0, splice(fd, this.#port.fd, length, SPLICE_FLAGS)) : 0;
+    this.#account(stream, moved);
+    if (moved === length) return 0;
+    this.#backlog.putPipe(fd, length - moved);
+    return this.drain(stream);
   }
 
   /** Something is to be done behind what has come until now. */

@@ -2,12 +2,17 @@
 import type { Stream } from "../session/stream.ts";
 import { E } from "../sys/errno.ts";
 import { type BesideSource, isBeside, TAKEN, WAITS } from "./besidesource.ts";
-import type { Port } from "./port.ts";
+import { unread } from "./pipeends.ts";
+import { type Port, Shape } from "./port.ts";
 
 /** Reads in a row, before others have their turn. */
 const READS_MAX = 4;
 
+/** Less than so much in a pipe is copied. */
+const SPLICE_MIN = 32 * 1024;
+
 export class Source {
+  readonly #port: Port;
   readonly #beside: BesideSource | undefined;
   readonly #read: (address: number, max: number) => number;
   /** How much the last read could have taken. */
@@ -21,6 +26,7 @@ export class Source {
   blocked = false;
 
   constructor(port: Port, beside: BesideSource | undefined) {
+    this.#port = port;
     this.#beside = beside;
     this.#read = (address, room) => {
       const max = Math.min(room, this.#left);
@@ -63,7 +69,7 @@ export class Source {
         this.isOver = true;
         return 0;
       }
-      const got = stream.fill(this.#read);
+      const got = this.#splice(stream) ?? stream.fill(this.#read);
       if (got === undefined) return this.#wait(WAITS);
       if (got === 0) {
         this.isOver = true;
@@ -81,6 +87,19 @@ export class Source {
       else if (got !== -E.EINTR) return -got;
     }
     return 0;
+  }
+
+  /** Moves pages of a pipe through which much goes: as `Stream.fillFromPipe`. */
+  #splice(stream: Stream): number | undefined {
+    const { shape, isWide, fd } = this.#port;
+    if (!isWide || shape !== Shape.READ_END || this.#left !== Number.POSITIVE_INFINITY) {
+      return undefined;
+    }
+    if (unread(fd) < SPLICE_MIN) return undefined;
+    const got = stream.fillFromPipe(fd);
+    // Whether that was all is not known; if not it will be told of.
+    if (got !== undefined) this.#max = got;
+    return got;
   }
 
   #wait(result: number): number {

@@ -1,7 +1,8 @@
 /**
  * Frames that were made and that the peer has not acknowledged, in a ring of memory:
  * made where they lie, sent from there, and sent again from there over another
- * connection. A frame never lies across the end of the memory.
+ * connection. A frame never lies across the end of the memory. The payload of an outside frame
+ * lies elsewhere (pipestore.ts), and here only what comes before it.
  *
  *     0 … tail        head … boundary … sent … wrap … end
  *     | newer |  room | sent   | partly     | older | unused |
@@ -18,6 +19,16 @@ const HEADER_ROOM = 1 + 4 * 9;
 const FRAME_ROOM = PREFIX_BYTES + HEADER_ROOM + STREAM_CHUNK_MAX;
 const HEADER_MASK = 0xff_ffff;
 
+/** A frame whose payload is not in the ring. */
+interface Outside {
+  /** Where the frame lies, and where what is sent before the payload ends. */
+  readonly at: number;
+  readonly end: number;
+  readonly length: number;
+  /** Of the payload, once it is in memory; 0 before. */
+  address: number;
+}
+
 export class FrameRing {
   readonly writer: Writer;
   readonly #memory: Region;
@@ -33,6 +44,12 @@ export class FrameRing {
   #frameLeft = 0;
   #frame = 0;
   #kind = 0;
+  /** Outside frames that are not acknowledged, in order, how many of them were sent whole, and what is left of one's payload that is next. */
+  readonly #outside: Outside[] = [];
+  #outsideSent = 0;
+  #payloadLeft = 0;
+  /** An outside frame is acknowledged. */
+  readonly #dropped: (length: number) => void;
   /** Bytes that wait to be sent. */
   unsent = 0;
   /** Frames made, sent whole on this connection and on any, and acknowledged, since the beginning. */
@@ -41,8 +58,10 @@ export class FrameRing {
   everSent = 0;
   acknowledged = 0;
 
-  constructor(size = UNACKNOWLEDGED_MAX) {
+  /** `dropped` is told the length of the payload of each outside frame that is acknowledged. */
+  constructor(size = UNACKNOWLEDGED_MAX, dropped: (length: number) => void = () => {}) {
     this.#size = size;
+    this.#dropped = dropped;
     this.#memory = allocate(size);
     this.writer = new Writer(this.#memory);
   }
@@ -85,6 +104,49 @@ export class FrameRing {
     this.made++;
   }
 
+  /** Completes the frame begun last, whose payload of `length` bytes lies elsewhere. */
+  sealOutside(length: number): void {
+    const at = this.#frame;
+    const end = this.writer.at;
+    putPrefix(this.#memory.view, at, this.#kind, end - at - PREFIX_BYTES, length);
+    this.#outside.push({ at, end, length, address: 0 });
+    this.#tail = end;
+    this.unsent += end - at + length;
+    this.made++;
+  }
+
+  /** Whether all outside frames have been sent whole. */
+  get isOutsideSent(): boolean {
+    return this.#outsideSent === this.#outside.length;
+  }
+
+  /** Bytes left of an outside frame's payload, if that is to be sent now. */
+  get payloadLeft(): number {
+    return this.#payloadLeft;
+  }
+
+  /** Where they lie, or 0: in a pipe still. */
+  get payloadAddress(): number {
+    const { address, length } = this.#outside[this.#outsideSent] as Outside;
+    return address === 0 ? 0 : address + length - this.#payloadLeft;
+  }
+
+  /** Bytes of all payloads of outside frames. */
+  get outsideKept(): number {
+    let sum = 0;
+    for (const { length } of this.#outside) sum += length;
+    return sum;
+  }
+
+  /** The payloads of all outside frames lie in memory from `address` on. */
+  locateOutside(address: number): void {
+    let at = address;
+    for (const outside of this.#outside) {
+      outside.address = at;
+      at += outside.length;
+    }
+  }
+
   /** Whether a frame has been sent in part. */
   get isMidFrame(): boolean {
     return this.#frameLeft > 0;
@@ -101,13 +163,30 @@ export class FrameRing {
 
   /** Bytes at `sendAddress` that can be sent at once. */
   get sendLength(): number {
-    if (this.unsent === 0) return 0;
-    return (this.#isOlder(this.#sent) ? this.#wrap : this.#tail) - this.#sent;
+    if (this.unsent === 0 || this.#payloadLeft > 0) return 0;
+    const end = this.#isOlder(this.#sent) ? this.#wrap : this.#tail;
+    const next = this.#outside[this.#outsideSent]?.end ?? 0;
+    return (next > this.#sent && next < end ? next : end) - this.#sent;
   }
 
   /** `bytes` at `sendAddress`, at most `sendLength`, were sent. */
   account(bytes: number): void {
     this.#sent += bytes;
+    this.#accountFrames(bytes);
+    const outside = this.#outside[this.#outsideSent];
+    if (outside !== undefined && this.#sent === outside.end) this.#payloadLeft = outside.length;
+    this.#normalize();
+  }
+
+  /** `bytes` of the payload that was to be sent were sent. */
+  accountPayload(bytes: number): void {
+    this.#payloadLeft -= bytes;
+    if (this.#payloadLeft === 0) this.#outsideSent++;
+    this.#accountFrames(bytes);
+    this.#normalize();
+  }
+
+  #accountFrames(bytes: number): void {
     this.unsent -= bytes;
     for (let left = bytes; left > 0; ) {
       if (this.#frameLeft === 0) this.#frameLeft = this.#lengthAt(this.#boundary);
@@ -119,7 +198,6 @@ export class FrameRing {
       this.sentWhole++;
     }
     if (this.sentWhole > this.everSent) this.everSent = this.sentWhole;
-    this.#normalize();
   }
 
   /** The peer has the first `count` frames; throws where it cannot have them. */
@@ -140,8 +218,10 @@ export class FrameRing {
       );
     }
     this.#frameLeft = 0;
+    this.#payloadLeft = 0;
     this.#drop(count);
     this.sentWhole = count;
+    this.#outsideSent = 0;
     this.#boundary = this.#head;
     this.#sent = this.#head;
     this.unsent = this.kept;
@@ -153,13 +233,15 @@ export class FrameRing {
 
   /** Bytes of all frames kept. */
   get kept(): number {
-    if (!this.#wrapped) return this.#tail - this.#head;
-    return this.#wrap - this.#head + this.#tail;
+    const inside = this.#wrapped ? this.#wrap - this.#head + this.#tail : this.#tail - this.#head;
+    return inside + this.outsideKept;
   }
 
   #drop(count: number): void {
     for (; this.acknowledged < count; this.acknowledged++) {
-      this.#head = this.#after(this.#head);
+      const next = this.#after(this.#head);
+      if (this.#outside[0]?.at === this.#head) this.#dropOutside();
+      this.#head = next;
       if (this.#head === 0) this.#wrapped = false;
     }
     // Memory that was touched before is used first, as long as it suffices.
@@ -170,13 +252,20 @@ export class FrameRing {
     this.#boundary = 0;
   }
 
+  #dropOutside(): void {
+    const outside = this.#outside.shift() as Outside;
+    this.#outsideSent = Math.max(0, this.#outsideSent - 1);
+    this.#dropped(outside.length);
+  }
+
   #isOlder(at: number): boolean {
     return this.#wrapped && at >= this.#head;
   }
 
   /** Where the frame behind the one at `at` lies. */
   #after(at: number): number {
-    const next = at + this.#lengthAt(at);
+    const outside = this.#outside.find((one) => one.at === at);
+    const next = outside?.end ?? at + this.#lengthAt(at);
     return this.#wrapped && next === this.#wrap ? 0 : next;
   }
 

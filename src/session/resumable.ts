@@ -11,13 +11,15 @@ import { E } from "../sys/errno.ts";
 import { allocate, free } from "../sys/memory.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { SocketTransport } from "../transport/socket.ts";
-import { CLOSED, type Frames } from "../transport/transport.ts";
+import { CLOSED, type Frames, WOULD_BLOCK } from "../transport/transport.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind, putPrefix } from "../wire/frame.ts";
-import { PREFIX_BYTES, UNACKNOWLEDGED_MAX } from "../wire/limits.ts";
+import { PREFIX_BYTES, STREAM_CHUNK_MAX, UNACKNOWLEDGED_MAX } from "../wire/limits.ts";
 import type { Reader } from "../wire/reader.ts";
 import { Writer } from "../wire/writer.ts";
 import { FrameRing } from "./framering.ts";
+import { PIPED_MIN, PipedPayload } from "./pipedpayload.ts";
+import { PipeStore } from "./pipestore.ts";
 
 /** Frames wait to be sent up to so many bytes: what is asked for next shall not wait behind more. */
 const UNSENT_MAX = 256 * 1024;
@@ -31,6 +33,8 @@ const nobody = new Writer(allocate(0x20000));
 export class Resumable implements Frames {
   readonly #ring: FrameRing;
   readonly #ack = new Writer(allocate(ACK_ROOM));
+  /** Made when it is first needed; null: it cannot be had. */
+  #store: PipeStore | undefined | null;
   #connection: SocketTransport | undefined;
   /** What is left of an ACK lies at [#ackSent, #ack.at). */
   #ackSent = 0;
@@ -40,6 +44,13 @@ export class Resumable implements Frames {
   /** Bytes of those it was not told of. */
   #untold = 0;
   #wantsAck = false;
+  /** A large payload that is received, or has just been, to a pipe; null: that cannot be. */
+  #piped: PipedPayload | undefined | null;
+  #isPiping = false;
+  #isPiped = false;
+  /** Bytes before the payload of the next frame if that is like the last one, whose payload was wanted in a pipe; 0: it was not. */
+  #pipedHeader = 0;
+  #lastHeader = 0;
   /** It has ended for good. */
   closed = false;
   /** Bytes of connections that have ended. */
@@ -48,7 +59,7 @@ export class Resumable implements Frames {
 
   /** `ringBytes`: how much is kept until it is acknowledged. */
   constructor(ringBytes = UNACKNOWLEDGED_MAX) {
-    this.#ring = new FrameRing(ringBytes);
+    this.#ring = new FrameRing(ringBytes, (length) => this.#store?.drop(length));
   }
 
   /** The connection there is. */
@@ -75,6 +86,8 @@ export class Resumable implements Frames {
    */
   attach(connection: SocketTransport, count: number): void {
     this.#ring.rewind(count);
+    const { outsideKept } = this.#ring;
+    if (outsideKept > 0) this.#ring.locateOutside(this.#store?.load(outsideKept) ?? 0);
     this.detach();
     this.#connection = connection;
     this.#told = this.taken;
@@ -82,6 +95,9 @@ export class Resumable implements Frames {
     this.#wantsAck = false;
     this.#ackSent = 0;
     this.#ack.at = 0;
+    this.#piped?.clear();
+    this.#isPiping = false;
+    this.#isPiped = false;
   }
 
   /** The connection has ended, or is to: what was not taken in is kept for the next. */
@@ -101,17 +117,79 @@ export class Resumable implements Frames {
     this.detach();
     this.closed = true;
     this.#ring.free();
+    this.#store?.close();
+    this.#store = null;
+    this.#piped?.close();
+    this.#piped = null;
     free(this.#ack.region);
   }
 
   /** Takes at most `limit` bytes of what has arrived: how many, or CLOSED where there is no connection any more. */
   receive(limit?: number): number {
-    return this.#connection?.receive(limit) ?? CLOSED;
+    const connection = this.#connection;
+    if (connection === undefined) return CLOSED;
+    if (this.#isPiping) return this.#receivePiped(connection);
+    // What comes behind the next frame's header is left in the socket.
+    const isAlone = this.#pipedHeader > 0 && !connection.hasMore;
+    return connection.receive(isAlone ? this.#pipedHeader : limit);
+  }
+
+  #receivePiped(connection: SocketTransport): number {
+    const got = this.#piped?.receive(connection.fd) ?? -E.EINVAL;
+    if (got > 0) {
+      connection.bytesReceived += got;
+      return got;
+    }
+    if (got === -E.EAGAIN || got === -E.EINTR) return WOULD_BLOCK;
+    connection.close();
+    return CLOSED;
+  }
+
+  get wantsPipe(): boolean {
+    return this.#pipedHeader > 0;
+  }
+
+  /** Whether the payload of the frame at hand was wanted in a pipe: the next one may come in one. */
+  set wantsPipe(wants: boolean) {
+    this.#pipedHeader = wants ? this.#lastHeader : 0;
+  }
+
+  get payloadPipe(): number {
+    return this.#isPiped ? (this.#piped?.fd ?? -1) : -1;
+  }
+
+  /** Steps to a frame whose payload has come to a pipe, or begins to receive one. */
+  #nextPiped(connection: SocketTransport): boolean {
+    if (!this.#isPiping) {
+      if (this.#pipedHeader > 0) this.#beginPiped(connection);
+      return false;
+    }
+    if ((this.#piped?.left ?? 0) > 0) return false;
+    this.#isPiping = false;
+    this.#isPiped = true;
+    connection.dropPeeked();
+    this.#count(connection);
+    return true;
+  }
+
+  #beginPiped(connection: SocketTransport): void {
+    if (!connection.splices || connection.peek() !== 0 || connection.kind !== Kind.STREAM) return;
+    const { payloadLength } = connection;
+    if (payloadLength < PIPED_MIN || payloadLength > STREAM_CHUNK_MAX) return;
+    if (this.#piped === undefined) this.#piped = PipedPayload.make() ?? null;
+    if (this.#piped === null) return;
+    this.#piped.begin(payloadLength);
+    this.#isPiping = true;
   }
 
   /** Whether `receive` may have something of which poll(2) does not tell. */
   get hasHeld(): boolean {
     return this.#connection?.channel.hasHeld ?? false;
+  }
+
+  /** Whether more may have come than `receive` was willing to take. */
+  get comesApart(): boolean {
+    return this.#isPiping || this.#pipedHeader > 0;
   }
 
   /**
@@ -120,7 +198,9 @@ export class Resumable implements Frames {
    */
   next(): boolean {
     const connection = this.#connection;
-    while (connection?.next()) {
+    this.#isPiped = false;
+    if (connection === undefined) return false;
+    while (!this.#isPiping && connection.next()) {
       if (connection.kind === Kind.ACK) {
         this.#acknowledged(connection.reader);
         continue;
@@ -128,7 +208,7 @@ export class Resumable implements Frames {
       if (connection.kind === Kind.STREAM) this.#count(connection);
       return true;
     }
-    return false;
+    return this.#nextPiped(connection);
   }
 
   #acknowledged(reader: Reader): void {
@@ -139,6 +219,7 @@ export class Resumable implements Frames {
 
   #count({ reader, payloadLength }: SocketTransport): void {
     this.taken++;
+    this.#lastHeader = PREFIX_BYTES + reader.end - reader.at;
     this.#untold += PREFIX_BYTES + reader.end - reader.at + payloadLength;
     if (this.#untold >= ACK_BYTES) this.#wantsAck = true;
   }
@@ -165,7 +246,15 @@ export class Resumable implements Frames {
     return this.#there.payloadStart;
   }
 
+  get payloadBytes(): Uint8Array {
+    if (this.#isPiped && this.#piped)
+      return this.#piped.memory.bytes.subarray(0, this.payloadLength);
+    const { reader, payloadStart, payloadLength } = this.#there;
+    return reader.bytes.subarray(payloadStart, payloadStart + payloadLength);
+  }
+
   get payloadAddress(): number {
+    if (this.#isPiped && this.#piped) return this.#piped.memory.address;
     return this.#there.payloadAddress;
   }
 
@@ -180,7 +269,8 @@ export class Resumable implements Frames {
   }
 
   get congested(): boolean {
-    return !this.closed && (this.#ring.unsent > UNSENT_MAX || !this.#ring.hasRoom);
+    const ring = this.#ring;
+    return !this.closed && (ring.unsent > UNSENT_MAX || !ring.hasRoom || !ring.isOutsideSent);
   }
 
   begin(kind: number): Writer {
@@ -208,6 +298,22 @@ export class Resumable implements Frames {
     this.#ring.seal(length);
   }
 
+  get takesPipes(): boolean {
+    if (this.closed || this.#store === null || !this.#ring.isOutsideSent) return false;
+    if (this.#connection?.splices !== true || this.#connection.closed) return false;
+    this.#store ??= PipeStore.make() ?? null;
+    return this.#store?.hasRoom === true;
+  }
+
+  endFromPipe(fd: number, max: number): number {
+    const got = this.#store?.take(fd, max) ?? -E.EINVAL;
+    if (got <= 0) return got;
+    this.#ring.sealOutside(got);
+    // The next one can be taken only once this one has gone.
+    this.flush();
+    return got;
+  }
+
   abandon(): void {
     // What was begun lies where the next frame begins.
   }
@@ -229,15 +335,28 @@ export class Resumable implements Frames {
     // First what the owner has said in the handshake.
     if (connection === undefined || !connection.flush()) return false;
     while (this.#ring.unsent > 0 || this.#hasAck || this.#wantsAck) {
-      const sent = this.#sendSome(connection.channel);
+      const isPayload = this.#ring.payloadLeft > 0;
+      const sent = isPayload
+        ? this.#sendPayload(connection.channel)
+        : this.#sendSome(connection.channel);
       if (sent === -E.EAGAIN) return false;
       if (sent < 0 && sent !== -E.EINTR) {
         connection.close();
         return false;
       }
-      if (sent > 0) this.#account(connection, sent);
+      if (sent <= 0) continue;
+      connection.bytesSent += sent;
+      if (isPayload) this.#ring.accountPayload(sent);
+      else this.#account(sent);
     }
     return connection.flush();
+  }
+
+  /** The same of an outside frame's payload. */
+  #sendPayload(channel: Channel): number {
+    const { payloadAddress, payloadLeft } = this.#ring;
+    if (payloadAddress !== 0) return channel.send(payloadAddress, payloadLeft);
+    return channel.sendPipe?.(this.#store?.fd ?? -1, payloadLeft) ?? -E.EINVAL;
   }
 
   /** One system call's worth of sending: bytes that left, or -errno. */
@@ -246,7 +365,8 @@ export class Resumable implements Frames {
     // Between two frames alone is there a place for an ACK.
     if (this.#wantsAck && !this.#hasAck && !ring.isMidFrame) this.#makeAck();
     if (!this.#hasAck) {
-      const length = this.#wantsAck ? ring.frameLeft : ring.sendLength;
+      const { sendLength } = ring;
+      const length = this.#wantsAck ? Math.min(ring.frameLeft, sendLength) : sendLength;
       return channel.send(ring.sendAddress, length);
     }
     const ackAddress = this.#ack.region.address + this.#ackSent;
@@ -267,8 +387,7 @@ export class Resumable implements Frames {
     this.#wantsAck = false;
   }
 
-  #account(connection: SocketTransport, sent: number): void {
-    connection.bytesSent += sent;
+  #account(sent: number): void {
     const ofAck = Math.min(sent, this.#ack.at - this.#ackSent);
     this.#ackSent += ofAck;
     this.#ring.account(sent - ofAck);

@@ -14,6 +14,10 @@ export interface StreamHandler {
    * only; `stream.consumed` gives their credit back, now or when they have gone on.
    */
   onData(stream: Stream, bytes: Uint8Array, address: number): void;
+  /** Whether large data is wanted in a pipe, by `onPiped`. */
+  readonly takesPipes?: boolean;
+  /** The same as `onData`, with `length` bytes in pipe `fd`, all of which must be taken during the call. */
+  onPiped?(stream: Stream, fd: number, length: number): void;
   /** The peer sends no more data; this end may go on. */
   onEof(stream: Stream): void;
   /** The peer has given the stream up: `errno` says why. Nothing more can be sent. */
@@ -97,6 +101,14 @@ export class Stream {
    */
   fill(read: (address: number, max: number) => number): number | undefined {
     return this.#sender.fill(this, read);
+  }
+
+  /**
+   * Sends what pipe `fd` holds, a part of it, without touching it: how many bytes, 0 at its
+   * end, or -errno. undefined: that cannot be done, not now or never; `fill` says which.
+   */
+  fillFromPipe(fd: number): number | undefined {
+    return this.#sender.fillFromPipe(this, fd);
   }
 
   /** Sends a message of at most STREAM_CHUNK_MAX bytes beside the data; false: later. */

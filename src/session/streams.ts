@@ -11,6 +11,7 @@ import type { Frames } from "../transport/transport.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { STREAM_CHUNK_MAX, STREAM_MESSAGES_MAX, STREAMS_MAX } from "../wire/limits.ts";
 import { FirstStream, STREAM_STEP, StreamMessage } from "../wire/streams.ts";
+import { PIPED_MIN } from "./pipedpayload.ts";
 import { Direction, Stream, type StreamHandler } from "./stream.ts";
 import { StreamSender } from "./streamsender.ts";
 
@@ -127,8 +128,9 @@ export class Streams {
   }
 
   #payload(): Uint8Array {
-    const { reader, payloadStart, payloadLength } = this.#transport;
+    const { reader, payloadStart, payloadLength, payloadBytes } = this.#transport;
     if (payloadLength > STREAM_CHUNK_MAX) throw new ProtocolError("stream message is too long");
+    if (payloadBytes !== undefined) return payloadBytes;
     return reader.bytes.subarray(payloadStart, payloadStart + payloadLength);
   }
 
@@ -175,16 +177,20 @@ export class Streams {
   }
 
   #data(stream: Stream): void {
-    const bytes = this.#payload();
-    if (stream.received !== Direction.OPEN || bytes.length === 0) {
+    const transport = this.#transport;
+    const length = transport.payloadLength;
+    if (stream.received !== Direction.OPEN || length === 0) {
       throw new ProtocolError(`data out of place on stream ${stream.id}`);
     }
-    if (bytes.length > stream.granted) {
-      throw new ProtocolError(`stream ${stream.id} exceeds its credit`);
-    }
-    stream.granted -= bytes.length;
-    stream.held += bytes.length;
-    stream.handler?.onData(stream, bytes, this.#transport.payloadAddress);
+    if (length > stream.granted) throw new ProtocolError(`stream ${stream.id} exceeds its credit`);
+    stream.granted -= length;
+    stream.held += length;
+    const { handler } = stream;
+    const takesPipes = handler?.takesPipes === true && length >= PIPED_MIN;
+    if (transport.wantsPipe !== undefined) transport.wantsPipe = takesPipes;
+    const pipe = takesPipes ? (transport.payloadPipe ?? -1) : -1;
+    if (pipe >= 0 && handler?.onPiped) handler.onPiped(stream, pipe, length);
+    else handler?.onData(stream, this.#payload(), transport.payloadAddress);
   }
 
   #credited(stream: Stream, bytes: number, messages: number): void {

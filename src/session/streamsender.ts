@@ -76,6 +76,19 @@ export class StreamSender {
     return got;
   }
 
+  /** For Stream.fillFromPipe. */
+  fillFromPipe(stream: Stream, fd: number): number | undefined {
+    if (!stream.writable || stream.credit === 0 || this.#transport.congested) return undefined;
+    const { takesPipes, endFromPipe } = this.#transport;
+    if (takesPipes !== true || endFromPipe === undefined) return undefined;
+    this.#begin(stream, StreamMessage.DATA, 0);
+    const max = Math.min(stream.credit, STREAM_CHUNK_MAX);
+    const got = endFromPipe.call(this.#transport, fd, max);
+    if (got > 0) stream.credit -= got;
+    else this.#transport.abandon();
+    return got;
+  }
+
   /** For Stream.sendOutOfBand. */
   sendOutOfBand(stream: Stream, type: number, bytes: Uint8Array): boolean {
     checkLength(bytes);

@@ -2,7 +2,7 @@
  * Bytes over a connection, without waiting: what a SocketTransport needs below its frames.
  * Counts, or -errno as the system calls have them (-EAGAIN: not now).
  */
-import { IoVec, sendfile, writev } from "../sys/io.ts";
+import { IoVec, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, sendfile, splice, writev } from "../sys/io.ts";
 import { allocate, type Region } from "../sys/memory.ts";
 import { close } from "../sys/open.ts";
 import { MSG_MORE, recv, send, unsentBytes } from "../sys/socket.ts";
@@ -26,6 +26,8 @@ export interface Channel {
   sendMore(address: number, length: number): number;
   /** Sends `length` bytes of a file; 0 where it has none there. */
   sendFile(fd: number, offset: number, length: number): number;
+  /** Sends at most `length` bytes of a pipe, as references to its pages; there where `isPlain`. */
+  sendPipe?(fd: number, length: number): number;
   /** Sends what is held; 0 once all has gone. */
   flush(): number;
   /** Bytes sent that the peer's machine has not taken yet. */
@@ -69,6 +71,10 @@ export class PlainChannel implements Channel {
 
   sendFile(fd: number, offset: number, length: number): number {
     return sendfile(this.fd, fd, offset, length);
+  }
+
+  sendPipe(fd: number, length: number): number {
+    return splice(fd, this.fd, length, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
   }
 
   flush(): number {

@@ -39,6 +39,13 @@ export interface Frames {
   readonly payloadAddress: number;
   readonly payloadLength: number;
 
+  /** The payload, where it may lie elsewhere than in `reader.bytes`; so may `payloadAddress`. */
+  readonly payloadBytes?: Uint8Array;
+  /** A pipe that holds the payload until one of these two is asked for, or -1. */
+  readonly payloadPipe?: number;
+  /** Whether large payloads are wanted in a pipe from the next frame on. */
+  wantsPipe?: boolean;
+
   /** Starts a frame; needs `congested` to be false. */
   begin(kind: number): Writer;
   /** Ends a frame that has no payload. */
@@ -51,6 +58,13 @@ export interface Frames {
   endCopy(source: Uint8Array, length: number): void;
   /** Drops the frame begun last. */
   abandon(): void;
+  /** Whether the frame begun next can be ended by `endFromPipe`. */
+  readonly takesPipes?: boolean;
+  /**
+   * Ends a frame with what pipe `fd` holds, at most `max` bytes, as payload, and sends it:
+   * how many; 0 at its end or -errno, and the frame is not ended.
+   */
+  endFromPipe?(fd: number, max: number): number;
   readonly congested: boolean;
 }
 

@@ -93,6 +93,8 @@ export const PROGRAM_FD_MAX = 255;
 export const PROGRAM_WINDOW_MAX = 1024 * 1024;
 /** What pipes at both ends hold once much goes through them: what any user may have (pipe(7)). */
 export const PROGRAM_PIPE_BYTES = 1024 * 1024;
+/** What the pipe holds that keeps spliced data of a session until it is acknowledged. */
+export const SPLICE_KEPT_MAX = 1024 * 1024;
 /** Sessions of a rexec-server, each with one program. */
 export const PROGRAMS_MAX = 4096;
 
