@@ -32,7 +32,7 @@ export function getattr(c: Client): number {
   if (known !== undefined) {
     const length = putAttrOut(c.fuse.answer.view, c.answerBody, known, c.validity);
     const unique = [c.fuse.uniqueLow, c.fuse.uniqueHigh] as const;
-    if (!c.twins?.fifos.opened(unique, pid, [nodeHigh, nodeLow], length, known)) {
+    if (!c.twins?.asked(unique, pid, [nodeHigh, nodeLow], length, known)) {
       c.answerBodyNow(length);
     }
     return 0;
@@ -68,16 +68,16 @@ export function answerAttributes(c: Client, slot: number): void {
   c.transport.reader.finish();
   c.correctAttributes(slot);
   const length = c.putAttributesHere();
-  if (!isOpeningFifo(c, slot, length)) c.answer(slot, length);
+  if (!isAskedBefore(c, slot, length)) c.answer(slot, length);
 }
 
-/** Whether the GETATTR of `slot`, whose answer is ready, comes before an open(2) that has to wait. */
-function isOpeningFifo(c: Client, slot: number, length: number): boolean {
+/** Whether the GETATTR of `slot`, whose answer is ready, comes before a call that has to wait. */
+function isAskedBefore(c: Client, slot: number, length: number): boolean {
   const { nodeHigh, nodeLow, opcode, pid, uniqueHigh, uniqueLow } = c.pending;
   if (c.twins === undefined || opcode[slot] !== Opcode.GETATTR) return false;
   const unique = [uniqueLow[slot] as number, uniqueHigh[slot] as number] as const;
   const node = [nodeHigh[slot] as number, nodeLow[slot] as number] as const;
-  return c.twins.fifos.opened(unique, pid[slot] as number, node, length, c.attributes);
+  return c.twins.asked(unique, pid[slot] as number, node, length, c.attributes);
 }
 
 export function statx(c: Client): number {

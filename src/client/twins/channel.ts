@@ -80,6 +80,8 @@ export type FromTwins =
   | { kind: "disowned"; node: Node }
   /** Asks the server `op` (wire/ops.ts), as a request of the mount's session: answered by "reply". */
   | { kind: "ask"; id: number; op: number; args: (number | Node)[] }
+  /** The hidden directory cannot be entered: who waits for the twin process is in its way. */
+  | { kind: "stuck" }
   | { kind: "log"; level: "info" | "warn" | "error"; text: string }
   | FifoFromTwins;
 

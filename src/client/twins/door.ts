@@ -58,6 +58,8 @@ export class DoorKeeper {
   readonly #client: Client;
   readonly #options: DoorOptions;
   readonly #doors = new Map<number, Opened>();
+  /** Channels whose hidden directory the twin process has found. */
+  readonly #entered = new Set<number>();
 
   constructor(client: Client, options: DoorOptions) {
     this.#client = client;
@@ -102,7 +104,18 @@ export class DoorKeeper {
     const channel = channelOf(c.fuse.uniqueHigh);
     if (name !== DOORS_NAME || !c.fuse.channels.isRoot(channel, nodeHigh, nodeLow)) return NOT_HERE;
     if (!this.#options.isTwin(c.fuse.pid)) return NOT_HERE;
+    this.#entered.add(channel);
     return this.#answerDirectory(doorsLow(channel));
+  }
+
+  /** Whether the twin process has found the hidden directory of a channel, and has it open. */
+  isEntered(channel: number): boolean {
+    return this.#entered.has(channel);
+  }
+
+  /** The twin process has ended. */
+  leave(): void {
+    this.#entered.clear();
   }
 
   #within(opcode: number, low: number): number {

@@ -68,6 +68,11 @@ export interface Ready {
 /** Of the queue between both. */
 const SOCKET_BYTES = 1024 * 1024;
 
+/** Entering the mount takes no longer, unless somebody there waits for the thread. */
+const STUCK_MS = 30;
+/** In place of a job's number: the thread is about to enter the mount. */
+export const ENTERS = 0;
+
 type Done = (outcome: Outcome) => void;
 
 export class Doorman {
@@ -77,6 +82,9 @@ export class Doorman {
   readonly #channel: Channel<Outcome, Job>;
   readonly #waiting = new Map<number, Done>();
   #next = 1;
+  #cancelStuck = () => {};
+  /** Called now and then while the thread cannot enter the mount. */
+  onStuck = () => {};
 
   private constructor(loop: Loop, fd: number, tid: number) {
     this.#loop = loop;
@@ -118,10 +126,23 @@ export class Doorman {
     if (this.#channel.waits) this.#loop.modify(this.#channel.fd, EPOLLIN | EPOLLOUT);
   }
 
+  /** The thread is about to enter the mount, which it tells of first. */
+  #enters(): void {
+    this.#cancelStuck = this.#loop.after(STUCK_MS, () => {
+      this.#enters();
+      this.onStuck();
+    });
+  }
+
   #turn(): void {
     this.#channel.flush();
     if (!this.#channel.waits) this.#loop.modify(this.#channel.fd, EPOLLIN);
     for (let one = this.#channel.receive(); one !== undefined; one = this.#channel.receive()) {
+      this.#cancelStuck();
+      if (one.id === ENTERS) {
+        this.#enters();
+        continue;
+      }
       const done = this.#waiting.get(one.id);
       this.#waiting.delete(one.id);
       done?.(one);

@@ -20,7 +20,7 @@ import {
   unixSocket,
 } from "../../sys/unixsocket.ts";
 import { Channel } from "./channel.ts";
-import type { Job, Outcome, Ready } from "./doorman.ts";
+import { ENTERS, type Job, type Outcome, type Ready } from "./doorman.ts";
 import { DoormanMounts } from "./doormounts.ts";
 import { aliasName, doorName, fitting, nextDoor } from "./doors.ts";
 
@@ -35,7 +35,7 @@ type ConnectJob = Extract<Job, { kind: "connect" }>;
 
 class DoormanThread {
   readonly #channel: Channel<Job, Outcome>;
-  readonly #mounts = new DoormanMounts();
+  readonly #mounts = new DoormanMounts(() => this.#channel.send({ id: ENTERS, result: 0 }));
   readonly #root: number;
   readonly #names = new SocketNames();
   #door = nextDoor();

@@ -50,8 +50,14 @@ export interface DoormanMount {
 
 export class DoormanMounts {
   readonly #open = new Map<number, DoormanMount>();
+  readonly #enters: () => void;
   #target = "";
   #source = "";
+
+  /** `enters` is called before a superblock is entered, which may wait for who waits for us. */
+  constructor(enters: () => void) {
+    this.#enters = enters;
+  }
 
   /** Where the mount is, and what of the HOST it is. */
   set(target: string, source: string): void {
@@ -150,6 +156,7 @@ export class DoormanMounts {
     const root = openat(clone, cstring("."), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     close(clone);
     if (root < 0) return root;
+    this.#enters();
     const doors = openat(root, cstring(DOORS_NAME), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (doors < 0) {
       close(root);

@@ -52,6 +52,7 @@ class TwinProcess implements TwinSide {
   constructor(loop: Loop, doorman: Doorman) {
     this.loop = loop;
     this.doorman = doorman;
+    doorman.onStuck = () => this.tell({ kind: "stuck" });
   }
 
   get end(): BridgeEnd {

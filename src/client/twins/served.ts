@@ -28,7 +28,9 @@ export interface Served {
   readonly parent: Node;
   readonly name: string;
   /** Answers that wait for it. */
-  waiting: Parked[];
+  readonly waiting: Parked[];
+  /** Answers to who was let go on, and is asked for permissions: they may wait as well. */
+  readonly asking: Parked[];
 }
 
 export class ServedSockets {

@@ -12,6 +12,7 @@ import { boundType } from "./bindtype.ts";
 import type { FromTwins, Node } from "./channel.ts";
 import { onlyLooks } from "./looking.ts";
 import { type Owned, OwnedSockets } from "./owned.ts";
+import type { Parked, Unique } from "./parked.ts";
 import { type Served, ServedSockets, Stage } from "./served.ts";
 import type { Twins } from "./twins.ts";
 
@@ -144,6 +145,7 @@ export class TwinSockets {
       // A magic link's name stands for where it leads, which has another here or none.
       name: this.#client.pending.op[slot] === Op.FOLLOW ? "socket" : name,
       waiting: [],
+      asking: [],
     };
     if (!this.#served.add(served)) return undefined;
     this.#serve(served);
@@ -152,9 +154,40 @@ export class TwinSockets {
 
   #serve({ node, channel, type, parent, name, attributes }: Served): void {
     const { uid = 0, gid = 0 } = attributes ?? {};
-    const isRoot = this.#client.fuse.channels.isRoot(channel, parent[0], parent[1]);
-    const directory = isRoot ? KERNEL_ROOT : parent;
+    const directory = this.#isRoot(channel, parent) ? KERNEL_ROOT : parent;
     this.#twins.send({ kind: "serve", channel, node, parent: directory, name, type, uid, gid });
+  }
+
+  #isRoot(channel: number, [high, low]: Node): boolean {
+    return this.#client.fuse.channels.isRoot(channel, high, low);
+  }
+
+  /**
+   * The twin process cannot get on. Who looks up a name has its directory locked, shared; as
+   * soon as anybody else wants to change that (or we tell the kernel to forget a name there), a
+   * further lookup waits, and that of the hidden directory is one, in the root. So those who
+   * wait there are answered, and wait when they are asked for their permissions (`asked`).
+   */
+  makeWay(): void {
+    for (const served of this.#served.all()) {
+      const { channel, parent, stage } = served;
+      if (stage !== Stage.OPENING || this.#twins.door.isEntered(channel)) continue;
+      if (this.#isRoot(channel, parent)) this.#answer(served.waiting.splice(0));
+    }
+  }
+
+  /**
+   * The answer to a GETATTR of `node` by thread `tid`, `length` bytes in the answer's body, is
+   * about to be given: before connect(2), among others. True if it is given later.
+   */
+  asked(unique: Unique, tid: number, node: Node, length: number): boolean {
+    if (this.#served.count === 0 || tid === 0) return false;
+    const served = this.#served.of(node);
+    if (served?.stage !== Stage.OPENING || this.#twins.isTwin(tid)) return false;
+    const parked = this.#twins.parked.parkFor(unique, tid, length, () => {});
+    if (parked === undefined) return false;
+    served.asking.push(parked);
+    return true;
   }
 
   #park(slot: number, length: number, served: Served): boolean {
@@ -167,8 +200,11 @@ export class TwinSockets {
   }
 
   #release(served: Served): void {
-    for (const parked of served.waiting) this.#twins.parked.answer(parked);
-    served.waiting = [];
+    this.#answer([...served.waiting.splice(0), ...served.asking.splice(0)]);
+  }
+
+  #answer(all: readonly Parked[]): void {
+    for (const parked of all) this.#twins.parked.answer(parked);
   }
 
   /** Takes what the twin process says of sockets. */
@@ -195,7 +231,7 @@ export class TwinSockets {
       this.#served.remove(node);
     } else if (served === undefined) {
       const parts = { node, channel, type, stage: Stage.OPEN, attributes: undefined };
-      served = { ...parts, parent: KERNEL_ROOT, name: "", waiting: [] };
+      served = { ...parts, parent: KERNEL_ROOT, name: "", waiting: [], asking: [] };
       this.#served.add(served);
     } else if (served.stage === Stage.OPENING) {
       served.stage = Stage.OPEN;
@@ -298,7 +334,7 @@ export class TwinSockets {
     for (const owned of this.#owned.all()) owned.key = 0;
     for (const served of this.#served.all()) {
       if (served.stage === Stage.CLOSING) this.#release(served);
-      if (served.waiting.length === 0) this.#served.remove(served.node);
+      if (served.waiting.length + served.asking.length === 0) this.#served.remove(served.node);
       else served.stage = Stage.OPENING;
     }
   }

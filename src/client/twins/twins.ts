@@ -6,7 +6,8 @@
 import { channelOf } from "../../fuse/channels.ts";
 import { PRUNE_MINOR } from "../../fuse/protocol.ts";
 import { E } from "../../sys/errno.ts";
-import { NO_KEY } from "../../wire/constants.ts";
+import type { Attributes } from "../../wire/attributes.ts";
+import { FileType, NO_KEY } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { Op } from "../../wire/ops.ts";
 import { putNotice } from "../channelnotice.ts";
@@ -24,7 +25,7 @@ import {
 import { DoorKeeper, NOT_HERE } from "./door.ts";
 import { TWIN_HIGH } from "./doors.ts";
 import { TwinFifos } from "./fifo/hook.ts";
-import { PARK_MS, ParkedAnswers } from "./parked.ts";
+import { PARK_MS, ParkedAnswers, type Unique } from "./parked.ts";
 import { TwinSockets } from "./sockets.ts";
 
 /** What main is told. */
@@ -145,6 +146,16 @@ export class Twins {
     return this.#isWanted ? this.door.serve() : NOT_HERE;
   }
 
+  /**
+   * The answer to a GETATTR of `node` by thread `tid`, `length` bytes in the answer's body, which
+   * says `attributes`, is about to be given. True if it is given later.
+   */
+  asked(unique: Unique, tid: number, node: Node, length: number, attributes: Attributes): boolean {
+    const type = attributes.mode & FileType.MASK;
+    if (type === FileType.SOCKET) return this.sockets.asked(unique, tid, node, length);
+    return this.fifos.opened(unique, tid, node, length, attributes);
+  }
+
   /** Tells the twin process something; it is started for that if need be. */
   send(message: ToTwins): void {
     if (this.#isGivenUp) return;
@@ -221,6 +232,9 @@ export class Twins {
       case "log":
         this.#options.log(message.level, message.text);
         break;
+      case "stuck":
+        this.sockets.makeWay();
+        break;
       case "fifoLet":
         this.fifos.hear(message);
         break;
@@ -240,6 +254,7 @@ export class Twins {
     this.#tids = [];
     this.#questions = [];
     this.#asked.clear();
+    this.door.leave();
     this.#client.record.set(Head.TWIN, 0);
     // One that was never asked for has only lost who would have started it.
     if (this.#isWanted)

@@ -167,6 +167,25 @@ describe("a socket at which somebody on the HOST listens", () => {
     expect(nodes).toEqual([SOCKET, SOCKET + 1]);
   });
 
+  test("is waited for without the root locked when the twin process cannot enter that", () => {
+    const unique = rig.request(Opcode.LOOKUP, text("sock"), { node: 1, pid: STRANGER });
+    const [frame] = rig.received();
+    if (frame !== undefined) rig.reply(frame, 0, entry(STREAM));
+    rig.settle();
+    hello();
+    expect(rig.told()).toBeUndefined();
+    say({ kind: "stuck" });
+    expect(rig.told()?.unique).toBe(unique);
+    const asked = rig.request(Opcode.GETATTR, Buffer.alloc(16), { node: SOCKET, pid: STRANGER });
+    const [question] = rig.received();
+    if (question !== undefined) rig.reply(question, 0, entry(STREAM).slice(1));
+    rig.settle();
+    say({ kind: "stuck" });
+    expect(rig.told()).toBeUndefined();
+    say(served());
+    expect(rig.told()?.unique).toBe(asked);
+  });
+
   test("that cannot be served holds nobody up", () => {
     lookup(STREAM);
     say(served(E.EMFILE));
