@@ -2,8 +2,7 @@
 import { realpathSync } from "node:fs";
 import { readOffloadConfig } from "../config/offload.ts";
 import { down, up } from "../offload/carryout.ts";
-import { planOf } from "../offload/plan.ts";
-import { profiles } from "../offload/profiles/profile.ts";
+import { limitsOf, planOf } from "../offload/plan.ts";
 import { State } from "../offload/state.ts";
 import type { Side } from "../offload/step.ts";
 import { UsageError } from "./errors.ts";
@@ -21,6 +20,10 @@ const CONFIG_SAMPLE = [
   'binds = ["/opt/tools"]             # more of the DPU in there',
   'shares = ["/data"]                 # more of the HOST',
   'routes = ["/usr/bin/nvidia-smi"]   # more programs that run on the HOST',
+  "",
+  "[networks]                         # docker's own, too: VXLAN between these addresses",
+  'host = "10.0.0.1"                  # (profile docker, with rexec_back)',
+  'dpu = "10.0.0.2"',
   "",
   "[[service]]                        # instead of the profile's of that name, or beside them",
   'name = "containerd"',
@@ -81,8 +84,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
       const mark = (await step.isDone()) ? "  # stands" : "";
       for (const line of step.commands) process.stdout.write(`${line}${mark}\n`);
     }
-    for (const limit of profiles[config.profile].limits)
-      process.stdout.write(`# Limit: ${limit}\n`);
+    for (const limit of limitsOf(config)) process.stdout.write(`# Limit: ${limit}\n`);
     return 0;
   },
   up: async (config, side) => {

@@ -20,6 +20,7 @@
  * ready = "/run/containerd/containerd.sock"
  * ```
  */
+import { isIP } from "node:net";
 import { z } from "zod";
 import { type Address, DEFAULT_REXEC, DEFAULT_SERVER } from "../transport/address.ts";
 import { address, explain } from "./schema.ts";
@@ -37,12 +38,19 @@ export interface ServiceConfig {
   readonly ready?: string;
 }
 
+/** Addresses of both machines, between which a manager's networks are stretched. */
+export interface NetworksConfig {
+  readonly host: string;
+  readonly dpu: string;
+}
+
 export interface OffloadConfig {
   readonly profile: ProfileName;
   readonly name: string;
   readonly server: Address;
   readonly rexec: Address;
   readonly rexecBack?: Address;
+  readonly networks?: NetworksConfig;
   readonly insecure: boolean;
   readonly rootfs: string;
   readonly binds: readonly string[];
@@ -70,6 +78,11 @@ const serviceTable = z.strictObject({
   ready: path.optional(),
 });
 
+const ip = z
+  .string()
+  .refine((text) => isIP(text) > 0, { message: "host and dpu must be IP addresses" });
+const networksTable = z.strictObject({ host: ip, dpu: ip });
+
 const schema = z.strictObject({
   profile: z.enum(PROFILES),
   name: name.optional(),
@@ -81,6 +94,7 @@ const schema = z.strictObject({
   binds: paths,
   shares: paths,
   routes: paths,
+  networks: networksTable.optional(),
   service: z.array(serviceTable).max(LIST_MAX).default([]),
 });
 
@@ -91,7 +105,7 @@ export function readOffloadConfig(file: string): OffloadConfig {
   if (!result.success) {
     throw new Error(explain(toml, result.error, schema, { service: serviceTable }));
   }
-  const { rexec_back, service, name: given, rootfs, ...rest } = result.data;
+  const { rexec_back, networks, service, name: given, rootfs, ...rest } = result.data;
   const { server, rexec, insecure } = rest;
   const isOpen = [server, rexec, rexec_back].some((one) => one?.kind === "tcp");
   if (isOpen && !insecure) {
@@ -104,10 +118,14 @@ export function readOffloadConfig(file: string): OffloadConfig {
       `${file}: the HOST's /proc would be in the place of this machine's own: name a rootfs`,
     );
   }
+  if (networks !== undefined && (rest.profile !== "docker" || rexec_back === undefined)) {
+    throw new Error(`${file}: networks are those of the profile docker, and need rexec_back`);
+  }
   return {
     ...rest,
     name: given ?? rest.profile,
     ...(rexec_back && { rexecBack: rexec_back }),
+    ...(networks && { networks }),
     rootfs: rootfs === "/" ? "" : rootfs.replace(/\/+$/, ""),
     services: service.map(({ env, ready, ...one }) => ({
       ...one,

@@ -10,8 +10,10 @@ import { PATH, type Step } from "./step.ts";
 import { directory, link, script } from "./steps/directory.ts";
 import { ownProgram } from "./steps/mounts.ts";
 import { service } from "./steps/service.ts";
+import { dpuStretch, hostStretch } from "./stretch.ts";
 
 const HOOK = "libnetwork-setkey";
+const STRETCH = "stretch";
 /** What is run for it. */
 const PROGRAM = "/usr/sbin/dockerd";
 
@@ -21,18 +23,25 @@ export const programsOf = ({ name }: OffloadConfig) => `/run/qtfs/offload/${name
 /** The HOST's part. */
 export function hostHooks(config: OffloadConfig, qtfs: string): Step[] {
   const programs = programsOf(config);
-  const { rexecBack } = config;
+  const { rexecBack, networks } = config;
+  const own = `${programs}/${HOOK}`;
+  const steps = [directory(programs), link(own, rexecBack === undefined ? PROGRAM : qtfs)];
+  if (networks === undefined || rexecBack === undefined) {
+    return [...steps, script(`${programs}/runc`, runcOf(programs, own, rexecBack))];
+  }
+  const hook = `${programs}/hook`;
   return [
-    directory(programs),
-    link(`${programs}/${HOOK}`, rexecBack === undefined ? PROGRAM : qtfs),
-    script(`${programs}/runc`, runcOf(programs, rexecBack)),
+    ...steps,
+    script(hook, hostStretch(networks, own, `${programs}/${STRETCH}`, qtfs, rexecBack)),
+    script(`${programs}/runc`, runcOf(programs, hook, rexecBack)),
   ];
 }
 
-function runcOf(programs: string, back: Address | undefined): string {
+/** `hook`: what is run in place of dockerd's. */
+function runcOf(programs: string, hook: string, back: Address | undefined): string {
   const address = back === undefined ? "" : ` CMD_NET_ADDR=${formatAddress(back)}`;
   const from = `"path":"/proc/[0-9]*/exe","args":["${HOOK}"`;
-  const to = `"path":"${programs}/${HOOK}","args":["${HOOK}"`;
+  const to = `"path":"${hook}","args":["${HOOK}"`;
   const expression = `s#${from.replaceAll("[", "\\[").replace("\\[0-9]", "[0-9]")}#${to}#`;
   return `#!/bin/sh
 # Made by qtfs offload: ${HOOK} is not that of a process of the HOST.
@@ -55,18 +64,22 @@ exec "$runc" "$@"
 
 /** The DPU's part: with `rexec_back`, a rexec-server that runs dockerd and nothing else. */
 export function dpuHooks(config: OffloadConfig, qtfs: string, env: Record<string, string>): Step[] {
-  const { rootfs: root, rexecBack, insecure } = config;
+  const { rootfs: root, rexecBack, networks, insecure } = config;
   if (rexecBack === undefined) return [];
   const programs = programsOf(config);
   const own = `${programs}/qtfs`;
+  const stretch = `${programs}/${STRETCH}`;
+  const allowed = [PROGRAM, ...(networks === undefined ? [] : [stretch])];
   return [
     directory(`${root}${programs}`),
     link(`${root}${programs}/${HOOK}`, PROGRAM),
+    ...(networks === undefined ? [] : [script(`${root}${stretch}`, dpuStretch(networks))]),
     ownProgram(qtfs, `${root}${own}`),
     service({
       name: "rexec-server",
       command: [
-        ...[own, "rexec-server", "--listen", formatAddress(rexecBack), "--allow", PROGRAM],
+        ...[own, "rexec-server", "--listen", formatAddress(rexecBack)],
+        ...allowed.flatMap((path) => ["--allow", path]),
         ...(insecure ? ["--insecure"] : []),
       ],
       env,

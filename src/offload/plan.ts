@@ -100,10 +100,22 @@ function kept({ name, rootfs: root }: OffloadConfig, path: string): Step[] {
   return [directory(own), directory(`${root}${path}`), bind(own, `${root}${path}`)];
 }
 
+/** What will not work, for people to know before they meet it: sentences. */
+export function limitsOf({ profile, networks }: OffloadConfig): readonly string[] {
+  const { limits, networkLimits } = profiles[profile];
+  return [...(networks === undefined ? networkLimits.without : networkLimits.within), ...limits];
+}
+
 /** The profile's services, those of the configuration in place of theirs by the same name, then its others. */
-function servicesOf(config: OffloadConfig, { services }: Profile): ServiceConfig[] {
+function servicesOf(config: OffloadConfig, profile: Profile): ServiceConfig[] {
+  const { services, networkless } = profile;
+  const isFit = (word: string) => config.networks === undefined || !networkless.includes(word);
   const given = new Map(config.services.map((one) => [one.name, one]));
-  const own = services.map((one) => ({ ...one, ...given.get(one.name) }));
+  const own = services.map((one) => ({
+    ...one,
+    command: one.command.filter(isFit),
+    ...given.get(one.name),
+  }));
   const names = services.map(({ name }) => name);
   return [...own, ...config.services.filter(({ name }) => !names.includes(name))];
 }

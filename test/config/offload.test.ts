@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { readOffloadConfig } from "../../src/config/offload.ts";
 
 const directory = mkdtempSync(`${tmpdir()}/offload-config-`);
+const NETWORKS = '[networks]\nhost = "10.0.0.1"\ndpu = "10.0.0.2"';
 afterAll(() => rmSync(directory, { recursive: true }));
 
 function read(text: string) {
@@ -61,6 +62,17 @@ describe("readOffloadConfig", () => {
       "tcp back without insecure",
       'profile = "docker"\nrexec_back = "tcp://a:1"',
       /insecure = true/,
+    ],
+    ["networks that no hook is told of", `profile = "docker"\n${NETWORKS}`, /need rexec_back/],
+    [
+      "networks of another profile",
+      `profile = "containerd"\nrexec_back = "unix:///r"\n${NETWORKS}`,
+      /profile docker/,
+    ],
+    [
+      "networks by name",
+      'profile = "docker"\n[networks]\nhost = "host"\ndpu = "10.0.0.2"',
+      /networks: host and dpu must be IP addresses/,
     ],
     ["kubelet in the DPU's own root", 'profile = "kubelet"\nrootfs = "/"', /name a rootfs/],
   ];

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type OffloadConfig, PROFILES } from "../../src/config/offload.ts";
-import { planOf } from "../../src/offload/plan.ts";
+import { limitsOf, planOf } from "../../src/offload/plan.ts";
 import { profiles } from "../../src/offload/profiles/profile.ts";
 import { shellLine } from "../../src/offload/step.ts";
 
@@ -36,6 +36,22 @@ describe("planOf", () => {
     const started = commands("dpu").filter((line) => line.startsWith("setsid"));
     expect(started).toHaveLength(2);
     expect(started[1]).toContain("supervise -- chroot /another_rootfs dockerd --debug </dev/null");
+  });
+
+  test("has dockerd make networks where they are stretched, and says what will not work", () => {
+    const plain = { ...CONFIG, services: [] };
+    const rexecBack = { kind: "tcp", host: "10.0.0.2", port: 7001 } as const;
+    const networks = { host: "10.0.0.1", dpu: "10.0.0.2" };
+    const stretched = { ...plain, rexecBack, networks };
+    expect(commands("dpu", plain).join("\n")).toContain("--bridge=none");
+    expect(limitsOf(plain).join("\n")).toContain("-p and networks");
+    const dpu = commands("dpu", stretched).join("\n");
+    expect(dpu).not.toContain("--bridge=none");
+    expect(dpu).toContain('type vxlan id "$vni" local 10.0.0.2 remote 10.0.0.1');
+    expect(dpu).toContain("--allow /run/qtfs/offload/docker.bin/stretch");
+    const host = commands("host", stretched).join("\n");
+    expect(host).toContain("local 10.0.0.1 remote 10.0.0.2");
+    expect(limitsOf(stretched).join("\n")).not.toContain("-p and networks");
   });
 
   test("needs no root directory", () => {

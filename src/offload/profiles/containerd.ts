@@ -38,6 +38,8 @@ export const CONTAINERD = {
   allow: ["/usr/bin/containerd-shim-*", "/usr/bin/kmod", ...PLUGINS],
   services: [{ name: "containerd", command: ["containerd"], ready: CONTAINERD_SOCKET }],
   hooks: false,
+  networkless: [],
+  networkLimits: { without: [], within: [] },
   limits: [
     "ctr runs in the rootfs alone: its FIFOs and mounts have to be where containerd's are.",
     "CRI forwards no ports (kubectl port-forward): containerd looks for a pod's network on the DPU.",

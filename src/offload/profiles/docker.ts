@@ -5,6 +5,7 @@ import type { Profile } from "./profile.ts";
 /** FIFOs, network namespaces, and the sockets that its hook connects to. */
 const STATE = ["/run/docker/containerd", "/run/docker/netns", "/run/docker/libnetwork"] as const;
 
+const NETWORKLESS = ["--iptables=false", "--ip6tables=false", "--bridge=none"] as const;
 const LIBRARY = "/var/lib/docker";
 
 export const DOCKER = {
@@ -16,8 +17,16 @@ export const DOCKER = {
   allow: [...CONTAINERD.allow, "/usr/bin/ps"],
   volatile: [...CONTAINERD.volatile, ...STATE],
   hooks: true,
+  networkless: NETWORKLESS,
+  networkLimits: {
+    without: [
+      "Networks: none, which is the default, and host (docker run --network). -p and networks that are made by docker have no effect for a container. [networks] in the configuration changes that.",
+    ],
+    within: [
+      "Networks: a running container is not connected to another (docker network connect: before its start), no names of containers are resolved, and dockerd is one before 28.",
+    ],
+  },
   limits: [
-    "Networks: none and host (docker run --network). A bridge would be the DPU's.",
     "Paths in docker run -v are the HOST's.",
     "BuildKit runs its commands by the DPU's runc: DOCKER_BUILDKIT=0 builds on the HOST.",
     ...CONTAINERD.limits,
@@ -31,10 +40,7 @@ export const DOCKER = {
     ...CONTAINERD.services,
     {
       name: "dockerd",
-      command: [
-        ...["dockerd", "--containerd", "/run/containerd/containerd.sock"],
-        ...["--iptables=false", "--ip6tables=false", "--bridge=none"],
-      ],
+      command: [...["dockerd", "--containerd", "/run/containerd/containerd.sock"], ...NETWORKLESS],
       ready: "/run/docker.sock",
     },
   ],

@@ -25,6 +25,13 @@ export interface Profile {
   readonly hooks: boolean;
   /** What will not work, for people to know before they meet it: sentences. */
   readonly limits: readonly string[];
+  /** Words of services' commands that forgo networks, for where they are not stretched. */
+  readonly networkless: readonly string[];
+  /** The same as `limits`, of networks: where they are not stretched, and where they are. */
+  readonly networkLimits: {
+    readonly without: readonly string[];
+    readonly within: readonly string[];
+  };
   /** How its containers are known on the HOST. */
   readonly traces: Traces;
 }
