@@ -94,6 +94,16 @@ const OPTIONS: Readonly<Record<string, Option>> = {
       "here, so programs cannot tell their type and numbers. Whoever may open one uses the HOST's.",
     apply: set({ dev: false, deviceFiles: true }),
   },
+  "symlinks=contain": {
+    text:
+      "Refuses (EACCES) symbolic links that could lead out of the mount: absolute ones, and all " +
+      "that go up (..). Others lead to what is below their directory. For a HOST that is not " +
+      "trusted. Default: symlinks=follow, as on every mount.",
+    apply: set({ containsLinks: true }),
+  },
+  "symlinks=follow": {
+    apply: set({ containsLinks: false }),
+  },
   noexec: {
     text: "Runs no programs from the mount. Default: exec.",
     apply: set({ noexec: true }),
@@ -192,6 +202,7 @@ export function parseMountOptions(words: readonly string[]): MountSettings {
     suid: false,
     dev: false,
     deviceFiles: false,
+    containsLinks: false,
     noexec: false,
     noatime: false,
     flat: false,

@@ -67,6 +67,8 @@ export class Client {
   readonly losers = new Losers();
   readonly lookedUp = new LookedUpNodes();
   readonly lookahead = new Lookahead((entry) => this.forget(entry.high, entry.low, 1));
+  /** Whether symbolic links that could lead out of the mount are refused. */
+  containsLinks = false;
   /** What of a HOST's /proc is this machine's; undefined without -o proc. */
   view: ProcView | undefined;
   /** Slot whose request is forwarded once more, or -1; false in `replayed` until it was asked. */

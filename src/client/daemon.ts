@@ -341,6 +341,7 @@ class Mount {
       cache,
       proc: proc ? { device: deviceOf(target) } : undefined,
       validity: { ...VALIDITY[cache], deviceFiles: this.#options.deviceFiles },
+      containsLinks: this.#options.containsLinks,
       counters: this.#counters.shared,
       notices: this.#notices.shared,
       ghosts: this.#ghosts.shared,

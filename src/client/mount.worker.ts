@@ -57,6 +57,7 @@ export interface ServeData {
   facts: Facts;
   cache: CacheMode;
   validity: Validity;
+  containsLinks: boolean;
   /** For -o proc: the mount's device, as mountinfo writes it, if it is mounted. */
   proc: { device: string | undefined } | undefined;
   counters: SharedArrayBuffer;
@@ -168,6 +169,7 @@ function serve(data: ServeData): void {
   // ATTACH was the first request of slot 0.
   if (attached !== undefined) client.pending.sequence[0] = 1;
   const log: Log = (level, text) => self.postMessage({ kind: "log", level, text });
+  client.containsLinks = data.containsLinks;
   if (data.proc !== undefined) client.view = new ProcView({ ...data.proc, log });
   client.counters.heartbeat.belongsTo(gettid());
   const notices = new NoticeQueue(data.notices);

@@ -18,6 +18,8 @@ export interface MountOptions {
   dev: boolean;
   /** Shows devices as files, whose reads and writes are the HOST's. */
   deviceFiles: boolean;
+  /** Refuses symbolic links that could lead out of the mount. */
+  containsLinks: boolean;
   noexec: boolean;
   noatime: boolean;
   /** File of the identity that is shown at tcp:// addresses; without TLS if there is none. */

@@ -9,6 +9,7 @@ const DEFAULTS: MountSettings = {
   suid: false,
   dev: false,
   deviceFiles: false,
+  containsLinks: false,
   noexec: false,
   noatime: false,
   flat: false,
@@ -29,8 +30,14 @@ test("devices are closed, this machine's or the server's", () => {
   expect(() => parseMountOptions(["dev=client"])).toThrow("mount option dev takes no value");
 });
 
+test("links are followed again where that is said last", () => {
+  expect(parseMountOptions(["symlinks=contain"])).toMatchObject({ containsLinks: true });
+  expect(parseMountOptions(["symlinks=contain,symlinks=follow"])).toEqual(DEFAULTS);
+});
+
 test("every option arrives, also from several -o", () => {
-  const first = "server=tcp://10.0.0.1:7000,ro,cache=never,proc,suid,dev,noexec,noatime,flat";
+  const first =
+    "server=tcp://10.0.0.1:7000,ro,cache=never,proc,suid,dev,symlinks=contain,noexec,noatime,flat";
   const second = "insecure,timeout=2.5,hard,fsname=x y,noallow_other";
   expect(parseMountOptions([first, second])).toEqual({
     servers: [{ kind: "tcp", host: "10.0.0.1", port: 7000 }],
@@ -40,6 +47,7 @@ test("every option arrives, also from several -o", () => {
     suid: true,
     dev: true,
     deviceFiles: false,
+    containsLinks: true,
     noexec: true,
     noatime: true,
     flat: true,

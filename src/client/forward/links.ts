@@ -44,18 +44,47 @@ export function answerReadlink(c: Client, slot: number): void {
   reader.finish();
   const { first, nodeHigh, nodeLow, pid, second, uniqueHigh } = c.pending;
   if (!isMagic || mayCacheLinks(c, uniqueHigh[slot] as number)) {
-    c.answerPayload(slot, PATH_MAX);
+    answerText(c, slot);
     return;
   }
   // As ptrace(2) has it for procfs itself, where our kernel only sees a link for everybody.
   const isAllowed = first[slot] === 0 || (first[slot] === owner && second[slot] === group);
   if (!isAllowed) c.answerErrno(slot, E.EACCES);
-  else if (isReadingLink(pid[slot] as number)) c.answerPayload(slot, PATH_MAX);
+  else if (isReadingLink(pid[slot] as number)) answerText(c, slot);
   else {
     const [high, low] = [nodeHigh[slot] as number, nodeLow[slot] as number];
     const name = `${PREFIX}${high.toString(16)}.${low.toString(16)}`;
     c.answer(slot, c.fuse.answer.bytes.latin1Write(name, c.answerBody));
   }
+}
+
+/** Answers with a link's text, which is the payload, unless it could lead out of the mount. */
+function answerText(c: Client, slot: number): void {
+  const { payloadLength, payloadStart, reader } = c.transport;
+  if (c.containsLinks && leadsOut(reader.bytes, payloadStart, payloadStart + payloadLength)) {
+    c.answerErrno(slot, E.EACCES);
+  } else c.answerPayload(slot, PATH_MAX);
+}
+
+const SLASH = 0x2f;
+const DOT = 0x2e;
+
+/**
+ * Whether a link whose text is `bytes` from `from` to `to` may lead to a place that is not below
+ * the link's directory: one that begins at the root, or goes up anywhere. To compare how often
+ * it goes up with how deep it lies would not do: what it names on the way may be a link itself,
+ * and a server may show the link's directory at another depth meanwhile.
+ */
+export function leadsOut(bytes: Uint8Array, from: number, to: number): boolean {
+  if (from < to && bytes[from] === SLASH) return true;
+  for (let at = from; at + 1 < to; at++) {
+    if (bytes[at] !== DOT || bytes[at + 1] !== DOT) continue;
+    const begins = at === from || bytes[at - 1] === SLASH;
+    // The kernel's text ends at a NUL.
+    const ends = at + 2 === to || bytes[at + 2] === SLASH || bytes[at + 2] === 0;
+    if (begins && ends) return true;
+  }
+  return false;
 }
 
 /** Asks where a magic link leads, if the name of `length` bytes in the LOOKUP stands for that. */
