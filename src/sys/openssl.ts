@@ -6,25 +6,24 @@ import { CString, dlopen, type Pointer } from "bun:ffi";
 import { cstring } from "./cstring.ts";
 import { addr, i32, i64, u64 } from "./libc.ts";
 import { allocate, free, getWord64 } from "./memory.ts";
+import {
+  SSL_CTRL_EXTRA_CHAIN_CERT,
+  SSL_CTRL_SET_MIN_PROTO_VERSION,
+  SSL_CTRL_SET_SESS_CACHE_MODE,
+  SSL_ERROR_WANT_READ,
+  SSL_ERROR_ZERO_RETURN,
+  SSL_KEY_UPDATE_NOT_REQUESTED,
+  SSL_OP_IGNORE_UNEXPECTED_EOF,
+  SSL_SESS_CACHE_OFF,
+  SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+  SSL_VERIFY_PEER,
+  TLS1_3_VERSION,
+  X509_V_FLAG_CRL_CHECK,
+  X509_V_OK,
+} from "./opensslnumbers.ts";
 
 const LIBSSL = "libssl.so.3";
 const LIBCRYPTO = "libcrypto.so.3";
-
-// openssl/ssl.h, openssl/tls1.h
-const SSL_CTRL_EXTRA_CHAIN_CERT = 14;
-const SSL_OP_IGNORE_UNEXPECTED_EOF = 1 << 7;
-const SSL_CTRL_SET_SESS_CACHE_MODE = 44;
-const SSL_CTRL_SET_MIN_PROTO_VERSION = 123;
-const SSL_SESS_CACHE_OFF = 0;
-const TLS1_3_VERSION = 0x0304;
-const SSL_VERIFY_PEER = 1;
-const SSL_VERIFY_FAIL_IF_NO_PEER_CERT = 2;
-const SSL_ERROR_WANT_READ = 2;
-const SSL_ERROR_ZERO_RETURN = 6;
-const SSL_KEY_UPDATE_NOT_REQUESTED = 0;
-// openssl/x509_vfy.h
-const X509_V_FLAG_CRL_CHECK = 0x4;
-const X509_V_OK = 0;
 
 /** Suites of TLS 1.3 in our order: the first is fastest with AES instructions. */
 const SUITES = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";

@@ -6,6 +6,17 @@ import { dlopen } from "bun:ffi";
 import { cstring } from "./cstring.ts";
 import { addr, i32, i64, u64 } from "./libc.ts";
 import { allocate, free } from "./memory.ts";
+import {
+  EVP_PKEY_EC,
+  MBSTRING_UTF8,
+  NID_basic_constraints,
+  NID_ext_key_usage,
+  NID_key_usage,
+  NID_subject_alt_name,
+  NID_X9_62_prime256v1,
+  X509_CRL_VERSION_2,
+  X509_VERSION_3,
+} from "./opensslnumbers.ts";
 
 const SYMBOLS = {
   EVP_PKEY_CTX_new_id: { args: [i32, addr], returns: addr },
@@ -77,17 +88,6 @@ function lib(): ReturnType<typeof load> {
   return loaded;
 }
 
-// openssl/evp.h, openssl/obj_mac.h, openssl/asn1.h
-const EVP_PKEY_EC = 408;
-const NID_P256 = 415;
-const MBSTRING_UTF8 = 0x1000;
-const NID_KEY_USAGE = 83;
-const NID_SUBJECT_ALT_NAME = 85;
-const NID_BASIC_CONSTRAINTS = 87;
-const NID_EXT_KEY_USAGE = 126;
-/** X.509 version 3, and version 2 of lists. */
-const V3 = 2;
-const LIST_V2 = 1;
 const TEXT_MAX = 1 << 20;
 
 /** What a certificate is for. */
@@ -205,7 +205,7 @@ function newKey(owned: Owned): number {
     c.EVP_PKEY_CTX_free(object),
   );
   must(c.EVP_PKEY_keygen_init(context));
-  must(c.EVP_PKEY_CTX_set_ec_paramgen_curve_nid(context, NID_P256));
+  must(c.EVP_PKEY_CTX_set_ec_paramgen_curve_nid(context, NID_X9_62_prime256v1));
   const out = allocate(8);
   try {
     must(c.EVP_PKEY_keygen(context, out.address));
@@ -238,7 +238,7 @@ function extend(owned: Owned, x509: number, nid: number, value: string | undefin
 function fill(owned: Owned, x509: number, options: CertificateOptions): void {
   const c = lib();
   const { usage, uri } = options;
-  must(c.X509_set_version(x509, V3));
+  must(c.X509_set_version(x509, X509_VERSION_3));
   must(c.X509_set_serialNumber(x509, serialNumber(owned, options.serial)));
   must(c.X509_set1_notBefore(x509, time(owned, options.notBefore)));
   must(c.X509_set1_notAfter(x509, time(owned, options.notAfter)));
@@ -248,12 +248,12 @@ function fill(owned: Owned, x509: number, options: CertificateOptions): void {
   extend(
     owned,
     x509,
-    NID_BASIC_CONSTRAINTS,
+    NID_basic_constraints,
     `critical,CA:${usage === "authority" ? "TRUE" : "FALSE"}`,
   );
-  extend(owned, x509, NID_KEY_USAGE, KEY_USAGE[usage]);
-  extend(owned, x509, NID_EXT_KEY_USAGE, EXT_KEY_USAGE[usage]);
-  extend(owned, x509, NID_SUBJECT_ALT_NAME, uri === undefined ? undefined : `URI:${uri}`);
+  extend(owned, x509, NID_key_usage, KEY_USAGE[usage]);
+  extend(owned, x509, NID_ext_key_usage, EXT_KEY_USAGE[usage]);
+  extend(owned, x509, NID_subject_alt_name, uri === undefined ? undefined : `URI:${uri}`);
 }
 
 /** Makes a key (P-256) and a certificate for it. */
@@ -283,7 +283,7 @@ export function makeRevocations(options: RevocationOptions): string {
     const c = lib();
     const { issuer } = options;
     const list = owned.take(c.X509_CRL_new(), (object) => c.X509_CRL_free(object));
-    must(c.X509_CRL_set_version(list, LIST_V2));
+    must(c.X509_CRL_set_version(list, X509_CRL_VERSION_2));
     const signer = readCertificate(owned, issuer.certificate);
     must(c.X509_CRL_set_issuer_name(list, c.X509_get_subject_name(signer)));
     must(c.X509_CRL_set1_lastUpdate(list, time(owned, options.lastUpdate)));
