@@ -1,15 +1,18 @@
-/**
- * Debian's kernel for guests: downloaded by apt, unpacked, never installed. It is kept in
- * /var/cache for the next test, one directory for each version.
- */
-import { globSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+/** Debian's kernel for guests, and its modules. */
+import { globSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { run, sh } from "../run.ts";
+import { type Architecture, aptCache, unpacked } from "./debian.ts";
 
-const CACHE = "/var/cache/qtfs-kernels";
-const DOWNLOAD_MS = 300_000;
-/** Where the modules are that guests may want: all of them are 300 MB. */
-const FOLDERS = ["fs/fuse", "net/vmw_vsock", "drivers/vfio", "virt/lib"];
+/** Modules that guests may want, all of which are 300 MB: those that both have, and others. */
+const COMMON = [
+  ...["fs/fuse/*", "net/vmw_vsock/*", "drivers/vfio/*"],
+  ...["fs/ext4/*", "fs/jbd2/*", "fs/mbcache.ko", "lib/crc16.ko", "crypto/crc32c_generic.ko"],
+  "drivers/block/loop.ko",
+];
+const MODULES: Readonly<Record<Architecture, readonly string[]>> = {
+  amd64: [...COMMON, "virt/lib/*"],
+  arm64: COMMON,
+};
 
 export interface Kernel {
   /** What QEMU boots. */
@@ -19,48 +22,23 @@ export interface Kernel {
 }
 
 /** The kernel of `architecture` as Debian has it now. */
-export async function fetchKernel(architecture: "amd64" | "arm64" = "amd64"): Promise<Kernel> {
-  const name = await packageName(architecture);
-  const directory = `${CACHE}/${name}`;
-  if (globSync(`${directory}/boot/vmlinuz-*`).length === 0) await download(name, directory);
+export async function fetchKernel(architecture: Architecture = "amd64"): Promise<Kernel> {
+  const name = await kernelPackage(architecture);
+  const wanted = MODULES[architecture];
+  const patterns = ["boot/*", ...wanted.map((files) => `lib/modules/*/kernel/${files}`)];
+  const directory = await unpacked(architecture, name, patterns);
   const [image = ""] = globSync(`${directory}/boot/vmlinuz-*`);
   const files = globSync(`${directory}/lib/modules/*/kernel/**/*.ko`);
   const byName = new Map(files.map((file) => [moduleName(basename(file, ".ko")), file]));
   return { image, modules: (...names) => withNeeded(names, byName) };
 }
 
-/** The package that the meta package stands for; apt's lists are fetched where they lack it. */
-async function packageName(architecture: string): Promise<string> {
-  const ask = async () => {
-    const { stdout } = await run([
-      "apt-cache",
-      "depends",
-      `linux-image-${architecture}:${architecture}`,
-    ]);
-    return /Depends: (linux-image-\S+)/.exec(stdout)?.[1];
-  };
-  let name = await ask();
-  if (name === undefined) {
-    await sh("apt-get -q -o Acquire::Retries=3 update", { timeoutMs: DOWNLOAD_MS });
-    name = await ask();
-  }
+/** The package that the meta package stands for. */
+async function kernelPackage(architecture: Architecture): Promise<string> {
+  const text = await aptCache(architecture, "depends", `linux-image-${architecture}`);
+  const name = /Depends: (linux-image-\S+)/.exec(text)?.[1];
   if (name === undefined) throw new Error(`apt knows no kernel for ${architecture}`);
   return name;
-}
-
-async function download(name: string, directory: string): Promise<void> {
-  mkdirSync(CACHE, { recursive: true, mode: 0o755 });
-  const fresh = `${directory}.${process.pid}`;
-  const modules = FOLDERS.map((folder) => `'./lib/modules/*/kernel/${folder}/*'`).join(" ");
-  await sh(
-    `mkdir -p ${fresh} && cd ${fresh}
-    apt-get -q -o Acquire::Retries=3 -o APT::Sandbox::User=root download ${name}
-    dpkg-deb --fsys-tarfile *.deb | tar -x --wildcards './boot/*' ${modules}
-    rm *.deb`,
-    { timeoutMs: DOWNLOAD_MS },
-  );
-  rmSync(directory, { recursive: true, force: true });
-  renameSync(fresh, directory);
 }
 
 /** The kernel holds - and _ in names of modules for the same. */
