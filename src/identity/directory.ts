@@ -4,7 +4,8 @@
  *     authority.key   our own authority's key and certificate, to enroll with; may be elsewhere
  *     authorities.pem certificates of those whose clients may come: our own and others'
  *     server.pem      the server's key and certificate, and any between it and an authority
- *     revoked.pem     lists of revoked certificates
+ *     revoked.pem     our own authority's list of revoked certificates
+ *     lists.pem       other authorities' lists; may be absent, and may lack those of some
  *     names.json      who may come, and what they may do
  */
 import { existsSync, lstatSync, mkdirSync } from "node:fs";
@@ -76,12 +77,14 @@ export class IdentityDirectory {
     const own = readSecret(this.file("server.pem"));
     const [key] = pemBlocks(own, KEY);
     if (key === undefined) throw new Error(`${this.file("server.pem")} has no key`);
-    const lists = this.file("revoked.pem");
+    const lists = [this.file("revoked.pem"), this.file("lists.pem")].filter((path) =>
+      existsSync(path),
+    );
     return {
       key,
       certificates: pemBlocks(own, CERTIFICATE),
       authorities: pemBlocks(readSecret(this.file("authorities.pem")), CERTIFICATE),
-      revocations: existsSync(lists) ? pemBlocks(readSecret(lists), REVOCATIONS) : [],
+      revocations: lists.flatMap((path) => pemBlocks(readSecret(path), REVOCATIONS)),
     };
   }
 

@@ -5,7 +5,10 @@ import { IdentityDirectory, type NameRule, type Names } from "./directory.ts";
 import { isOf, isSpiffeId, nameOf, shownBy } from "./names.ts";
 import type { RefusalKind } from "./refusals.ts";
 
-const FILES = ["authorities.pem", "server.pem", "revoked.pem", "names.json"] as const;
+const FILES = [
+  ...(["authorities.pem", "lists.pem", "names.json"] as const),
+  ...(["revoked.pem", "server.pem"] as const),
+];
 
 /** Who somebody is, and by which certificate; or why it may not come. */
 export type Verdict =
@@ -61,7 +64,10 @@ export class Gate {
     if (!Object.hasOwn(this.#names.names, name)) {
       return refused("UNKNOWN_NAME", `${name} is not enrolled`);
     }
-    return { name };
+    const reason = this.#context.revocationOf(end);
+    return reason === undefined
+      ? { name }
+      : refused("REVOKED", `the certificate of ${name}: ${reason}`);
   }
 
   /** Why one that was let in may not stay; undefined where it may. */

@@ -18,6 +18,8 @@ import {
   SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
   SSL_VERIFY_PEER,
   TLS1_3_VERSION,
+  X509_V_ERR_UNABLE_TO_GET_CRL,
+  X509_V_ERR_UNSPECIFIED,
   X509_V_FLAG_CRL_CHECK,
   X509_V_OK,
 } from "./opensslnumbers.ts";
@@ -85,6 +87,9 @@ const CRYPTO_SYMBOLS = {
   PEM_read_bio_X509_CRL: { args: [addr, addr, addr, addr], returns: addr },
   PEM_read_bio_PrivateKey: { args: [addr, addr, addr, addr], returns: addr },
   EVP_PKEY_free: { args: [addr], returns: "void" },
+  X509_get_subject_name: { args: [addr], returns: addr },
+  X509_CRL_get_issuer: { args: [addr], returns: addr },
+  X509_NAME_cmp: { args: [addr, addr], returns: i32 },
   X509_free: { args: [addr], returns: "void" },
   X509_CRL_free: { args: [addr], returns: "void" },
   X509_STORE_add_cert: { args: [addr, addr], returns: i32 },
@@ -93,6 +98,7 @@ const CRYPTO_SYMBOLS = {
   X509_STORE_CTX_new: { args: [], returns: addr },
   X509_STORE_CTX_init: { args: [addr, addr, addr, addr], returns: i32 },
   X509_STORE_CTX_set_default: { args: [addr, addr], returns: i32 },
+  X509_STORE_CTX_set_flags: { args: [addr, u64], returns: "void" },
   X509_STORE_CTX_get_error: { args: [addr], returns: i32 },
   X509_STORE_CTX_free: { args: [addr], returns: "void" },
   X509_verify_cert: { args: [addr], returns: i32 },
@@ -125,7 +131,7 @@ export interface Credentials {
   /** Its own, and those of authorities between it and one that the peer knows. */
   readonly certificates: readonly string[];
   readonly authorities: readonly string[];
-  /** Lists of revoked certificates; with one of them every peer must be covered by one. */
+  /** Authorities' lists of revoked certificates; of those without one nothing is revoked. */
   readonly revocations: readonly string[];
 }
 
@@ -155,6 +161,8 @@ function fromPem(
 export class TlsContext {
   readonly address: number;
   readonly side: Side;
+  /** Whether some authorities have lists and others none: OpenSSL's handshake cannot look at them then. */
+  #looksAfterwards = false;
 
   /** Throws a sentence where the credentials are of no use. */
   constructor(side: Side, credentials: Credentials) {
@@ -209,24 +217,44 @@ export class TlsContext {
   #believe({ authorities, revocations }: Credentials): void {
     const ssl = lib();
     const store = ssl.SSL_CTX_get_cert_store(this.address);
-    for (const pem of authorities) {
-      const x509 = fromPem(pem, "An authority's certificate", ssl.PEM_read_bio_X509);
-      ssl.X509_STORE_add_cert(store, x509);
-      ssl.X509_free(x509);
-    }
-    for (const pem of revocations) {
-      const list = fromPem(pem, "The list of revoked certificates", ssl.PEM_read_bio_X509_CRL);
-      ssl.X509_STORE_add_crl(store, list);
-      ssl.X509_CRL_free(list);
-    }
-    if (revocations.length > 0) ssl.X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+    const known = authorities.map((pem) =>
+      fromPem(pem, "An authority's certificate", ssl.PEM_read_bio_X509),
+    );
+    const lists = revocations.map((pem) =>
+      fromPem(pem, "The list of revoked certificates", ssl.PEM_read_bio_X509_CRL),
+    );
+    for (const x509 of known) ssl.X509_STORE_add_cert(store, x509);
+    for (const list of lists) ssl.X509_STORE_add_crl(store, list);
+    const isAllListed = known.every((x509) => {
+      const name = ssl.X509_get_subject_name(x509);
+      return lists.some((list) => ssl.X509_NAME_cmp(name, ssl.X509_CRL_get_issuer(list)) === 0);
+    });
+    for (const x509 of known) ssl.X509_free(x509);
+    for (const list of lists) ssl.X509_CRL_free(list);
+    if (isAllListed) ssl.X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+    else this.#looksAfterwards = lists.length > 0;
+  }
+
+  /** Why a list that the handshake has not looked at forbids `end`'s peer; undefined where none does. */
+  revocationOf(end: TlsEnd): string | undefined {
+    if (!this.#looksAfterwards) return undefined;
+    const error = this.#verify(end, X509_V_FLAG_CRL_CHECK);
+    return error === X509_V_OK || error === X509_V_ERR_UNABLE_TO_GET_CRL
+      ? undefined
+      : verifyError(error);
   }
 
   /** Why the certificate that `end`'s peer has shown would not do now; undefined where it would. */
   refusalOf(end: TlsEnd): string | undefined {
+    const error = this.#verify(end, 0);
+    return error === X509_V_OK ? this.revocationOf(end) : verifyError(error);
+  }
+
+  /** Verifies the peer's certificate once more, with further flags X509_V_FLAG_*: X509_V_OK or X509_V_ERR_*. */
+  #verify(end: TlsEnd, flags: number): number {
     const ssl = lib();
     const x509 = Number(ssl.SSL_get1_peer_certificate(end.address));
-    if (x509 === 0) return "it has shown no certificate";
+    if (x509 === 0) return X509_V_ERR_UNSPECIFIED;
     const check = ssl.X509_STORE_CTX_new();
     const chain = ssl.SSL_get_peer_cert_chain(end.address);
     ssl.X509_STORE_CTX_init(check, ssl.SSL_CTX_get_cert_store(this.address), x509, chain);
@@ -234,12 +262,13 @@ export class TlsContext {
       check,
       cstring(this.side === "server" ? "ssl_client" : "ssl_server"),
     );
+    ssl.X509_STORE_CTX_set_flags(check, flags);
     const isValid = ssl.X509_verify_cert(check) === 1;
     const error = ssl.X509_STORE_CTX_get_error(check);
     ssl.X509_STORE_CTX_free(check);
     ssl.X509_free(x509);
     ssl.ERR_clear_error();
-    return isValid ? undefined : verifyError(error);
+    return isValid ? X509_V_OK : error;
   }
 
   free(): void {

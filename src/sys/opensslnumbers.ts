@@ -15,6 +15,8 @@ export const SSL_KEY_UPDATE_NOT_REQUESTED = 0;
 // openssl/x509_vfy.h
 export const X509_V_FLAG_CRL_CHECK = 0x4;
 export const X509_V_OK = 0;
+export const X509_V_ERR_UNSPECIFIED = 1;
+export const X509_V_ERR_UNABLE_TO_GET_CRL = 3;
 
 // openssl/evp.h, openssl/obj_mac.h, openssl/asn1.h
 export const EVP_PKEY_EC = 408;
