@@ -7,12 +7,13 @@
 import { E } from "../sys/errno.ts";
 import { IoVec, read, write, writev } from "../sys/io.ts";
 import { allocate, type Region } from "../sys/memory.ts";
+import { getPageSize } from "../sys/process.ts";
 import { Channels, channelOf, kernelHigh } from "./channels.ts";
 import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from "./protocol.ts";
 
-/** Largest data of one READ or WRITE: 256 pages, the kernel's limit unless raised. */
+/** Largest data of one READ or WRITE: 256 pages of 4 KiB, the kernel's limit unless raised. */
 export const TRANSFER_MAX = 1024 * 1024;
-export const MAX_PAGES = TRANSFER_MAX / 4096;
+export const MAX_PAGES = TRANSFER_MAX / getPageSize();
 /** A request: a WRITE's headers and data; the kernel asks for room to spare. */
 const REQUEST_BYTES = TRANSFER_MAX + 64 * 1024;
 const ANSWER_BYTES = TRANSFER_MAX + 64 * 1024;

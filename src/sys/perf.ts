@@ -4,6 +4,7 @@ import { ioctl } from "./ioctl.ts";
 import { addr, i32, i64, libc, orErrno, u64 } from "./libc.ts";
 import { allocate, putWord64, type Region, regionAt } from "./memory.ts";
 import { close } from "./open.ts";
+import { getPageSize } from "./process.ts";
 import { rawSyscall } from "./rawsyscall.ts";
 
 const c = libc({ mmap: { args: [addr, u64, i32, i32, i32, i64], returns: i64 } });
@@ -32,7 +33,7 @@ const PERF_RECORD_SAMPLE = 9;
 const PERF_EVENT_IOC_ENABLE = 0x2400;
 const PROT_READ_WRITE = 0x3;
 const MAP_SHARED = 0x1;
-const PAGE = 4096;
+const PAGE = getPageSize();
 /** The page that says how far the ring is, and the ring. */
 const MAPPED = 2 * PAGE;
 
