@@ -96,7 +96,9 @@ static struct connection *take_lane(struct link *link, uint32_t lane, uint32_t e
 }
 
 static void announce(struct connection *c) {
+  fence_device(c->link);
   STORE(c->own->epoch, c->epoch);
+  fence_device(c->link);
   STORE(c->own->state, QTDMA_OPEN);
   atomic_store(&entries[c->fd].connection, c);
 }
@@ -293,6 +295,7 @@ int qtdma_close(int fd) {
   while (*at != c) at = &(*at)->next;
   *at = c->next;
   atomic_store(&entries[fd].connection, NULL);
+  fence_device(link);
   STORE(c->own->state, QTDMA_CLOSED);
   bell_ring(link, 1 - link->side, c->lane);
   link->lanes_used &= ~(UINT32_C(1) << c->lane);

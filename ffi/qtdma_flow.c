@@ -88,11 +88,13 @@ int64_t qtdma_receive(int fd, void *to, uint64_t max) {
   if (c->broken) return -EPROTO;
   /* Before the ring: what was filled before the end is still to be had. */
   bool over = connection_is_over(c);
+  if (over) fence_device(c->link);
   if (LOAD(c->peer->epoch) != c->epoch) return over ? 0 : -EAGAIN;
   uint32_t filled = LOAD(c->peer->head) - c->tail;
   if (filled > QTDMA_RING) return over ? 0 : broke(c);
   uint32_t first = c->tail;
   uint64_t got = 0;
+  if (filled > 0) fence_device(c->link);
   while (filled > 0 && got < max) {
     if (!c->has_at_hand && !take_descriptor(c)) return broke(c);
     uint64_t left = c->at_hand.length - c->at_hand_taken;
@@ -104,6 +106,7 @@ int64_t qtdma_receive(int fd, void *to, uint64_t max) {
     c->has_at_hand = false;
     filled--;
     atomic_store_explicit(&c->seen_tail, ++c->tail, memory_order_relaxed);
+    fence_device(c->link);
     STORE(c->own->tail, c->tail);
   }
   if (c->tail != first) wake_peer(c, QTDMA_ROOM);
@@ -142,6 +145,7 @@ static void pass_on(struct connection *c, uint32_t length) {
   STORE(there->tag, tag_of(c, c->head));
   c->pieces[c->head % QTDMA_RING].length = length;
   c->put += length;
+  fence_device(c->link);
   STORE(c->own->head, ++c->head);
   wake_peer(c, QTDMA_DATA);
 }

@@ -97,6 +97,22 @@ struct link {
   atomic_store_explicit((_Atomic uint64_t *)&(word), (value), memory_order_release)
 #define FENCE() atomic_thread_fence(memory_order_seq_cst)
 
+/*
+ * What a device's memory, which is mapped write-combining (x86-64) or uncached (arm64), sees and
+ * shows in order; the processors' caches do not order it (Intel SDM volume 3, memory ordering of
+ * WC; Linux: Documentation/memory-barriers.txt, dma_mb). A file's memory is as other memory.
+ */
+static inline void fence_device(const struct link *link) {
+  if (link->is_file) return;
+#if defined(__x86_64__)
+  __builtin_ia32_mfence();
+#elif defined(__aarch64__)
+  __asm__ volatile("dmb osh" ::: "memory");
+#else
+#error "which instruction orders a device's memory?"
+#endif
+}
+
 /* Ranges of the link's file that are locked, one byte each (OFD locks). */
 enum { LOCK_FORMAT = 1, LOCK_LANE = 1024, LOCK_PORT = 4096 };
 

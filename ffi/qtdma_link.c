@@ -168,6 +168,7 @@ int link_format(struct link *link) {
     STORE(header->lanes, link->geometry.lanes);
     STORE(header->bulk, link->geometry.bulk);
     STORE(header->ring, link->geometry.ring);
+    fence_device(link);
     STORE64(header->magic, link->geometry.magic);
   }
   STORE64(header->machine, this_machine());
