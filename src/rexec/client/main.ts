@@ -1,6 +1,5 @@
 /** `qtfs rexec`, once its options are known: runs the program and ends as it has ended. */
 import { writeSync } from "node:fs";
-import { printable } from "../../info/printable.ts";
 import { Resource, setLimit } from "../../sys/limits.ts";
 import { exitNow, getpid, kill } from "../../sys/process.ts";
 import { restoreDefault } from "../../sys/signalpipe.ts";
@@ -10,7 +9,9 @@ import { encodeOrder } from "../order.ts";
 import { join, readCaller, readEnvironment } from "./caller.ts";
 import { type Descriptors, readDescriptors, terminalDescriptors } from "./descriptors.ts";
 import { inheritedNumbers } from "./inherited.ts";
+import { PidMap } from "./pidmap.ts";
 import { FAILED, type Outcome, Run } from "./run.ts";
+import { Sentences } from "./sentences.ts";
 import { OwnTerminal } from "./terminal.ts";
 
 export interface RexecOptions {
@@ -30,22 +31,28 @@ export interface RexecOptions {
 
 /** Runs it and ends this process, as the program has ended. */
 export function rexec(options: RexecOptions): never {
+  const sentences = new Sentences();
   let terminal: OwnTerminal | undefined;
   try {
     if (options.terminal) terminal = new OwnTerminal(0);
-    const outcome = runProgram(options, terminal);
+    const outcome = runProgram(options, terminal, sentences);
     terminal?.leave();
     return end(outcome);
   } catch (error) {
     terminal?.leave();
-    say((error as Error).message);
+    sentences.say((error as Error).message);
     return exitNow(FAILED);
   }
 }
 
-function runProgram(options: RexecOptions, terminal: OwnTerminal | undefined): Outcome {
+function runProgram(
+  options: RexecOptions,
+  terminal: OwnTerminal | undefined,
+  sentences: Sentences,
+): Outcome {
   const caller = readCaller();
   const descriptors = chooseDescriptors(options);
+  sentences.keep();
   const { cwd, detach, timeoutMs } = options;
   const order = encodeOrder(
     {
@@ -63,13 +70,19 @@ function runProgram(options: RexecOptions, terminal: OwnTerminal | undefined): O
   const { address } = options;
   const sayHere = (sentence: string) => {
     terminal?.leave();
-    say(sentence);
+    sentences.say(sentence);
   };
   const { ignored } = caller;
-  const common = { address, order, descriptors, ignored, detach, say: sayHere };
+  const map = new PidMap();
+  const started = (pid: number) => {
+    if (!detach) map.put(pid);
+  };
+  const common = { address, order, descriptors, ignored, detach, started, say: sayHere };
   const run = new Run({ ...common, ...(terminal && { terminal }) });
   terminal?.enter();
-  return run.run();
+  const outcome = run.run();
+  map.remove();
+  return outcome;
 }
 
 function chooseDescriptors({ terminal, detach, fds }: RexecOptions): Descriptors {
@@ -96,10 +109,6 @@ function endAs({ code, signal }: Ending): never {
     kill(getpid(), signal);
   }
   return exitNow(signal > 0 ? 128 + signal : code);
-}
-
-function say(sentence: string): void {
-  write(2, `rexec: ${printable(sentence)}\n`);
 }
 
 function write(fd: number, text: string): void {

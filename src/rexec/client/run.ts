@@ -63,6 +63,8 @@ export interface RunOptions {
   readonly ignored: SignalSet;
   readonly terminal?: OwnTerminal;
   readonly detach: boolean;
+  /** Told the number of the program, once it runs. */
+  readonly started: (pid: number) => void;
   /** Says a sentence to the user: at once, for the program's end may take stderr with it. */
   readonly say: (sentence: string) => void;
 }
@@ -185,6 +187,7 @@ export class Run implements StreamHandler, Watched {
     const number = (index: number) => integer(items[index], Number.MAX_SAFE_INTEGER);
     if (type === OutOfBand.STARTED) {
       if (number(1) === 1) this.#link.waitForEver();
+      this.#options.started(number(0));
       if (this.#options.detach) this.#conclude({ pid: number(0) });
     } else if (type === OutOfBand.NOT_STARTED) {
       for (const end of this.#ends) end.hasRead(0);

@@ -1,6 +1,6 @@
 /** Servers that end, are killed and come again; keepers that are killed. */
 import { expect, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { until } from "../support/program.ts";
 import { Link } from "./link.ts";
 import { QTFS, run, Stage } from "./stage.ts";
@@ -210,6 +210,23 @@ test("a keeper is killed: its programs end, clients are told, and others are ser
     expect(stage.log).toContain("The keeper before was killed: 1 of its programs are ended");
     // No zombie is left of it.
     expect(existsSync(`/proc/${keeper}`)).toBe(false);
+  }));
+
+test("what rexec has to say itself is said though the program's stderr has ended", () =>
+  withStage([], async (stage) => {
+    const pidFile = `${stage.directory}/pid`;
+    const program = "echo theirs >&2; exec 2>&-; sleep 1000";
+    // The pipe has another writer, so its reader is still there.
+    const script = `(sh -c 'echo $$ >${pidFile}; exec "$@"' sh "$@" 2>&1 >/dev/null; echo $?) | cat`;
+    const ran = run(["sh", "-c", script, "sh", ...stage.rexec, "sh", "-c", program]);
+    const isEnded = () => {
+      const pid = existsSync(pidFile) ? readFileSync(pidFile, "utf8").trim() : "";
+      return pid !== "" && readlinkSync(`/proc/${pid}/fd/2`) === "/dev/null";
+    };
+    await until(isEnded, () => "the end of stderr");
+    process.kill(stage.keeper, "SIGKILL");
+    // By which of two ways it hears of it.
+    expect((await ran).stdout).toMatch(/^theirs\nrexec: .*(does not|is not) know.*\n125\n$/);
   }));
 
 test("server and keeper are killed at once: the next ones find what is left, and end it", () =>

@@ -1,6 +1,6 @@
 /** From start to end: signals, clients that are killed, programs that stay, many at once. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { until } from "../support/program.ts";
 import { QTFS, run, Stage } from "./stage.ts";
@@ -89,6 +89,28 @@ test("a signal that the program dies of is what the client dies of", async () =>
   client.child.kill("SIGTERM");
   await client.child.exited;
   expect(client.child.signalCode).toBe("SIGTERM");
+});
+
+test("the original's map of processes tells the program's, and is locked meanwhile", async () => {
+  const client = new Client("sh", "-c", "echo $$; exec sleep 60");
+  await client.prints("\n");
+  const file = `/var/run/rexec/pids/${client.child.pid}`;
+  await until(
+    () => existsSync(file) && readFileSync(file, "utf8") !== "",
+    () => file,
+  );
+  expect(readFileSync(file, "utf8")).toBe(client.output.trim());
+  expect(Bun.spawnSync(["flock", "--nonblock", file, "true"]).exitCode).toBe(1);
+  client.child.kill("SIGKILL");
+  await client.child.exited;
+  expect(Bun.spawnSync(["flock", "--nonblock", file, "true"]).exitCode).toBe(0);
+  // The next one removes it, and its own when it ends.
+  const next = new Client("true");
+  expect(await next.child.exited).toBe(0);
+  expect([existsSync(file), existsSync(`/var/run/rexec/pids/${next.child.pid}`)]).toEqual([
+    false,
+    false,
+  ]);
 });
 
 test("a signal reaches the whole process group", async () => {

@@ -90,6 +90,7 @@ describe.each(machines.ways)("$name", (way) => {
       await task.prints("through FIFOs\n");
       task.closeStdin();
       expect(await task.output()).toBe("through FIFOs\n");
+      expect(task.stderr).toContain("done\n");
       await events.prints("/tasks/exit");
     },
     MINUTES,
