@@ -8,6 +8,7 @@ import type { OpFigures } from "./counters.ts";
 import { BUILD } from "./facts.ts";
 import { printable } from "./printable.ts";
 import {
+  type BridgeReport,
   type DaemonReport,
   isSilent,
   type KeeperReport,
@@ -54,6 +55,7 @@ function summary(report: DaemonReport): string {
     const running = report.programs.filter(({ ending }) => ending === undefined).length;
     return `${running} programs, and no rexec-server`;
   }
+  if (report.kind === "bridge") return `${report.figures.STREAMS} streams, and no server`;
   if (report.kind === "supervisor") return report.program.command.join(" ");
   const exports = report.exports.map(({ path, readOnly }) => path + (readOnly ? ":ro" : ""));
   return `${exports.join(" ")} at ${report.listen.join(" ")}`;
@@ -67,6 +69,7 @@ export function formatReport(report: DaemonReport): string {
   }
   if (report.kind === "rexec-server") return formatRexec(report);
   if (report.kind === "rexec-keeper") return formatKeeper(report);
+  if (report.kind === "bridge") return formatBridge(report);
   if (report.kind === "supervisor") return formatSupervisor(report);
   const own = report.kind === "server" ? serverFields(report) : mountFields(report);
   const common = processFields(report);
@@ -116,6 +119,19 @@ function formatKeeper(report: KeeperReport): string {
     .map(fieldLine)
     .join("");
   return `qtfs rexec-keeper, process ${report.pid}\n${text}\n${programTable(report.programs)}`;
+}
+
+/** Streams whose server is gone. */
+function formatBridge(report: BridgeReport): string {
+  const figures = Object.entries(report.figures).filter(([, value]) => value !== 0);
+  const fields: Field[] = [
+    ["server", "none: it waits for one"],
+    ...processFields(report),
+    ...figures.map(
+      ([name, value]): Field => [name.toLowerCase().replaceAll("_", " "), integer(value)],
+    ),
+  ];
+  return `qtfs bridge, process ${report.pid}\n${fields.map(fieldLine).join("")}`;
 }
 
 function programTable(programs: readonly ProgramReport[]): string {

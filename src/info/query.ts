@@ -7,7 +7,7 @@ import { kill } from "../sys/process.ts";
 import { Kind } from "../wire/frame.ts";
 import { CONTROL_DIRECTORY } from "./control.ts";
 import { encodeFrame, FrameReader, type Request } from "./frames.ts";
-import type { DaemonReport, KeeperReport, SilentReport } from "./report.ts";
+import type { BridgeReport, DaemonReport, KeeperReport, SilentReport } from "./report.ts";
 
 /** A daemon that takes longer is stuck. */
 const ANSWER_TIMEOUT_MS = 2_000;
@@ -75,7 +75,9 @@ export function endpoints(directory = CONTROL_DIRECTORY): Endpoint[] {
     throw error;
   }
   return names.flatMap((name) => {
-    const match = /^(server|mount|rexec-server|rexec-keeper|supervisor)-(\d+)\.sock$/.exec(name);
+    const match = /^(server|mount|rexec-server|rexec-keeper|bridge|supervisor)-(\d+)\.sock$/.exec(
+      name,
+    );
     if (match === null) return [];
     const kind = match[1] as Endpoint["kind"];
     return [{ kind, pid: Number(match[2]), path: `${directory}/${name}` }];
@@ -109,8 +111,9 @@ async function complete(
   directory: string,
 ): Promise<DaemonReport | undefined> {
   const report = answer as unknown as DaemonReport;
-  // A keeper with a server is told of by that.
+  // A keeper with a server is told of by that, and so is a bridge.
   if (report.kind === "rexec-keeper") return (report as KeeperReport).served ? undefined : report;
+  if (report.kind === "bridge") return (report as BridgeReport).served ? undefined : report;
   const twins = await beside("twins", answer.twinsPid, directory);
   const keeper = await beside("rexec-keeper", answer.keeperPid, directory);
   return {

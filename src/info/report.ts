@@ -7,6 +7,7 @@ import type { MountSnapshot } from "../client/snapshot.ts";
 import type { TwinsReport } from "../client/twins/report.ts";
 import type { KeeperSnapshot } from "../rexec/server/control.ts";
 import type { RexecSnapshot } from "../rexec/server/daemon.ts";
+import type { BridgeSnapshot } from "../server/bridge/control.ts";
 import type { ServerSnapshot } from "../server/daemon.ts";
 import type { SupervisorSnapshot } from "../supervisor/report.ts";
 import type { LogLevel } from "./log.ts";
@@ -34,11 +35,14 @@ export type RexecReport = { kind: "rexec-server" } & Process & RexecSnapshot;
 /** What has the programs of a rexec-server that is gone. */
 export type KeeperReport = { kind: "rexec-keeper" } & Process & KeeperSnapshot;
 
+/** What has the streams of a server that is gone. */
+export type BridgeReport = { kind: "bridge" } & Process & BridgeSnapshot;
+
 export type SupervisorReport = { kind: "supervisor" } & Process & SupervisorSnapshot;
 
 /** A daemon that listens and does not answer, or answers what is no report. */
 export interface SilentReport {
-  kind: "server" | "mount" | "rexec-server" | "rexec-keeper" | "supervisor";
+  kind: "server" | "mount" | "rexec-server" | "rexec-keeper" | "bridge" | "supervisor";
   pid: number;
   /** Why there is nothing more. */
   error: string;
@@ -49,6 +53,7 @@ export type DaemonReport =
   | MountReport
   | RexecReport
   | KeeperReport
+  | BridgeReport
   | SupervisorReport
   | SilentReport;
 

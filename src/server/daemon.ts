@@ -2,8 +2,9 @@
  * The server as main sees it: listeners, the acceptor's thread, the reactors'
  * threads (started when a first client needs them) and their call threads.
  */
-import { mkdirSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { checkIdentities, watchIdentities } from "../identity/watching.ts";
 import { Counters, type OpFigures } from "../info/counters.ts";
 import { machineFacts } from "../info/facts.ts";
@@ -134,6 +135,16 @@ function holderEnds(address: Address): boolean {
   return ends;
 }
 
+/** Where the bridge is found by the next server; where there is no place, by none. */
+function placeOfBridge({ listen, log }: ServerOptions): string {
+  try {
+    return bridgePath(listen.map(formatAddress));
+  } catch (error) {
+    log("warn", `${(error as Error).message}: streams to sockets end with this process`);
+    return join(mkdtempSync(join(tmpdir(), "qtfs-bridge-")), "keeper.sock");
+  }
+}
+
 /** Starts a server; throws a sentence for people when it cannot. */
 export function startServer(options: ServerOptions): ServerDaemon {
   checkIdentities(options.listen, options.insecure, options.identities);
@@ -164,7 +175,7 @@ class Daemon implements ServerDaemon {
       server: options.listen.map(formatAddress).sort().join(" "),
     };
     this.#bridge = new BridgeThread({
-      path: bridgePath(options.listen.map(formatAddress)),
+      path: placeOfBridge(options),
       command: options.command,
       registry: this.#registry.shared,
       leaseMs: options.leaseMs ?? LEASE_MS,

@@ -18,6 +18,7 @@ import { answerHello, Refusal, sayGoodbye } from "../greeting.ts";
 import { LogBudget } from "../logbudget.ts";
 import { NO_UID } from "../session.ts";
 import { Connects } from "./connects.ts";
+import { BridgeControl } from "./control.ts";
 import { HostFifos } from "./fifo/fifos.ts";
 import { BridgeGauges } from "./gauges.ts";
 import { Holdings } from "./holdings.ts";
@@ -29,7 +30,7 @@ export interface BridgeOptions {
   loop: Loop;
   facts: Facts;
   /** Whose it is: it hears servers, and takes lines for their logs. */
-  keeper: Pick<Keeper<Told, Tells>, "hear" | "log" | "tell">;
+  keeper: Pick<Keeper<Told, Tells>, "hear" | "isServed" | "log" | "tell">;
 }
 
 type Client = Extract<Told, { kind: "client" }>;
@@ -49,6 +50,7 @@ export class Bridge implements SessionHost, Keeping<Told, Tells> {
   readonly #sessions = new Map<string, BridgeSession>();
   readonly #holdings: Holdings;
   readonly #gauges: BridgeGauges;
+  readonly #control: BridgeControl;
   readonly #ofPeers = new LogBudget();
   readonly #ofFaults = new LogBudget();
   /** Clients that have come, and their connections: what hears of them may be serving another. */
@@ -81,6 +83,9 @@ export class Bridge implements SessionHost, Keeping<Told, Tells> {
       keeper.tell({ kind: "figures", figures });
     });
     this.loop.beforeSleep(() => this.#welcome());
+    this.#control = new BridgeControl(this.loop, () => {
+      return { served: keeper.isServed, figures: this.#gauges.figures };
+    });
   }
 
   get isIdle(): boolean {
@@ -128,6 +133,7 @@ export class Bridge implements SessionHost, Keeping<Told, Tells> {
 
   close(): void {
     this.#fifos.close();
+    this.#control.close();
   }
 
   ended(session: BridgeSession): void {

@@ -1,4 +1,5 @@
 /** What a server and its bridge say to each other (keeper/channel.ts), and where they meet. */
+import { readlinkSync } from "node:fs";
 import type { LogLine, Parting } from "../../keeper/kept.ts";
 import { keeperSocket } from "../../keeper/place.ts";
 import type { PeerIdentity } from "../../transport/transport.ts";
@@ -11,7 +12,10 @@ export const BRIDGE_NAME = "qtfs-bridge";
 
 /** The path of the socket of the bridge of a server that listens at `addresses`. */
 export function bridgePath(addresses: readonly string[]): string {
-  return keeperSocket("bridge", VERSION, addresses);
+  // Another network has the same addresses, and perhaps the same /run.
+  const isLocal = addresses.every((address) => address.startsWith("unix:"));
+  const network = isLocal ? [] : [readlinkSync("/proc/self/ns/net")];
+  return keeperSocket("bridge", VERSION, [...addresses, ...network]);
 }
 
 /** What a key stands for. */

@@ -5,6 +5,8 @@ import type { MountReport, ServerReport } from "../../../src/info/report.ts";
 import { ProxyProcess } from "../../fault/proxy/process.ts";
 import { isGone } from "../mounts/caller.ts";
 import { report, World, type WorldMount, type WorldServer } from "../mounts/world.ts";
+import { run } from "../support/run.ts";
+import { QTFS } from "../support/server.ts";
 import { compileMeet, Meeting, said, until } from "./stage.ts";
 
 const MANY_BYTES = 256 * 1024 * 1024;
@@ -111,8 +113,8 @@ describe.each([
     const before = [inode(), await bridgePid()];
     process.kill(server.pid, "SIGKILL");
     await until(() => isGone(server.pid), "the server is gone");
-    // Where nobody needs a server, others connect as well.
-    if (here() === tree) expect(await said([meet, "call", path, "stream"])).toContain("heard bye");
+    const info = await run([QTFS, "info", `${before[1]}`]);
+    expect(info.stdout).toMatch(/none: it waits for one\n(.*\n)* {2}streams +\d/);
     server = await world.server([tree], server.address.slice("unix://".length));
     expect(await said([meet, "call", path, "stream"])).toContain("heard bye");
     expect(await holding.line()).toBe(`heard ${MANY_BYTES} bytes`);
