@@ -16,9 +16,10 @@ import { Kind } from "../../src/wire/frame.ts";
 import { STREAMS_MAX } from "../../src/wire/limits.ts";
 import { SocketType, StreamKind, StreamMessage } from "../../src/wire/streams.ts";
 import { listening, turnUntil } from "../bridge/program.ts";
+import { isGone } from "../e2e/mounts/caller.ts";
 import { helloOf, RawClient } from "../support/client.ts";
 import { random, seedFor } from "../support/random.ts";
-import { TestServer } from "../support/server.ts";
+import { TestServer, until } from "../support/server.ts";
 import { Entry, Outcome } from "./bridgerig.ts";
 
 let server: TestServer;
@@ -114,6 +115,9 @@ test("garbage ends its connection and nothing else", () => {
   expect(good.events[0]?.slice(0, 2)).toEqual([1, StreamMessage.RESET]);
 });
 
+/** How long streams outlive a server. */
+const LEASE_MS = 4000;
+
 describe("a server that is killed and knows no session any more", () => {
   type Child = ChildProcessByStdio<Writable, Readable, null>;
   const scratch = mkdtempSync(join(tmpdir(), "qtfs-killed-"));
@@ -121,10 +125,18 @@ describe("a server that is killed and knows no session any more", () => {
   const address = join(scratch, "socket");
   let child: Child;
 
+  /** The process that has its streams. */
+  async function bridgePid(): Promise<number> {
+    child.stdin.write("snapshot\n");
+    const said = await new Promise((resolve) => child.stdout.once("data", resolve));
+    return JSON.parse(String(said)).bridgePid;
+  }
+
   /** Another process of the server at the same place. */
   async function begin(): Promise<void> {
     const script = new URL("../support/serve.ts", import.meta.url).pathname;
-    const options = { listen: [`unix://${address}`], exports: [{ path: share, readOnly: false }] };
+    const exports = [{ path: share, readOnly: false }];
+    const options = { listen: [`unix://${address}`], exports, leaseMs: LEASE_MS };
     child = spawn(process.execPath, [script, JSON.stringify(options)], {
       stdio: ["pipe", "pipe", "inherit"],
     });
@@ -188,5 +200,36 @@ describe("a server that is killed and knows no session any more", () => {
     mount.close();
     close(listener);
     loop.close();
+  });
+
+  test("leaves streams for the lease, and the bridge ends with them", async () => {
+    const loop = new Loop();
+    const listener = listening(share, "alone");
+    const mount = RawClient.attached(address, share);
+    const link = new BridgeLink(loop, {
+      addresses: [parseAddress(`unix://${address}`)],
+      parent: mount.said.session,
+      facts: helloOf().facts,
+      log: () => {},
+    });
+    const [node] = mount.ok("LOOKUP", mount.root, "alone");
+    const [key] = mount.ok("TWIN_OPEN", node as number);
+    link.end.open(StreamKind.CONNECT, [key, SocketType.STREAM, 0, 0, [], 1], new Outcome());
+    turnUntil(loop, () => link.end.connected, "the link is connected");
+    let pid = 0;
+    await until(async () => {
+      pid = await bridgePid();
+      return pid !== 0;
+    }, "the bridge is known");
+    await kill();
+    const isThere = () => !isGone(pid);
+    expect([isThere(), link.end.connected]).toEqual([true, true]);
+    turnUntil(loop, () => !link.end.connected, "the lease is over");
+    await until(() => !isThere(), "the bridge has ended");
+    link.close();
+    mount.close();
+    close(listener);
+    loop.close();
+    await begin();
   });
 });
