@@ -2,8 +2,8 @@
  * Debian's packages for guests, of this machine's architecture or another: downloaded by apt,
  * unpacked, never installed. They are kept in /var/cache for the next test.
  */
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
-import { run, sh } from "../run.ts";
+import { existsSync, mkdirSync } from "node:fs";
+import { run } from "../run.ts";
 
 export type Architecture = "amd64" | "arm64";
 
@@ -24,10 +24,16 @@ function aptOptions(architecture: Architecture): string[] {
   return options.flatMap((option) => ["-o", option]);
 }
 
-async function update(architecture: Architecture): Promise<void> {
-  const words = ["apt-get", "-q", ...aptOptions(architecture), "update"];
-  const { code, stderr } = await run(words, { timeoutMs: DOWNLOAD_MS });
-  if (code !== 0) throw new Error(`apt-get update for ${architecture}: ${stderr}`);
+/** Runs a script that no other test's may disturb. */
+async function alone(script: string): Promise<string> {
+  const words = ["flock", `${CACHE}/lock`, "bash", "-euc", script];
+  const { code, stdout, stderr } = await run(words, { timeoutMs: DOWNLOAD_MS });
+  if (code !== 0) throw new Error(`${script}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+function update(architecture: Architecture): Promise<string> {
+  return alone(`apt-get -q ${aptOptions(architecture).join(" ")} update`);
 }
 
 /** What `apt-cache words` says; its lists are fetched where it knows nothing. */
@@ -48,14 +54,15 @@ export async function unpacked(
   const version = Bun.hash(patterns.join()).toString(36);
   const directory = `${CACHE}/${name}-${architecture}-${version}`;
   if (existsSync(directory)) return directory;
-  const fresh = `${directory}.${process.pid}`;
+  const fresh = `${directory}.new`;
+  const files = patterns.map((one) => `'./${one}'`).join(" ");
   const download = () =>
-    sh(
-      `rm -rf ${fresh} && mkdir -p ${fresh} && cd ${fresh}
+    alone(
+      `test ! -e ${directory} || exit 0
+      rm -rf ${fresh} && mkdir -p ${fresh} && cd ${fresh}
       apt-get -q ${aptOptions(architecture).join(" ")} download ${name}
-      dpkg-deb --fsys-tarfile *.deb | tar -x --wildcards ${patterns.map((one) => `'./${one}'`).join(" ")}
-      rm *.deb`,
-      { timeoutMs: DOWNLOAD_MS },
+      dpkg-deb --fsys-tarfile *.deb | tar -x --wildcards ${files}
+      rm *.deb && mv ${fresh} ${directory}`,
     );
   try {
     await download();
@@ -64,7 +71,5 @@ export async function unpacked(
     await update(architecture);
     await download();
   }
-  rmSync(directory, { recursive: true, force: true });
-  renameSync(fresh, directory);
   return directory;
 }
