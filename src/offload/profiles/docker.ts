@@ -23,7 +23,7 @@ export const DOCKER = {
       "Networks: none, which is the default, and host (docker run --network). -p and networks that are made by docker have no effect for a container. [networks] in the configuration changes that.",
     ],
     within: [
-      "Networks: a running container is not connected to another (docker network connect: before its start), no names of containers are resolved, and dockerd is one before 28.",
+      "Networks: a running container is not connected to another (docker network connect: before its start), on networks of docker network create no names are resolved, and dockerd 28 and later have no hook for them.",
     ],
   },
   limits: [

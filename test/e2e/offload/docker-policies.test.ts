@@ -1,4 +1,7 @@
-/** What dockerd on the DPU does by itself for containers on the HOST, and many of these at once. */
+/**
+ * What dockerd on the DPU does by itself for containers on the HOST, and many of these at once. It
+ * sees the HOST's processes and devices, and those of the DPU at /local_proc.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { until } from "../support/program.ts";
 import { IMAGE, Stage } from "./stage.ts";
@@ -6,12 +9,12 @@ import { IMAGE, Stage } from "./stage.ts";
 const MINUTE = 60_000;
 const BOUND_MS = 45_000;
 const NAME = IMAGE.replace("docker.io/library/", "");
-/** At once; QTFS_CONTAINERS=50 for more. */
+/** At once; QTFS_CONTAINERS says how many else. */
 const MANY = Number(process.env.QTFS_CONTAINERS ?? 6);
 let stage: Stage;
 
 beforeAll(async () => {
-  stage = await Stage.begin(['profile = "docker"']);
+  stage = await Stage.begin(['profile = "docker"', 'shares = ["/proc", "/sys"]']);
   await stage.offload("up");
   await docker(`load -i ${stage.image}`);
 }, MINUTE);
@@ -34,8 +37,14 @@ async function becomes(name: string, format: string, value: string): Promise<voi
 }
 
 test(
-  "info warns of nothing",
+  "info warns of nothing, and /proc is the HOST's",
   async () => {
+    const first = "tr '\\0' ' ' <PROC/1/cmdline";
+    const here = await stage.dpu.sh(first.replace("PROC", "/proc"));
+    expect(await stage.inside(first.replace("PROC", "/local_proc"))).toBe(here);
+    expect(await stage.inside(first.replace("PROC", "/proc"))).toBe(
+      await stage.host.sh(first.replace("PROC", "/proc")),
+    );
     const { stdout, stderr } = await stage.dpu.run([
       "docker",
       "-H",
@@ -91,7 +100,7 @@ test(
 test(
   `${MANY} containers are started at once, and removed at once`,
   async () => {
-    await docker("ps -aq | xargs docker -H unix:///run/docker.sock rm -f");
+    await docker("ps -aq | xargs -r docker -H unix:///run/docker.sock rm -f");
     const names = Array.from({ length: MANY }, (_, i) => `many${i}`);
     await Promise.all(
       names.map((name) => docker(`run -d --name ${name} --network none ${NAME} sleep 1000`)),
