@@ -25,10 +25,15 @@ export function keeperSocket(what: string, version: number, addresses: readonly 
   if (directory === undefined) {
     throw new Error(`There is no place for the keeper's socket: tried ${directories.join(", ")}`);
   }
+  return `${directory}/${socketName(version, addresses)}`;
+}
+
+/** The name of that socket, in whichever directory. */
+export function socketName(version: number, addresses: readonly string[]): string {
   const digest = createHash("sha256")
     .update([...addresses].sort().join("\n"))
     .digest("hex");
-  return `${directory}/keeper-${version}-${digest.slice(0, DIGITS)}.sock`;
+  return `keeper-${version}-${digest.slice(0, DIGITS)}.sock`;
 }
 
 function isOurs(path: string, uid: number): boolean {

@@ -15,10 +15,14 @@ import type { SocketTransport } from "../../transport/socket.ts";
 import { Goodbye } from "../../wire/constants.ts";
 import { Kind } from "../../wire/frame.ts";
 import type { ServerHello } from "../../wire/hello.ts";
+import { isExpected } from "./restart.ts";
 
 const SESSION_BYTES = 16;
 /** How long a server may take to answer. */
 const ANSWER_MS = 10_000;
+/** How long a server whose keeper waits for it is waited for. */
+const RESTART_MS = 2000;
+const RESTART_STEP_MS = 20;
 
 export class RexecLink implements BridgeOwner {
   readonly end: BridgeEnd;
@@ -86,7 +90,7 @@ export class RexecLink implements BridgeOwner {
 
   #connect(): SocketTransport {
     const address = this.#address;
-    const fd = connectTo(address);
+    const fd = reach(address);
     if (fd < 0) throw new Error(explain(address, -fd));
     const transport = transportOn(fd, address);
     sayHello(transport, this.#name(false), this.#facts);
@@ -103,10 +107,25 @@ export class RexecLink implements BridgeOwner {
   }
 }
 
+/** Connects, when a server that is expected to come again has come; a descriptor or -errno. */
+function reach(address: Address): number {
+  const endMs = performance.now() + RESTART_MS;
+  let fd = connectTo(address);
+  while (isAbsent(-fd) && performance.now() < endMs && isExpected(address)) {
+    // Of a path that is not there yet no event tells.
+    Bun.sleepSync(RESTART_STEP_MS);
+    fd = connectTo(address);
+  }
+  return fd;
+}
+
+function isAbsent(errno: number): boolean {
+  return errno === E.ENOENT || errno === E.ECONNREFUSED;
+}
+
 function explain(address: Address, errno: number): string {
   const where = formatAddress(address);
-  const isAbsent = errno === E.ENOENT || errno === E.ECONNREFUSED;
-  if (isAbsent) return `No rexec-server listens at ${where} (qtfs rexec-server)`;
+  if (isAbsent(errno)) return `No rexec-server listens at ${where} (qtfs rexec-server)`;
   if (errno === E.EACCES) return `Only root may use the rexec-server at ${where}`;
   return `Cannot connect to ${where}: ${errnoText(errno)}`;
 }

@@ -90,6 +90,20 @@ test("a server is killed and comes again: programs go on, and their codes come",
     );
   }));
 
+test("who comes while a server is away waits a moment for the next one", () =>
+  withStage([], async (stage) => {
+    const waiting = new Waiting(stage, "true");
+    await waiting.pid();
+    await stage.stop();
+    const early = run([...stage.rexec, "echo", "served"]);
+    // The keeper is there, and nobody else: it must have looked for the server by then.
+    await Bun.sleep(300);
+    await stage.start();
+    expect(await early).toMatchObject({ stdout: "served\n", stderr: "", code: 0 });
+    waiting.release();
+    expect((await waiting.end())[1]).toBe(0);
+  }));
+
 test("a program that ends while there is no server: its client has its code at once", () =>
   withStage([], async (stage) => {
     const waiting = new Waiting(stage, "echo after; exit 7");
