@@ -33,6 +33,7 @@ static int new_fd(void) {
 /* Whether nothing more comes, but for what is in the ring. */
 bool connection_is_over(const struct connection *c) {
   if (c->broken || atomic_load_explicit(&c->dead, memory_order_relaxed)) return true;
+  if (atomic_load_explicit(&c->gone, memory_order_relaxed)) return true;
   if (LOAD(c->peer->epoch) == c->epoch) return LOAD(c->peer->state) != QTDMA_OPEN;
   return atomic_load_explicit(&c->opened, memory_order_relaxed);
 }
@@ -80,7 +81,7 @@ static struct connection *take_lane(struct link *link, uint32_t lane, uint32_t e
   c->link = link;
   c->lane = lane;
   c->epoch = epoch;
-  c->engine = engine_in_use();
+  c->engine = link->engine;
   c->own = lane_side(link, lane, link->side);
   c->peer = lane_side(link, lane, 1 - link->side);
   c->own_bulk = lane_bulk(link, lane, link->side);
@@ -89,6 +90,8 @@ static struct connection *take_lane(struct link *link, uint32_t lane, uint32_t e
   STORE(c->own->tail, 0);
   STORE(c->own->asleep, 0);
   STORE64(c->own->machine, this_machine());
+  STORE(c->own->doorbell, link->device.doorbell);
+  STORE(c->own->rings, link->device.registers != NULL);
   link->lanes_used |= UINT32_C(1) << lane;
   c->next = link->connections;
   link->connections = c;
@@ -107,6 +110,7 @@ static int listen_at(struct link *link, uint32_t port) {
   int error = link_format(link);
   if (error == 0) error = link_lock(link, LOCK_PORT + port);
   if (error != 0) return error == -EAGAIN || error == -EACCES ? -EADDRINUSE : error;
+  STORE(link->header->doorbell[port], link->device.doorbell);
   /* What a process had that is no more. */
   for (uint32_t lane = 0; lane < link->geometry.lanes; lane++) {
     if (link->lanes_used & (UINT32_C(1) << lane)) continue;
@@ -234,7 +238,7 @@ int qtdma_connect(const char *path, uint32_t port) {
     link_put(link);
     return result;
   }
-  bell_ring(link, SERVER, LISTENERS_BIT);
+  bell_ring_listener(link, port);
   bell_changed(link);
   return result;
 }
@@ -244,7 +248,8 @@ int qtdma_outcome(int fd) {
   if (c == NULL) return -EBADF;
   drain_fd(c->fd, &c->signalled);
   if (atomic_load(&c->opened)) return connection_is_over(c) ? -ECONNRESET : 0;
-  if (atomic_load(&c->dead) || !link_is_valid(c->link)) return -ECONNRESET;
+  if (atomic_load(&c->dead) || atomic_load(&c->gone)) return -ECONNRESET;
+  if (!link_is_valid(c->link)) return -ECONNRESET;
   if (!answered(c)) return -EINPROGRESS;
   atomic_store(&c->opened, true);
   return 0;
@@ -295,9 +300,11 @@ int qtdma_close(int fd) {
   while (*at != c) at = &(*at)->next;
   *at = c->next;
   atomic_store(&entries[fd].connection, NULL);
-  fence_device(link);
-  STORE(c->own->state, QTDMA_CLOSED);
-  bell_ring(link, 1 - link->side, c->lane);
+  if (!atomic_load(&c->gone)) {
+    fence_device(link);
+    STORE(c->own->state, QTDMA_CLOSED);
+    bell_ring(link, 1 - link->side, c->lane);
+  }
   link->lanes_used &= ~(UINT32_C(1) << c->lane);
   link_unlock(link, lane_lock(link->side, c->lane));
   pthread_mutex_unlock(&link->mutex);

@@ -48,7 +48,9 @@ struct qtdma_side {
   uint32_t port;  /* the client's: which listener it wants */
   uint32_t beat;  /* changes every second */
   uint64_t machine;
-  uint8_t pad0[40];
+  uint32_t doorbell; /* of ivshmem, what interrupts it; 0: it looks by itself */
+  uint32_t rings;    /* whether it can interrupt who has such a number */
+  uint8_t pad0[32];
   uint32_t head; /* descriptors it has filled */
   uint8_t pad1[60];
   uint32_t tail; /* descriptors of the other side that it has emptied */
@@ -70,6 +72,7 @@ struct qtdma_header {
   uint64_t machine; /* of the listeners */
   uint8_t pad0[32];
   uint32_t bell[2][16]; /* futexes of the client's and the server's side */
+  uint32_t doorbell[QTDMA_PORTS]; /* of the listeners */
 };
 
 /* An engine copies between this machine's memory and the link's: 0, or -errno (-EAGAIN: by CPU). */
@@ -77,13 +80,18 @@ struct qtdma_engine {
   const char *name;
   int (*to_link)(void *state, volatile void *to, const void *from, uint64_t bytes);
   int (*from_link)(void *state, void *to, const volatile void *from, uint64_t bytes);
+  /* A link's memory comes, and goes; it is not copied to or from where that failed. May be NULL. */
+  int (*attach)(void *state, void *memory, uint64_t bytes);
+  void (*detach)(void *state, void *memory);
   void *state;
   /* Copies below this size are the CPU's. */
   uint64_t least;
 };
 extern const struct qtdma_engine qtdma_cpu;
-/* Copies of all connections made from now on go by `engine`, which must stay. */
+/* Copies of all links made from now on go by `engine`, which must stay. */
 QTDMA_API void qtdma_use(const struct qtdma_engine *engine);
+/* That is QEMU's edu device in the directory `path` of sysfs, which is vfio-pci's: 0, or -errno. */
+QTDMA_API int qtdma_use_edu(const char *path);
 
 /*
  * Listens at `port` of the link in `path`: a file, which is made where there is none, a

@@ -1,12 +1,13 @@
 /*
  * Bells: how one side wakes the other, and the thread that is woken. Between processes of one
- * machine a futex in the link's header does it; to another machine nothing but looking is
- * left where the device has no interrupt: often while there was something to do lately, then
- * ever more seldom.
+ * machine a futex in the link's header does it, between machines an interrupt (VFIO) where the
+ * device has any; else nothing but looking is left: often while there was something to do
+ * lately, then ever more seldom.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -25,6 +26,11 @@
 #define LOOK_PART 16
 /* Seconds without a beat after which another machine counts as gone. */
 #define SILENT_MAX 10
+
+static void ring_futex(uint32_t *bell, uint32_t bits) {
+  atomic_fetch_add((_Atomic uint32_t *)bell, 1);
+  syscall(SYS_futex, bell, FUTEX_WAKE_BITSET, INT32_MAX, NULL, NULL, bits);
+}
 
 static int64_t now_ns(void) {
   struct timespec now;
@@ -49,39 +55,61 @@ void drain_fd(int fd, _Atomic bool *signalled) {
   while (read(fd, &count, sizeof count) < 0 && errno == EINTR) continue;
 }
 
-/* Wakes who sleeps on `side` for a lane, or for new clients. */
+/* Wakes who sleeps on `side` for a lane. */
 void bell_ring(const struct link *link, int side, uint32_t lane) {
-  if (!link->is_file) return;
-  uint32_t *bell = &link->header->bell[side][0];
-  atomic_fetch_add((_Atomic uint32_t *)bell, 1);
-  syscall(SYS_futex, bell, FUTEX_WAKE_BITSET, INT32_MAX, NULL, NULL, UINT32_C(1) << lane);
+  if (!link->is_file) {
+    fence_device(link);
+    device_ring(&link->device, LOAD(lane_side(link, lane, side)->doorbell));
+    return;
+  }
+  ring_futex(&link->header->bell[side][0], UINT32_C(1) << lane);
 }
 
-static uint32_t *bell_of(struct link *link) {
-  return link->is_file ? &link->header->bell[link->side][0] : &link->changes;
+/* Wakes who listens at `port`. */
+void bell_ring_listener(const struct link *link, uint32_t port) {
+  if (link->is_file) ring_futex(&link->header->bell[SERVER][0], UINT32_C(1) << LISTENERS_BIT);
+  else device_ring(&link->device, LOAD(link->header->doorbell[port]));
 }
 
 /* Has the thread look at what there is now; it may wait for none of that yet. */
 void bell_changed(struct link *link) {
-  uint32_t *bell = bell_of(link);
-  atomic_fetch_add((_Atomic uint32_t *)bell, 1);
-  syscall(SYS_futex, bell, FUTEX_WAKE_BITSET, INT32_MAX, NULL, NULL, UINT32_MAX);
+  uint64_t one = 1;
+  if (link->is_file) ring_futex(&link->header->bell[link->side][0], UINT32_MAX);
+  else while (write(link->changes, &one, sizeof one) < 0 && errno == EINTR) continue;
 }
 
-static void wait_for_bell(struct link *link, uint32_t seen, uint32_t lanes, int64_t until_ns) {
+static void wait_for_futex(struct link *link, uint32_t seen, uint32_t lanes, int64_t until_ns) {
   struct timespec until = {.tv_sec = until_ns / NS_PER_S, .tv_nsec = until_ns % NS_PER_S};
-  long result = syscall(SYS_futex, bell_of(link), FUTEX_WAIT_BITSET, seen, &until, NULL, lanes);
+  uint32_t *bell = &link->header->bell[link->side][0];
+  long result = syscall(SYS_futex, bell, FUTEX_WAIT_BITSET, seen, &until, NULL, lanes);
   /* A file system without futexes: the memory is a device's after all. */
   if (result != 0 && errno != EAGAIN && errno != EINTR && errno != ETIMEDOUT) {
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
   }
 }
 
+/* Of a device: until it interrupts, the kernel wants it back, or something here has changed. */
+static void wait_for_device(struct link *link, int64_t until_ns) {
+  struct device *d = &link->device;
+  struct pollfd fds[3] = {{.fd = link->changes, .events = POLLIN},
+                          {.fd = d->interrupt, .events = POLLIN},
+                          {.fd = d->wanted_back, .events = POLLIN}};
+  int64_t left = until_ns - now_ns();
+  struct timespec most = {.tv_sec = left / NS_PER_S, .tv_nsec = left % NS_PER_S};
+  if (left <= 0 || ppoll(fds, 3, &most, NULL) <= 0) return;
+  uint64_t count;
+  for (int i = 0; i < 2; i++) {
+    if (fds[i].revents != 0 && read(fds[i].fd, &count, sizeof count) < 0) continue;
+  }
+  if (fds[2].revents != 0) atomic_store(&link->is_gone, true);
+}
+
 /* Whether the peer can wake this side; else it has to be looked at. */
 bool bell_is_heard(const struct connection *c) {
   bool opened = atomic_load_explicit(&c->opened, memory_order_relaxed);
+  if (!c->link->is_file) return opened && c->link->device.doorbell != 0 && LOAD(c->peer->rings) != 0;
   uint64_t machine = opened ? LOAD64(c->peer->machine) : LOAD64(c->link->header->machine);
-  return c->link->is_file && machine == this_machine();
+  return machine == this_machine();
 }
 
 /* Once a second: says that this side lives, and looks whether the other one does. */
@@ -90,13 +118,25 @@ static void beat(struct connection *c) {
   uint32_t seen = LOAD(c->peer->beat);
   c->silent = seen == c->beat ? c->silent + 1 : 0;
   c->beat = seen;
-  bool lost = !link_is_valid(c->link);
-  if (atomic_load(&c->opened) && bell_is_heard(c)) {
-    lost = lost || !link_is_locked(c->link, lane_lock(1 - c->link->side, c->lane));
-  } else {
-    lost = lost || c->silent > SILENT_MAX;
-  }
+  bool is_here = c->link->is_file && atomic_load(&c->opened) && bell_is_heard(c);
+  bool lost = is_here ? !link_is_locked(c->link, lane_lock(1 - c->link->side, c->lane))
+                      : c->silent > SILENT_MAX;
   if (lost) atomic_store(&c->dead, true);
+}
+
+/* Once a second, and when the device is wanted back: connections end with their memory. */
+static void look_after_memory(struct link *link) {
+  if (link_is_valid(link) && !atomic_load(&link->is_gone) && !link_is_elsewhere(link)) return;
+  /* Nobody listens yet: it is not laid out. */
+  if (link->connections == NULL && link->listeners == NULL) return;
+  atomic_store(&link->is_gone, true);
+  for (struct connection *c = link->connections; c != NULL; c = c->next) {
+    atomic_store(&c->gone, true);
+    atomic_store(&c->armed, 0);
+    signal_fd(c->fd, &c->signalled);
+  }
+  device_release(&link->device);
+  if (link->listeners != NULL) link_attach_again(link);
 }
 
 /* Sees what there is to do for whom; returns whether some have to be looked at again soon. */
@@ -130,12 +170,13 @@ static void *run(void *argument) {
   int64_t next_beat = now_ns() + BEAT_NS;
   int64_t busy = now_ns();
   while (true) {
-    uint32_t seen = LOAD(*bell_of(link));
+    uint32_t seen = LOAD(link->header->bell[link->side][0]);
     pthread_mutex_lock(&link->mutex);
     if (link->stops) break;
     int64_t now = now_ns();
     bool beats = now >= next_beat;
     if (beats) next_beat = now + BEAT_NS;
+    if (beats || atomic_load(&link->is_gone)) look_after_memory(link);
     bool found = false;
     bool soon = look(link, beats, &found);
     uint32_t lanes = link->lanes_used;
@@ -150,7 +191,8 @@ static void *run(void *argument) {
       wait = wait < LOOK_MIN_NS ? LOOK_MIN_NS : wait > LOOK_MAX_NS ? LOOK_MAX_NS : wait;
       if (until > now + wait) until = now + wait;
     }
-    wait_for_bell(link, seen, lanes, until);
+    if (link->is_file) wait_for_futex(link, seen, lanes, until);
+    else wait_for_device(link, until);
   }
   pthread_mutex_unlock(&link->mutex);
   return NULL;
@@ -166,6 +208,8 @@ int bell_begin(struct link *link) {
   int error = pthread_create(&link->thread, NULL, run, link);
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   link->has_thread = error == 0;
+  /* Seen in ps -T. */
+  if (error == 0) pthread_setname_np(link->thread, "qtfs-bell");
   return -error;
 }
 

@@ -21,7 +21,7 @@ static int cpu_from_link(void *state, void *to, const volatile void *from, uint6
   return 0;
 }
 
-const struct qtdma_engine qtdma_cpu = {"cpu", cpu_to_link, cpu_from_link, NULL, 0};
+const struct qtdma_engine qtdma_cpu = {"cpu", cpu_to_link, cpu_from_link, NULL, NULL, NULL, 0};
 static _Atomic(const struct qtdma_engine *) engine = &qtdma_cpu;
 
 void qtdma_use(const struct qtdma_engine *chosen) { atomic_store(&engine, chosen); }
@@ -41,6 +41,7 @@ static void copy_in(const struct connection *c, void *to, const uint8_t *from, u
 }
 
 static int64_t broke(struct connection *c) {
+  if (atomic_load(&c->gone)) return -EPIPE;
   c->broken = true;
   STORE(c->own->state, QTDMA_CLOSED);
   return -EPROTO;
@@ -86,6 +87,7 @@ int64_t qtdma_receive(int fd, void *to, uint64_t max) {
   if (c == NULL) return -EBADF;
   wake_up(c);
   if (c->broken) return -EPROTO;
+  if (atomic_load_explicit(&c->gone, memory_order_relaxed)) return 0;
   /* Before the ring: what was filled before the end is still to be had. */
   bool over = connection_is_over(c);
   if (over) fence_device(c->link);
@@ -209,6 +211,7 @@ int64_t qtdma_send_file(int fd, int file, uint64_t offset, uint64_t length) {
 int64_t qtdma_unsent(int fd) {
   struct connection *c = connection_at(fd);
   if (c == NULL) return -EBADF;
+  if (atomic_load(&c->gone)) return 0;
   if (!free_pieces(c)) return broke(c);
   return (int64_t)(c->put - c->taken);
 }

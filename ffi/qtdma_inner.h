@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "qtdma.h"
+#include "qtdma_vfio.h"
 
 enum { CLIENT = 0, SERVER = 1 };
 
@@ -50,6 +51,8 @@ struct connection {
   _Atomic uint32_t armed;
   _Atomic bool signalled;
   _Atomic bool dead;
+  /* The memory it was in is gone: what is there now is not its own. */
+  _Atomic bool gone;
   _Atomic bool opened;
   _Atomic uint32_t seen_tail;
   _Atomic uint32_t seen_freed;
@@ -65,18 +68,42 @@ struct listener {
   _Atomic bool signalled;
 };
 
+/* What of a link is a PCI device's, beside its memory. */
+struct device {
+  struct vfio vfio;
+  /* ivshmem's registers; NULL where there are none. */
+  volatile uint32_t *registers;
+  /* eventfds: interrupts, and the kernel's wish to have the device back; -1 where there is none. */
+  int interrupt;
+  int wanted_back;
+  /* What the other side writes to its register to interrupt this process; 0 where it cannot. */
+  uint32_t doorbell;
+};
+#define DEVICE_NONE ((struct device){VFIO_CLOSED, NULL, -1, -1, 0})
+/* Of ivshmem's register, and one more: 0 is none. */
+#define DOORBELL_OF(position, vector) (((position) << 16 | (vector)) + 1)
+
 /* One side's view of a link; there is one for each side in a process. */
 struct link {
   struct link *next;
   int side;
+  /* Where it is found again; `makes` a file there, of `mode`, where there is none. */
+  char *path;
+  bool makes;
+  uint32_t mode;
   int fd;
-  uint64_t device;
+  uint64_t system;
   uint64_t inode;
   bool is_file;
+  struct device device;
+  /* Its memory has gone, and with it all connections there were. */
+  _Atomic bool is_gone;
   uint8_t *map;
   uint64_t size;
   struct qtdma_header geometry;
   struct qtdma_header *header;
+  /* What copies; of the CPU's where the engine cannot reach the memory. */
+  const struct qtdma_engine *engine;
   pthread_mutex_t mutex;
   uint32_t users;
   uint32_t lanes_used;
@@ -85,8 +112,8 @@ struct link {
   pthread_t thread;
   bool has_thread;
   bool stops;
-  /* The futex of the thread where the link's memory has none. */
-  uint32_t changes;
+  /* Wakes the thread where the link's memory has no futex: an eventfd. */
+  int changes;
 };
 
 #define LOAD(word) atomic_load_explicit((_Atomic uint32_t *)&(word), memory_order_acquire)
@@ -116,10 +143,24 @@ static inline void fence_device(const struct link *link) {
 /* Ranges of the link's file that are locked, one byte each (OFD locks). */
 enum { LOCK_FORMAT = 1, LOCK_LANE = 1024, LOCK_PORT = 4096 };
 
+/* qtdma_map.c */
+int watch_mapping(void *start, uint64_t size);
+void forget_mapping(void *start);
+bool pull_mapping(void *start, uint64_t size);
+
+/* qtdma_device.c */
+int device_open(const char *path, struct device *d);
+void device_ring(const struct device *d, uint32_t doorbell);
+void device_release(struct device *d);
+void device_move(struct device *to, struct device *from);
+void device_close(struct device *d);
+
 /* qtdma_link.c */
 int link_get(const char *path, int side, bool makes, uint32_t mode, struct link **result);
 void link_share(struct link *link);
 void link_put(struct link *link);
+bool link_is_elsewhere(const struct link *link);
+bool link_attach_again(struct link *link);
 int link_format(struct link *link);
 bool link_is_valid(const struct link *link);
 int link_lock(const struct link *link, uint32_t at);
@@ -132,6 +173,7 @@ uint8_t *lane_bulk(const struct link *link, uint32_t lane, int side);
 
 /* qtdma_bell.c */
 void bell_ring(const struct link *link, int side, uint32_t lane);
+void bell_ring_listener(const struct link *link, uint32_t port);
 bool bell_is_heard(const struct connection *connection);
 int bell_begin(struct link *link);
 void bell_end(struct link *link);

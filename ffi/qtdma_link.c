@@ -2,10 +2,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -15,65 +14,14 @@
 
 #define SYSFS_MAGIC 0x62656572
 #define FORMAT_TRIES 200
+/* Of a device. */
+#define MEMORY_BAR 2
 
 _Static_assert(sizeof(struct qtdma_side) == QTDMA_PAGE, "a side is a page");
 _Static_assert(sizeof(struct qtdma_header) <= QTDMA_PAGE, "the header is a page");
 
 static pthread_mutex_t links_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct link *links;
-
-/* Mappings that may lose their memory: a file that is truncated, a device that is pulled. */
-#define MAPPINGS_MAX 64
-static struct {
-  _Atomic uintptr_t start;
-  _Atomic uintptr_t size;
-} mappings[MAPPINGS_MAX];
-static struct sigaction before;
-
-/*
- * Memory that is gone becomes zeros, in which nothing is valid: the connections are lost,
- * not the process.
- */
-static void on_sigbus(int number, siginfo_t *info, void *context) {
-  uintptr_t address = (uintptr_t)info->si_addr;
-  for (int i = 0; i < MAPPINGS_MAX; i++) {
-    uintptr_t start = atomic_load(&mappings[i].start);
-    uintptr_t size = atomic_load(&mappings[i].size);
-    if (start == 0 || address < start || address - start >= size) continue;
-    void *at = mmap((void *)start, size, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
-    if (at != MAP_FAILED) return;
-  }
-  if (before.sa_flags & SA_SIGINFO) {
-    before.sa_sigaction(number, info, context);
-  } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-    before.sa_handler(number);
-  } else {
-    signal(SIGBUS, SIG_DFL);
-  }
-}
-
-static int watch_mapping(void *start, uint64_t size) {
-  static bool handles;
-  if (!handles) {
-    struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-    if (sigaction(SIGBUS, &action, &before) != 0) return -errno;
-    handles = true;
-  }
-  for (int i = 0; i < MAPPINGS_MAX; i++) {
-    if (atomic_load(&mappings[i].start) != 0) continue;
-    atomic_store(&mappings[i].size, size);
-    atomic_store(&mappings[i].start, (uintptr_t)start);
-    return 0;
-  }
-  return -EMFILE;
-}
-
-static void forget_mapping(void *start) {
-  for (int i = 0; i < MAPPINGS_MAX; i++) {
-    if (atomic_load(&mappings[i].start) == (uintptr_t)start) atomic_store(&mappings[i].start, 0);
-  }
-}
 
 /* A number that the kernels of two machines do not share. */
 uint64_t this_machine(void) {
@@ -176,31 +124,11 @@ int link_format(struct link *link) {
   return 0;
 }
 
-/* A device decodes its BARs once it is enabled (sysfs-bus-pci). */
-static int open_device(const char *path) {
-  char name[4096];
-  if (snprintf(name, sizeof name, "%s/enable", path) >= (int)sizeof name) return -ENAMETOOLONG;
-  int enable = open(name, O_WRONLY | O_CLOEXEC);
-  if (enable < 0) return -errno;
-  ssize_t wrote = write(enable, "1", 1);
-  int error = wrote == 1 ? 0 : -errno;
-  close(enable);
-  if (error != 0) return error;
-  /* A BAR that may be prefetched has a second file, through which writes are combined. */
-  snprintf(name, sizeof name, "%s/resource2_wc", path);
-  int fd = open(name, O_RDWR | O_CLOEXEC);
-  if (fd >= 0) return fd;
-  snprintf(name, sizeof name, "%s/resource2", path);
-  fd = open(name, O_RDWR | O_CLOEXEC);
-  return fd < 0 ? -errno : fd;
-}
-
-static int open_link(const char *path, bool makes, uint32_t mode) {
+static int open_file(const struct link *link) {
   struct stat status;
-  if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) return open_device(path);
-  int fd = open(path, O_RDWR | O_CLOEXEC | (makes ? O_CREAT : 0), mode);
+  int fd = open(link->path, O_RDWR | O_CLOEXEC | (link->makes ? O_CREAT : 0), link->mode);
   if (fd < 0) return -errno;
-  if (fstat(fd, &status) == 0 && makes && S_ISREG(status.st_mode) && status.st_size == 0 &&
+  if (fstat(fd, &status) == 0 && link->makes && S_ISREG(status.st_mode) && status.st_size == 0 &&
       ftruncate(fd, QTDMA_FILE_BYTES) != 0) {
     int error = -errno;
     close(fd);
@@ -209,24 +137,48 @@ static int open_link(const char *path, bool makes, uint32_t mode) {
   return fd;
 }
 
-static int map_link(struct link *link) {
+/* Opens a file, or a device whose directory it is; that one's registers come to `device`. */
+static int open_link(const struct link *link, struct device *device) {
+  struct stat status;
+  bool is_directory = stat(link->path, &status) == 0 && S_ISDIR(status.st_mode);
+  return is_directory ? device_open(link->path, device) : open_file(link);
+}
+
+static uint64_t fenced(const struct link *link) {
+  return (link->size + 2 * QTDMA_PAGE - 1) & ~(uint64_t)(QTDMA_PAGE - 1);
+}
+
+/* Maps the memory of `fd` at `at`: by VFIO where the kernel is locked down. */
+static int map_at(const struct link *link, void *at, int fd, const struct device *device) {
+  void *map = mmap(at, link->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+  if (map == MAP_FAILED && device->vfio.device >= 0) {
+    map = vfio_map_bar(&device->vfio, MEMORY_BAR, at, link->size);
+  }
+  return map == MAP_FAILED ? -errno : 0;
+}
+
+static int identify(struct link *link) {
   struct stat status;
   struct statfs system;
   if (fstat(link->fd, &status) != 0 || fstatfs(link->fd, &system) != 0) return -errno;
   if (!S_ISREG(status.st_mode)) return -ENODEV;
-  link->device = status.st_dev;
+  link->system = status.st_dev;
   link->inode = status.st_ino;
   link->is_file = system.f_type != SYSFS_MAGIC;
   link->size = (uint64_t)status.st_size;
+  return 0;
+}
+
+static int map_link(struct link *link) {
   int result = lay_out(link->size, &link->geometry);
   if (result != 0) return result;
   /* Between two pages that nobody may touch: an offset that is wrong is found at once. */
-  uint64_t whole = (link->size + 2 * QTDMA_PAGE - 1) & ~(uint64_t)(QTDMA_PAGE - 1);
+  uint64_t whole = fenced(link);
   uint8_t *fence = mmap(NULL, whole + QTDMA_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (fence == MAP_FAILED) return -errno;
-  void *map = mmap(fence + QTDMA_PAGE, link->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                   link->fd, 0);
-  result = map == MAP_FAILED ? -errno : watch_mapping(map, link->size);
+  void *map = fence + QTDMA_PAGE;
+  result = map_at(link, map, link->fd, &link->device);
+  if (result == 0) result = watch_mapping(map, link->size);
   if (result != 0) {
     munmap(fence, whole + QTDMA_PAGE);
     return result;
@@ -236,52 +188,142 @@ static int map_link(struct link *link) {
   return 0;
 }
 
-static void unmap_link(struct link *link) {
-  if (link->map == NULL) return;
-  forget_mapping(link->map);
-  uint64_t whole = (link->size + 2 * QTDMA_PAGE - 1) & ~(uint64_t)(QTDMA_PAGE - 1);
-  munmap(link->map - QTDMA_PAGE, whole + QTDMA_PAGE);
+/* The engine that is wanted has the memory, or the CPU copies. */
+static void attach_engine(struct link *link) {
+  const struct qtdma_engine *e = engine_in_use();
+  bool is_attached = e->attach == NULL || e->attach(e->state, link->map, link->size) == 0;
+  link->engine = is_attached ? e : &qtdma_cpu;
+}
+
+static void detach_engine(const struct link *link) {
+  const struct qtdma_engine *e = link->engine;
+  if (e != NULL && e->detach != NULL) e->detach(e->state, link->map);
 }
 
 static void destroy(struct link *link) {
-  unmap_link(link);
+  if (link->map != NULL) {
+    detach_engine(link);
+    forget_mapping(link->map);
+    munmap(link->map - QTDMA_PAGE, fenced(link) + QTDMA_PAGE);
+  }
   if (link->fd >= 0) close(link->fd);
+  if (link->changes >= 0) close(link->changes);
+  device_close(&link->device);
   pthread_mutex_destroy(&link->mutex);
+  free(link->path);
   free(link);
 }
 
-int link_get(const char *path, int side, bool makes, uint32_t mode, struct link **result) {
+static struct link *new_link(const char *path, int side, bool makes, uint32_t mode) {
   struct link *link = calloc(1, sizeof *link);
-  if (link == NULL) return -ENOMEM;
+  if (link == NULL) return NULL;
   pthread_mutex_init(&link->mutex, NULL);
   link->side = side;
+  link->makes = makes;
+  link->mode = mode;
+  link->fd = link->changes = -1;
+  link->device = DEVICE_NONE;
+  link->path = strdup(path);
+  if (link->path != NULL) return link;
+  destroy(link);
+  return NULL;
+}
+
+/* The link of this process that has the same memory; links_mutex is held. */
+static struct link *known(const struct link *link) {
+  for (struct link *other = links; other != NULL; other = other->next) {
+    bool same = other->system == link->system && other->inode == link->inode;
+    if (!same || other->side != link->side || other->size != link->size) continue;
+    if (!atomic_load(&other->is_gone)) return other;
+  }
+  return NULL;
+}
+
+static int begin(struct link *link) {
+  int error = map_link(link);
+  if (error != 0) return error;
+  attach_engine(link);
+  if (!link->is_file) {
+    link->changes = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (link->changes < 0) return -errno;
+  }
+  return bell_begin(link);
+}
+
+int link_get(const char *path, int side, bool makes, uint32_t mode, struct link **result) {
+  struct link *link = new_link(path, side, makes, mode);
+  if (link == NULL) return -ENOMEM;
   pthread_mutex_lock(&links_mutex);
-  link->fd = open_link(path, makes, mode);
-  int error = link->fd < 0 ? link->fd : 0;
-  struct stat status;
-  if (error == 0 && fstat(link->fd, &status) != 0) error = -errno;
-  for (struct link *other = links; error == 0 && other != NULL; other = other->next) {
-    bool same = other->device == status.st_dev && other->inode == status.st_ino;
-    if (!same || other->side != side || other->size != (uint64_t)status.st_size) continue;
+  link->fd = open_link(link, &link->device);
+  int error = link->fd < 0 ? link->fd : identify(link);
+  struct link *other = error == 0 ? known(link) : NULL;
+  if (other != NULL) {
     other->users++;
-    pthread_mutex_unlock(&links_mutex);
-    destroy(link);
-    *result = other;
-    return 0;
+  } else if (error == 0) {
+    error = begin(link);
+    link->users = 1;
+    link->next = links;
+    if (error == 0) links = link;
   }
-  if (error == 0) error = map_link(link);
-  if (error == 0) error = bell_begin(link);
-  if (error != 0) {
-    pthread_mutex_unlock(&links_mutex);
-    destroy(link);
-    return error;
-  }
-  link->users = 1;
-  link->next = links;
-  links = link;
   pthread_mutex_unlock(&links_mutex);
-  *result = link;
+  *result = other != NULL ? other : link;
+  if (other != NULL || error != 0) destroy(link);
+  return error;
+}
+
+/* Takes the listeners' ports in the new file, which `link->fd` is. */
+static int lock_ports(struct link *link) {
+  for (struct listener *l = link->listeners; l != NULL; l = l->next) {
+    int error = link_lock(link, LOCK_PORT + l->port);
+    if (error != 0) return error;
+  }
   return 0;
+}
+
+/* Whether clients would find another file than the one that is listened at, or none. */
+bool link_is_elsewhere(const struct link *link) {
+  struct stat status;
+  if (!link->is_file || link->listeners == NULL) return false;
+  return stat(link->path, &status) != 0 || status.st_dev != link->system ||
+         status.st_ino != link->inode;
+}
+
+/*
+ * Looks whether the memory of a link that is gone is there again, and takes that: a device that
+ * was plugged in again, a file that was made anew. The link's mutex is held; connections that
+ * there were must know that their memory is gone.
+ */
+bool link_attach_again(struct link *link) {
+  struct device device = DEVICE_NONE;
+  struct stat status;
+  device_release(&link->device);
+  int fd = open_link(link, &device);
+  bool fits = fd >= 0 && fstat(fd, &status) == 0 && (uint64_t)status.st_size == link->size;
+  if (!fits || map_at(link, link->map, fd, &device) != 0) {
+    if (fd >= 0) close(fd);
+    device_close(&device);
+    return false;
+  }
+  /* In place: other threads may look at the registers, which are zeros now. */
+  if (link->device.registers == NULL || device.registers == NULL) {
+    link->device = device;
+  } else {
+    device_move(&link->device, &device);
+  }
+  dup3(fd, link->fd, O_CLOEXEC);
+  close(fd);
+  link->inode = status.st_ino;
+  link->system = status.st_dev;
+  /* Locks are the old file's: of the new one another process may have them by now. */
+  if (lock_ports(link) != 0 || link_format(link) != 0) return false;
+  for (struct listener *l = link->listeners; l != NULL; l = l->next) {
+    STORE(link->header->doorbell[l->port], link->device.doorbell);
+  }
+  /* An engine has the memory that was here before: who copies next is the new one's. */
+  detach_engine(link);
+  attach_engine(link);
+  atomic_store(&link->is_gone, false);
+  return true;
 }
 
 /* One more uses it, beside who does already. */

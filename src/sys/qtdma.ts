@@ -7,7 +7,7 @@
 import { dlopen } from "bun:ffi";
 import { readFileSync } from "node:fs";
 import { cstring } from "./cstring.ts";
-import { errnoText } from "./errno.ts";
+import { E, errnoText } from "./errno.ts";
 import { write } from "./io.ts";
 import { type Lane, lanes } from "./lanes.ts";
 import { addr, i32, i64, u32, u64 } from "./libc.ts";
@@ -17,6 +17,11 @@ import { memfdCreate } from "./sharedmemory.ts";
 
 /** Name that the library has in the process (scripts/build: -soname). */
 const SONAME = "qtfs-qtdma.so";
+
+/** Where sysfs has the devices. */
+export const DEVICES = "/sys/bus/pci/devices";
+/** Place on the bus of an engine that copies, one of QEMU's edu devices; the CPU copies without. */
+const ENGINE_VARIABLE = "QTFS_PCIE_EDU";
 
 const SYMBOLS = {
   qtdma_listen: { args: [addr, u32, u32], returns: i32 },
@@ -29,6 +34,7 @@ const SYMBOLS = {
   qtdma_unsent: { args: [i32], returns: i64 },
   qtdma_ready: { args: [i32, u32, i32], returns: i32 },
   qtdma_relay: { args: [i32], returns: i32 },
+  qtdma_use_edu: { args: [addr], returns: i32 },
   qtdma_close: { args: [i32], returns: i32 },
 } as const;
 
@@ -37,8 +43,18 @@ let loaded: Library | undefined;
 
 /** The library; one for all threads that use lanes of each other, once one of them has loaded it. */
 function library(): Library {
-  loaded ??= load();
-  return loaded;
+  if (loaded !== undefined) return loaded;
+  const fresh = load();
+  const device = process.env[ENGINE_VARIABLE];
+  const used = device === undefined ? 0 : fresh.qtdma_use_edu(cstring(`${DEVICES}/${device}`));
+  // One process alone can have it; in the others the CPU copies.
+  if (used < 0 && used !== -E.EBUSY) {
+    throw new Error(
+      `Cannot copy by the device ${device} (${ENGINE_VARIABLE}): ${errnoText(-used)}`,
+    );
+  }
+  loaded = fresh;
+  return fresh;
 }
 
 function load(): Library {

@@ -1,4 +1,5 @@
 /** Addresses as users write them: `unix:///path`, `tcp://host:port`, `vsock://cid:port`, `pcie:///path`. */
+import { DEVICES } from "../sys/qtdma.ts";
 import { VMADDR_CID_ANY } from "../sys/sockaddr.ts";
 
 export type Address =
@@ -24,8 +25,6 @@ const UNIX_PATH_MAX = 107;
 const PORT_MAX = 65535;
 /** QTDMA_PORTS of ffi/qtdma.h, less one. */
 const LINK_PORT_MAX = 15;
-/** Where sysfs has the devices. */
-const DEVICES = "/sys/bus/pci/devices";
 
 /** Reads an address; throws a sentence that says what is wrong with it. */
 export function parseAddress(text: string): Address {

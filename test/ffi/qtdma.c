@@ -302,7 +302,7 @@ static int from_link(void *state, void *to, const volatile void *from, uint64_t 
 
 static void an_engine_may_decline(void) {
   int calls = 0;
-  struct qtdma_engine engine = {"test", to_link, from_link, &calls, 1000};
+  struct qtdma_engine engine = {"test", to_link, from_link, NULL, NULL, &calls, 1000};
   qtdma_use(&engine);
   make_link(8 << 20);
   int listener = qtdma_listen(path, 1, 0600), server;

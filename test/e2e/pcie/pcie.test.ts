@@ -5,11 +5,13 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -103,7 +105,17 @@ test("a connection to a socket, while the server is killed", async () => {
   expect(said).toBe("whole\n");
 }, 90_000);
 
-test("memory that is pulled and comes back: a lost connection", async () => {
+test("memory that is pulled: the server makes it anew, and the session goes on", async () => {
+  const pulls = [() => truncateSync(`${link}/bar`, 0), () => rmSync(`${link}/bar`)];
+  for (const [i, pull] of pulls.entries()) {
+    writeFileSync(`${directory}/tree/pulled${i}`, "text");
+    pull();
+    await until(() => existsSync(`${link}/bar`) && statSync(`${link}/bar`).size > 0, log);
+    expect(await sh(`cat ${directory}/mnt/pulled${i}`, { timeoutMs: 40_000 })).toBe("text");
+  }
+}, 60_000);
+
+test("memory that is pulled and comes back with another server: a lost connection", async () => {
   truncateSync(`${link}/bar`, 0);
   // A file of another inode: nobody has it, as after a device was plugged in again.
   rmSync(`${link}/bar`);
