@@ -2,15 +2,7 @@
  * Machines of QEMU with Debian's kernel and a system in their memory: busybox, qtfs, and a
  * script that says what to do. Processors are emulated: no nested virtualization is needed.
  */
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { sh } from "../run.ts";
 import type { Kernel } from "./kernel.ts";
@@ -108,12 +100,35 @@ export class Guest {
   }
 }
 
+/** Makes memory for a device that machines share. */
+export function makeMemory(path: string): void {
+  writeFileSync(path, "");
+  truncateSync(path, LINK_BYTES);
+}
+
 /** A PCI device without interrupts whose memory is the file `path`. */
 export function plainLink(path: string): string[] {
-  if (!existsSync(path)) {
-    writeFileSync(path, "");
-    truncateSync(path, LINK_BYTES);
-  }
   const memory = `memory-backend-file,id=plain,share=on,mem-path=${path},size=${LINK_BYTES}`;
   return ["-object", memory, "-device", "ivshmem-plain,memdev=plain"];
 }
+
+/** One with interrupts, by the server (ivshmemserver.ts) at `socket`. */
+export function doorbellLink(socket: string): string[] {
+  return [
+    ...["-chardev", `socket,id=doorbell,path=${socket}`],
+    ...["-device", "ivshmem-doorbell,chardev=doorbell,vectors=1"],
+  ];
+}
+
+/** Starts what joins machines by such a device; resolves when it listens. */
+export async function startIvshmemServer(socket: string, memory: string): Promise<Bun.Subprocess> {
+  const program = new URL("./ivshmemserver.ts", import.meta.url).pathname;
+  const server = Bun.spawn([process.execPath, program, socket, memory], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  for await (const _ of server.stdout) break;
+  return server;
+}
+
+/** An IOMMU for the devices, so that programs may have them (VFIO); before them. */
+export const IOMMU = ["-device", "intel-iommu,intremap=on"];
