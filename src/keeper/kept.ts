@@ -132,6 +132,8 @@ export class Keeper<Out extends { kind: string }, In extends { kind: string }> {
   #accept(): void {
     const fd = accept(KEEPER_FD);
     if (fd < 0) return;
+    // What the one before has said counts, though it may be dead.
+    this.hear();
     this.#part();
     this.#cancelLease?.();
     this.#cancelLease = undefined;
