@@ -242,7 +242,16 @@ test(
     const left = `grep -E '^overlay|fuse.qtfs|netns/cni| /run/containerd|kubelet/pods' /proc/mounts || true
       pgrep -l 'qtfs|shim|containerd|sleep' || true
       find /run -type p -o -name 'cni-*'`;
-    for (const machine of [stage.host, stage.dpu]) expect(await machine.sh(left)).toBe("");
+    let seen = "";
+    for (const machine of [stage.host, stage.dpu]) {
+      await until(
+        async () => {
+          seen = await machine.sh(left);
+          return seen === "";
+        },
+        () => `the end of\n${seen}`,
+      );
+    }
     expect(await stage.host.sh("ip netns exec others echo there")).toBe("there\n");
     expect(await leases()).not.toBe("");
 
