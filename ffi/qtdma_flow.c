@@ -60,12 +60,20 @@ static void wake_up(struct connection *c) {
   STORE(c->own->asleep, 0);
 }
 
-/* Wakes the peer, if it sleeps and waits for `what`; once for each sleep. */
+/*
+ * Wakes the peer, if it sleeps and waits for `what`. For data once is enough, unless it had emptied
+ * what it was woken for and fell asleep only then: it went on sleeping.
+ */
 static void wake_peer(struct connection *c, uint32_t what) {
   FENCE();
   uint32_t asleep = LOAD(c->peer->asleep);
-  if ((asleep & what) == 0 || asleep == c->rung) return;
-  c->rung = asleep;
+  if ((asleep & what) == 0) return;
+  if (what == QTDMA_DATA) {
+    uint32_t ahead = c->rung_head - LOAD(c->peer->tail);
+    if (asleep == c->rung && ahead - 1 < QTDMA_RING) return;
+    c->rung = asleep;
+    c->rung_head = c->head;
+  }
   bell_ring(c->link, 1 - c->link->side, c->lane);
 }
 

@@ -35,8 +35,9 @@ struct connection {
   uint64_t put;
   uint64_t taken;
   struct piece pieces[QTDMA_RING];
-  /* The sleep of the peer that it was woken from. */
+  /* The sleep of the peer that it was woken from for data, and what had been filled then. */
   uint32_t rung;
+  uint32_t rung_head;
 
   /* Receiving: descriptors emptied, the one at hand, and how much of it is taken. */
   uint32_t tail;

@@ -222,6 +222,34 @@ static int echo(const char *where) {
 }
 
 /* Memory that is taken away ends the connection, not the process. */
+/* Woken for what it had emptied before it fell asleep: it is woken for what comes next. */
+static void who_slept_late_is_woken_again(void) {
+  make_link(8 << 20);
+  int listener = qtdma_listen(path, 0, 0600), server;
+  int client = connect_one(0, listener, &server);
+  struct qtdma_side *sleeper = side(0, 0);
+  uint8_t got[4];
+  CHECK(qtdma_ready(client, QTDMA_DATA, 1) == 0);
+  uint32_t next = sleeper->asleep + 4;
+  CHECK(qtdma_receive(client, got, 4) == -EAGAIN);
+  /* The sender looks whether the other side sleeps only when that has emptied it and does. */
+  sleeper->asleep = next;
+  CHECK(qtdma_send(server, "a", 1, NULL, 0) == 1);
+  CHECK(qtdma_receive(client, got, 4) == 1);
+  CHECK(qtdma_ready(client, QTDMA_DATA, 1) == 0 && sleeper->asleep == next);
+  uint32_t rung = header()->bell[0][0];
+  CHECK(qtdma_send(server, "b", 1, NULL, 0) == 1);
+  CHECK(header()->bell[0][0] == rung + 1);
+  /* But once alone. */
+  CHECK(qtdma_send(server, "c", 1, NULL, 0) == 1);
+  CHECK(header()->bell[0][0] == rung + 1);
+  CHECK(readable(client, WAIT_MS) && qtdma_receive(client, got, 4) == 2);
+  qtdma_close(client);
+  qtdma_close(server);
+  qtdma_close(listener);
+  remove_link();
+}
+
 static void memory_may_vanish(void) {
   make_link(8 << 20);
   int listener = qtdma_listen(path, 1, 0600), server;
@@ -472,6 +500,7 @@ int main(int count, char **arguments) {
   all_bytes_arrive();
   a_file_is_sent();
   sleepers_are_woken();
+  who_slept_late_is_woken_again();
   memory_may_vanish();
   devices_may_be_pulled_and_reset();
   all_lanes_can_be_used();
