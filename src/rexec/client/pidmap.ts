@@ -1,9 +1,10 @@
 /**
  * Which process of the HOST's a rexec stands for, as programs made for the original find it: the
  * file /var/run/rexec/pids/PID, by the number of the rexec, has that of the program, and is
- * locked (flock(2)) while the rexec lives. Root's alone: nobody else may say such things there.
+ * locked (flock(2)) while the rexec lives. Root's alone: nobody else may say such things there;
+ * and only where that directory is, for others it would be something that is left behind.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { flock, LOCK_EX, LOCK_NB } from "../../sys/lock.ts";
 
 const DIRECTORY = "/var/run/rexec/pids";
@@ -18,13 +19,12 @@ export class PidMap {
   put(pid: number): void {
     if (process.getuid?.() !== 0 || this.#fd >= 0) return;
     try {
-      mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
       sweep();
       this.#fd = openSync(this.#path, "w", 0o644);
       flock(this.#fd, LOCK_EX | LOCK_NB);
       writeSync(this.#fd, `${pid}`);
     } catch {
-      // A file system that is read-only, as likely as not.
+      // There is no such directory: nobody wants to know.
     }
   }
 

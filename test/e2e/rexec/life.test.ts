@@ -1,6 +1,6 @@
 /** From start to end: signals, clients that are killed, programs that stay, many at once. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { until } from "../support/program.ts";
 import { QTFS, run, Stage } from "./stage.ts";
@@ -92,6 +92,7 @@ test("a signal that the program dies of is what the client dies of", async () =>
 });
 
 test("the original's map of processes tells the program's, and is locked meanwhile", async () => {
+  mkdirSync("/var/run/rexec/pids", { recursive: true });
   const client = new Client("sh", "-c", "echo $$; exec sleep 60");
   await client.prints("\n");
   const file = `/var/run/rexec/pids/${client.child.pid}`;
@@ -111,6 +112,7 @@ test("the original's map of processes tells the program's, and is locked meanwhi
     false,
     false,
   ]);
+  rmSync("/var/run/rexec", { recursive: true });
 });
 
 test("a signal reaches the whole process group", async () => {
