@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { claimMount } from "../../src/client/claim.ts";
 import { createRecord } from "../../src/client/record.ts";
-import { close } from "../../src/sys/open.ts";
+import { close, dup } from "../../src/sys/open.ts";
 import { ok } from "../sys/support.ts";
 
 const LONG_MS = 30_000;
@@ -16,9 +16,12 @@ afterEach(async () => {
 });
 
 /** A process that claims the mount: itself, and what becomes of that. */
-function claimant(boundMs: number): { child: Bun.Subprocess; claimed: Promise<string> } {
+function claimant(
+  boundMs: number,
+  fd = record,
+): { child: Bun.Subprocess; claimed: Promise<string> } {
   const child = Bun.spawn([process.execPath, PROGRAM, `${boundMs}`], {
-    stdio: ["pipe", "pipe", "inherit", record],
+    stdio: ["pipe", "pipe", "inherit", fd],
   });
   children.push(child);
   const reader = child.stdout.getReader();
@@ -34,6 +37,14 @@ test("one at a time has it, and the next one when that has been killed", async (
   first.child.kill("SIGKILL");
   expect(await next.claimed).toBe("true\n");
   expect(claimMount(record, 0)).toBe(false);
+});
+
+test("closing a copy of the record's descriptor gives nothing away", async () => {
+  const other = ok(createRecord());
+  expect(claimMount(other, 0)).toBe(true);
+  close(ok(dup(other)));
+  expect(await claimant(0, other).claimed).toBe("false\n");
+  close(other);
 });
 
 test("a process has it once for all, and without a record nobody has", () => {
