@@ -22,6 +22,7 @@ import type { ReactorServices } from "./services.ts";
 import { serve } from "./serving.ts";
 import { type Connected, Sessions } from "./sessions.ts";
 import { Strangers } from "./strangers.ts";
+import { AHEAD_BYTES } from "./writeahead.ts";
 
 /** How often gauges are refreshed and greetings checked while there is traffic. */
 const TIDY_MS = 500;
@@ -124,7 +125,7 @@ export class Reactor {
   /** Serves what one connection has; true if there was anything. */
   #serve({ session, connection }: Connected): boolean {
     if (connection.congested) return flush(connection);
-    const got = connection.receive();
+    const got = connection.receive(AHEAD_BYTES);
     try {
       if (got > 0 || connection.hasMore) serve(session);
       if (session.tree?.watched.waits) session.tree.watched.flush();

@@ -46,6 +46,7 @@ export function serve(session: Session): void {
         throw new ProtocolError(`frame of kind ${transport.kind} is not for a server`);
     }
   }
+  if (transport.hasMore && !transport.closed) session.ahead.step(session);
 }
 
 function request(session: Session): void {

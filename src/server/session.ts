@@ -24,6 +24,7 @@ import { NEVER_CAME, Slots } from "./slots.ts";
 import type { Tree } from "./tree.ts";
 import { TwinKeys } from "./twinkeys.ts";
 import { Wakeups } from "./wakeups.ts";
+import { WriteAhead } from "./writeahead.ts";
 
 const SLASH = 0x2f;
 const DOT = 0x2e;
@@ -94,6 +95,9 @@ export class Session {
 
   /** What its client may have streams joined to. */
   readonly twins = new TwinKeys();
+
+  /** The data of its WRITE that is arriving. */
+  readonly ahead = new WriteAhead();
 
   readonly #wakeups = new Wakeups();
   /** What to call when a slot's request is cancelled. */

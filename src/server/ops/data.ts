@@ -73,7 +73,8 @@ export function write(session: Session): number {
   const gid = session.reader.uint32();
   session.reader.finish();
   if (handle <= 0) return E.EBADF;
-  const { handles } = session.attached;
+  const { ahead, attached } = session;
+  const { handles } = attached;
   const fd = handles.fd[handle] as number;
   if (fd < 0) return -fd;
   const { payloadAddress, payloadLength } = session.transport;
@@ -85,16 +86,18 @@ export function write(session: Session): number {
   const { place, there } = appends ? placeAppend(session, fd) : NOT_APPENDED;
   const clears = kill && hasSetId(fd);
   if (kill) dropSetId(gid);
-  const left = payloadLength - there;
-  const from = payloadAddress + there;
+  // A file that takes no more is asked once more for the rest, and says why.
+  const done = there + ahead.take(session);
+  const left = payloadLength - done;
+  const from = payloadAddress + done;
   let more = 0;
   if (live) more = writeLive(handles, handle, from, left, offset);
-  else if (there === 0 || left > 0) more = pwrite(fd, from, left, offset);
+  else if (done === 0 || left > 0) more = pwrite(fd, from, left, offset + done - there);
   if (kill) keepSetId();
   const node = handles.node[handle] as number;
   if (clears) session.attached.watched.attributesChanged(node);
-  if (more < 0 && there === 0) return -more;
-  const wrote = there + Math.max(more, 0);
+  if (more < 0 && done === 0) return -more;
+  const wrote = done + Math.max(more, 0);
   // The client's page cache has the data where it thought the end was.
   if (appends && place !== offset) session.attached.watched.dataChanged(node);
   handles.flags[handle] = handleFlags | HandleFlag.WROTE;
