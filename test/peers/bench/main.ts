@@ -111,7 +111,7 @@ function stopOnSignals(scratch: Scratch): AbortSignal {
 async function bench(options: Options): Promise<number> {
   const started = new Date();
   planFor(options.rows);
-  const names = allContestants({ qtfs: options.qtfs, nullfs: "", inetd: "" });
+  const names = allContestants({ ...options, nullfs: "", inetd: "" });
   checkPossible(choose(names, options.only), options.qtfs);
   await installPackages();
   await cleanStale(options.directory);
@@ -119,7 +119,7 @@ async function bench(options: Options): Promise<number> {
   const interruption = stopOnSignals(scratch);
   try {
     const helpers = await buildHelpers(scratch.path);
-    const all = allContestants({ ...helpers, qtfs: options.qtfs });
+    const all = allContestants({ ...helpers, ...options });
     const contestants = choose(all, options.only);
     const results = await measure(options, contestants, scratch, interruption);
     print(results, options);

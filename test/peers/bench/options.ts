@@ -20,6 +20,7 @@ Measures qtfs, sshfs, the bare directory and a null FUSE file system side by sid
   --dir DIR            where the exported trees lie (default /dev/shm)
   --json FILE          where the figures go (default .cache/bench.json)
   --qtfs FILE          the executable to measure (default dist/qtfs)
+  --other FILE         another build of qtfs beside it: other-unix other-tcp other-tls
   --help               this text
 `;
 
@@ -30,6 +31,7 @@ export interface Options {
   readonly directory: string;
   readonly json: string;
   readonly qtfs: string;
+  readonly other: string | undefined;
   readonly help: boolean;
 }
 
@@ -48,6 +50,7 @@ export function parseOptions(argv: string[]): Options {
       dir: { type: "string", default: "/dev/shm" },
       json: { type: "string", default: `${REPOSITORY}/.cache/bench.json` },
       qtfs: { type: "string", default: `${REPOSITORY}/dist/qtfs` },
+      other: { type: "string" },
       help: { type: "boolean", default: false },
     },
   });
@@ -63,6 +66,7 @@ export function parseOptions(argv: string[]): Options {
     directory: resolve(values.dir),
     json: resolve(values.json),
     qtfs: resolve(values.qtfs),
+    other: values.other === undefined ? undefined : resolve(values.other),
     help: values.help,
   };
 }

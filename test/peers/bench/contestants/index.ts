@@ -7,6 +7,8 @@ import type { Contestant } from "./types.ts";
 /** Paths of the executables that are not the system's. */
 export interface Programs {
   readonly qtfs: string;
+  /** Another build of it, to compare with. */
+  readonly other?: string | undefined;
   readonly nullfs: string;
   readonly inetd: string;
 }
@@ -14,6 +16,7 @@ export interface Programs {
 export function allContestants(programs: Programs): Contestant[] {
   return [
     ...qtfsContestants(programs.qtfs),
+    ...(programs.other === undefined ? [] : qtfsContestants(programs.other, "other")),
     { name: "bare", family: "bare", note: "the directory itself" },
     ...sshfsContestants(programs.inetd),
     ...floorContestants(programs.nullfs),

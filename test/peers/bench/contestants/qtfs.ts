@@ -26,9 +26,10 @@ async function enroll(qtfs: string, files: string): Promise<void> {
 
 const identityOf = ({ files }: { files: string }) => `${files}/${CLIENT}.identity`;
 
-export const qtfsContestants = (qtfs: string): Contestant[] => [
+/** `prefix` names them after the build that is measured. */
+export const qtfsContestants = (qtfs: string, prefix = "qtfs"): Contestant[] => [
   {
-    name: "qtfs-unix",
+    name: `${prefix}-unix`,
     family: "qtfs",
     note: "unix socket",
     server: (place) => ({
@@ -38,7 +39,7 @@ export const qtfsContestants = (qtfs: string): Contestant[] => [
     mount: (place) => mount(qtfs, place, `unix://${socketOf(place)}`),
   },
   {
-    name: "qtfs-tcp",
+    name: `${prefix}-tcp`,
     family: "qtfs",
     note: "TCP on the loopback, no TLS",
     server: ({ port, tree }) => ({
@@ -51,7 +52,7 @@ export const qtfsContestants = (qtfs: string): Contestant[] => [
     mount: (place) => mount(qtfs, place, `tcp://127.0.0.1:${place.port},insecure`),
   },
   {
-    name: "qtfs-tls",
+    name: `${prefix}-tls`,
     family: "qtfs",
     note: "TCP on the loopback, TLS 1.3 with certificates on both sides",
     prepare: (files) => enroll(qtfs, files),
