@@ -41,9 +41,6 @@ interface Entry {
  */
 const SPINS = navigator.hardwareConcurrency >= 4;
 
-/** For the host of a virtual machine to take idle cores away; the kernel adds 50 (timer slack). */
-const PAUSE_US = 300;
-
 /** The longest sleep that epoll_wait(2) can be asked for. */
 const SLEEP_MAX_MS = 0x7fff_ffff;
 
@@ -179,7 +176,8 @@ export class Loop {
     const count = this.#epoll.wait(timeoutMs);
     if (!SPINS) {
       const fd = count === 1 ? this.#epoll.data(0) : -1;
-      if (this.#rhythm.waited(fd, Bun.nanoseconds() - began)) pauseUs(PAUSE_US);
+      const us = this.#rhythm.waited(fd, Bun.nanoseconds() - began);
+      if (us > 0) pauseUs(us);
     }
     return count;
   }
