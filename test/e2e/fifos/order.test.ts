@@ -5,12 +5,14 @@ import { until } from "../support/program.ts";
 import { sh } from "../support/run.ts";
 
 const ROUNDS = 25;
+/** What is sent is held for 100 ms at most, in which a machine under load may not get as far. */
+const LATE_MAX = 3;
 const machines = await Machines.start();
 afterAll(() => machines.close());
 const program = `${machines.scratch}/order`;
 await sh(`cc -O2 -Wall -Wextra -Werror -o ${program} ${import.meta.dir}/order.c`);
 
-describe.each(machines.ways)("$name", ({ server, client, directory }) => {
+describe.each(machines.ways)("$name", ({ name, server, client, directory }) => {
   test.each([
     ["reader", "w", "r"],
     ["writer", "r", "w"],
@@ -24,7 +26,8 @@ describe.each(machines.ways)("$name", ({ server, client, directory }) => {
       () => `${says}`,
     );
     const hears = client.spawn([program, "hears", ...words(ours)]);
-    expect(await hears.output()).toBe("0 interrupted\n");
+    const interrupted = Number.parseInt(await hears.output(), 10);
+    expect(interrupted).toBeLessThanOrEqual(name === "native" ? 0 : LATE_MAX);
     await says.output();
   });
 });
