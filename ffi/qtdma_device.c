@@ -118,13 +118,18 @@ void device_release(struct device *d) {
   d->doorbell = 0;
 }
 
-/* `to`, whose registers are mapped still, becomes the device `from`. */
+/*
+ * `to`, which is released, becomes the device `from`. Its registers stay where they are mapped:
+ * other threads may ring at this moment.
+ */
 void device_move(struct device *to, struct device *from) {
+  void *fresh = (void *)from->registers;
   void *old = (void *)to->registers;
-  void *map = mremap((void *)from->registers, REGISTERS_BYTES, REGISTERS_BYTES,
-                     MREMAP_MAYMOVE | MREMAP_FIXED, old);
-  forget_mapping((void *)from->registers);
-  from->registers = map == MAP_FAILED ? NULL : old;
+  if (old != NULL && fresh != NULL) {
+    mremap(fresh, REGISTERS_BYTES, REGISTERS_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, old);
+    forget_mapping(fresh);
+  }
+  if (old != NULL) from->registers = old;
   *to = *from;
 }
 

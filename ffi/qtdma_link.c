@@ -304,14 +304,10 @@ bool link_attach_again(struct link *link) {
     device_close(&device);
     return false;
   }
-  /* In place: other threads may look at the registers, which are zeros now. */
-  if (link->device.registers == NULL || device.registers == NULL) {
-    link->device = device;
-  } else {
-    device_move(&link->device, &device);
-  }
-  dup3(fd, link->fd, O_CLOEXEC);
+  device_move(&link->device, &device);
+  int moved = dup3(fd, link->fd, O_CLOEXEC);
   close(fd);
+  if (moved < 0) return false;
   link->inode = status.st_ino;
   link->system = status.st_dev;
   /* Locks are the old file's: of the new one another process may have them by now. */
