@@ -104,6 +104,7 @@ export class World {
   /** Processes by number, with when they were started: numbers are used again. */
   readonly #started = new Map<number, string>();
   readonly #targets: string[] = [];
+  readonly #servers: number[] = [];
   #serial = 0;
 
   constructor() {
@@ -134,6 +135,7 @@ export class World {
     });
     closeSync(output);
     this.#note(child.pid);
+    this.#servers.push(child.pid);
     const log = () => readFileSync(path, "utf8");
     const listens = () => log().includes("Listening");
     await eventually(() => listens() || isGone(child.pid), "the server listens", START_MS);
@@ -207,11 +209,22 @@ export class World {
     if (started !== undefined) this.#started.set(pid, started);
   }
 
+  /** Those of `pids` that are still the processes that were started. */
+  #left(pids: Iterable<number>): number[] {
+    return [...pids].filter((pid) => !isGone(pid) && startOf(pid) === this.#started.get(pid));
+  }
+
   /** Signals the processes that are left. */
   #signalAll(signal: "SIGCONT" | "SIGKILL"): void {
-    for (const [pid, started] of this.#started) {
-      if (!isGone(pid) && startOf(pid) === started) process.kill(pid, signal);
-    }
+    for (const pid of this.#left(this.#started.keys())) process.kill(pid, signal);
+  }
+
+  /** Ends the servers, and what would wait for the next ones (SIGINT); not those that cannot end. */
+  async #endServers(): Promise<void> {
+    const servers = this.#left(this.#servers);
+    for (const pid of servers) process.kill(pid, "SIGINT");
+    const endMs = performance.now() + END_MS;
+    while (this.#left(servers).length > 0 && performance.now() < endMs) await Bun.sleep(10);
   }
 
   /** Takes everything away that is left. */
@@ -220,6 +233,7 @@ export class World {
     for (const target of this.#targets.reverse()) {
       for (const _ of mountsAt(target)) await this.umount(target, "--lazy", "--force");
     }
+    await this.#endServers();
     this.#signalAll("SIGKILL");
     rmSync(this.directory, { recursive: true, force: true });
   }

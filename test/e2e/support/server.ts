@@ -8,7 +8,7 @@ export interface Server {
   address: string;
   pid: number;
   log(): string;
-  /** Ends it with SIGTERM and waits; throws if it does not end. */
+  /** Ends it with SIGINT, streams and all, and waits; throws if it does not end. */
   stop(): Promise<void>;
 }
 
@@ -45,11 +45,11 @@ export async function startServer(
     await Bun.sleep(20);
   }
   const stop = async () => {
-    child.kill("SIGTERM");
+    child.kill("SIGINT");
     await Promise.race([child.exited, Bun.sleep(STOP_MS)]);
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill("SIGKILL");
-    throw new Error(`qtfs server did not end after SIGTERM:\n${log()}`);
+    throw new Error(`qtfs server did not end after SIGINT:\n${log()}`);
   };
   return { address, pid: child.pid, log, stop };
 }
