@@ -55,14 +55,18 @@ async function reportOf(path: string): Promise<MountReport | undefined> {
     const all = await reports().catch((): DaemonReport[] => []);
     return all.filter(isMount).findLast((one) => one.target === path);
   };
-  const { promise: changed, resolve: note } = Promise.withResolvers<void>();
-  const watcher = watch(CONTROL_DIRECTORY, () => note());
+  let change = Promise.withResolvers<void>();
+  const watcher = watch(CONTROL_DIRECTORY, () => change.resolve());
+  const endMs = performance.now() + LOOK_MS;
   try {
-    const found = await look();
-    if (found !== undefined) return found;
-    // One that has just taken over is there in a moment.
-    await within(LOOK_MS, changed);
-    return await look();
+    while (true) {
+      change = Promise.withResolvers<void>();
+      const found = await look();
+      const leftMs = endMs - performance.now();
+      if (found !== undefined || leftMs <= 0) return found;
+      // One that is just taking over is there in a moment; others come and go meanwhile.
+      await within(leftMs, change.promise);
+    }
   } finally {
     watcher.close();
   }
