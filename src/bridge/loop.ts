@@ -12,8 +12,6 @@ import { Epoll } from "../sys/epoll.ts";
 import { E } from "../sys/errno.ts";
 import { eventsFound } from "../sys/lanes.ts";
 import { close } from "../sys/open.ts";
-import { pauseUs } from "../sys/poll.ts";
-import { Rhythm } from "./rhythm.ts";
 import { Timers } from "./timers.ts";
 
 /** Who is told of a descriptor's events: EPOLL* bits of sys/epoll.ts. */
@@ -51,7 +49,6 @@ export class Loop {
   readonly #hooks: (() => boolean)[] = [];
   readonly #wakes: (() => void)[] = [];
   readonly #spin = new Spin();
-  readonly #rhythm = new Rhythm();
   readonly #pulse: Pulse | undefined;
   #generation = 0;
   #stopped = false;
@@ -169,21 +166,9 @@ export class Loop {
     return Math.max(0, Math.min(atMostMs, Math.ceil(next - this.nowMs)));
   }
 
-  /** Waits for at most `timeoutMs`: as Epoll.wait. */
-  #sleep(timeoutMs: number): number {
-    this.#pulse?.sleeps();
-    const began = Bun.nanoseconds();
-    const count = this.#epoll.wait(timeoutMs);
-    if (!SPINS) {
-      const fd = count === 1 ? this.#epoll.data(0) : -1;
-      const us = this.#rhythm.waited(fd, Bun.nanoseconds() - began);
-      if (us > 0) pauseUs(us);
-    }
-    return count;
-  }
-
   #deliver(timeoutMs: number): boolean {
-    const count = timeoutMs === 0 ? this.#epoll.poll() : this.#sleep(timeoutMs);
+    if (timeoutMs !== 0) this.#pulse?.sleeps();
+    const count = this.#epoll.wait(timeoutMs);
     this.#pulse?.wakes();
     if (count < 0 && count !== -E.EINTR) throw new Error(`Cannot wait: errno ${-count}`);
     if (count > 0) for (const hook of this.#wakes) hook();

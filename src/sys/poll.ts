@@ -9,7 +9,6 @@ const c = libc({
   eventfd: { args: [u32, i32], returns: i32 },
   read: { args: [i32, addr, u64], returns: i64 },
   write: { args: [i32, addr, u64], returns: i64 },
-  usleep: { args: [u32], returns: i32 },
   sched_yield: { args: [], returns: i32 },
 });
 
@@ -103,9 +102,4 @@ export function drainEventfd(fd: number): number {
 /** sched_yield(2): lets the other runnable threads of this core go first. */
 export function schedYield(): number {
   return orErrno(c.sched_yield());
-}
-
-/** Sleeps for `us`, less than a second, and whatever the kernel adds (PR_SET_TIMERSLACK). */
-export function pauseUs(us: number): void {
-  c.usleep(us);
 }
