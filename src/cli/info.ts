@@ -1,7 +1,8 @@
 /** `qtfs info` */
 import { constants } from "node:os";
 import { CONTROL_DIRECTORY } from "../info/control.ts";
-import { formatList, formatReport } from "../info/format.ts";
+import { formatReport } from "../info/format/daemon.ts";
+import { formatList } from "../info/format/list.ts";
 import { LOG_LEVELS } from "../info/log.ts";
 import { hasLostProcess } from "../info/lost.ts";
 import { ask, endpoints, reports } from "../info/query.ts";

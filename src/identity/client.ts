@@ -4,7 +4,8 @@
  */
 import { X509Certificate } from "node:crypto";
 import { statSync } from "node:fs";
-import { type Credentials, TlsContext, TlsEnd } from "../sys/openssl.ts";
+import { type Credentials, TlsContext } from "../sys/openssl/context.ts";
+import { TlsEnd } from "../sys/openssl/end.ts";
 import { type Address, parseAddress } from "../transport/address.ts";
 import { TlsChannel } from "../transport/tls.ts";
 import { shownBy } from "./names.ts";

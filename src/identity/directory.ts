@@ -11,7 +11,7 @@
 import { existsSync, lstatSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { OPERATION_CLASSES, type OperationClass } from "../server/classes.ts";
-import type { Credentials } from "../sys/openssl.ts";
+import type { Credentials } from "../sys/openssl/context.ts";
 import { CERTIFICATE, KEY, pemBlocks, REVOCATIONS, readSecret, writeSecret } from "./secrets.ts";
 
 /** Where it is unless somebody says otherwise. */

@@ -1,6 +1,7 @@
 /** Whom a server lets in by TLS: its directory of identities as it is now, in one thread. */
 import { statSync } from "node:fs";
-import { TlsContext, type TlsEnd } from "../sys/openssl.ts";
+import { TlsContext } from "../sys/openssl/context.ts";
+import type { TlsEnd } from "../sys/openssl/end.ts";
 import { IdentityDirectory, type NameRule, type Names } from "./directory.ts";
 import { isOf, isSpiffeId, nameOf, shownBy } from "./names.ts";
 import type { RefusalKind } from "./refusals.ts";

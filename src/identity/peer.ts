@@ -1,6 +1,6 @@
 /** Who is at the other end of a connection, by its certificate where it has shown one. */
 
-import { TlsEnd } from "../sys/openssl.ts";
+import { TlsEnd } from "../sys/openssl/end.ts";
 import { peerText } from "../sys/socket.ts";
 import type { Channel } from "../transport/channel.ts";
 import { PlainChannel } from "../transport/channel.ts";

@@ -1,16 +1,20 @@
 /** Asks daemons through their control sockets. */
 import { readdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import type { TwinsReport } from "../client/twins/report.ts";
 import type { ProgramReport } from "../rexec/server/register.ts";
 import { E } from "../sys/errno.ts";
 import { kill } from "../sys/process.ts";
 import { Kind } from "../wire/frame.ts";
 import { CONTROL_DIRECTORY } from "./control.ts";
 import { encodeFrame, FrameReader, type Request } from "./frames.ts";
-import type { BridgeReport, DaemonReport, KeeperReport, SilentReport } from "./report.ts";
+import type { DaemonReport, KeeperReport, SilentReport } from "./report.ts";
 
 /** A daemon that takes longer is stuck. */
 const ANSWER_TIMEOUT_MS = 2_000;
+
+/** What a daemon says that answers. */
+type Report = Exclude<DaemonReport, SilentReport>;
 
 /** A control socket in the directory. */
 export interface Endpoint {
@@ -105,27 +109,34 @@ async function beside(name: string, pid: unknown, directory: string): Promise<ob
   }
 }
 
-/** A daemon's answer, with what the processes beside it say. */
-async function complete(
-  answer: Record<string, unknown>,
-  directory: string,
-): Promise<DaemonReport | undefined> {
-  const report = answer as unknown as DaemonReport;
-  // A keeper with a server is told of by that, and so is a bridge.
-  if (report.kind === "rexec-keeper") return (report as KeeperReport).served ? undefined : report;
-  if (report.kind === "bridge") return (report as BridgeReport).served ? undefined : report;
-  const twins = await beside("twins", answer.twinsPid, directory);
-  const keeper = await beside("rexec-keeper", answer.keeperPid, directory);
-  return {
-    ...report,
-    ...(twins && { twins }),
-    ...(keeper && { programs: refreshed(answer, keeper as KeeperReport) }),
-  } as DaemonReport;
+/** Whether an answer is the report of that daemon. */
+function isReport(answer: object, { kind, pid }: Endpoint): answer is Report {
+  return "kind" in answer && answer.kind === kind && "pid" in answer && answer.pid === pid;
+}
+
+/** A daemon's report, with what the processes beside it say; undefined where another tells of it. */
+async function complete(report: Report, directory: string): Promise<Report | undefined> {
+  switch (report.kind) {
+    // A keeper with a server is told of by that, and so is a bridge.
+    case "rexec-keeper":
+    case "bridge":
+      return report.served ? undefined : report;
+    case "mount": {
+      const twins = await beside("twins", report.twinsPid, directory);
+      return twins === undefined ? report : { ...report, twins: twins as TwinsReport };
+    }
+    case "rexec-server": {
+      const keeper = await beside("rexec-keeper", report.keeperPid, directory);
+      if (keeper === undefined) return report;
+      return { ...report, programs: refreshed(report.programs, keeper as KeeperReport) };
+    }
+    default:
+      return report;
+  }
 }
 
 /** A rexec-server's programs as their keeper has them now; it may have been killed before some have ended. */
-function refreshed(server: Record<string, unknown>, keeper: KeeperReport): ProgramReport[] {
-  const own = server.programs as ProgramReport[];
+function refreshed(own: ProgramReport[], keeper: KeeperReport): ProgramReport[] {
   const known = new Set(keeper.programs.map(({ keeper: pid, id }) => `${pid} ${id}`));
   const others = own.filter(({ keeper: pid, id }) => !known.has(`${pid} ${id}`));
   const runs = ({ ending }: ProgramReport) => ending === undefined;
@@ -137,7 +148,7 @@ async function report(endpoint: Endpoint): Promise<DaemonReport | undefined> {
   const { kind, pid, path } = endpoint;
   try {
     const answer = await ask(path, { want: "snapshot" });
-    if (answer.kind !== kind || answer.pid !== pid) throw new Error("its answer is no report");
+    if (!isReport(answer, endpoint)) throw new Error("its answer is no report");
     return await complete(answer, dirname(path));
   } catch (error) {
     if (!(error instanceof Dead)) return { kind, pid, error: (error as Error).message };

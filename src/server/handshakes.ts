@@ -4,7 +4,7 @@ import type { Gate } from "../identity/gate.ts";
 import { type RefusalKind, refusalFrom } from "../identity/refusals.ts";
 import type { Counters } from "../info/counters.ts";
 import { E } from "../sys/errno.ts";
-import { TlsEnd } from "../sys/openssl.ts";
+import { TlsEnd } from "../sys/openssl/end.ts";
 import { POLLIN, type PollSet } from "../sys/poll.ts";
 import { peekByte, peerText } from "../sys/socket.ts";
 import { PlainChannel } from "../transport/channel.ts";

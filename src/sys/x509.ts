@@ -16,7 +16,7 @@ import {
   NID_X9_62_prime256v1,
   X509_CRL_VERSION_2,
   X509_VERSION_3,
-} from "./opensslnumbers.ts";
+} from "./openssl/numbers.ts";
 
 const SYMBOLS = {
   EVP_PKEY_CTX_new_id: { args: [i32, addr], returns: addr },

@@ -5,7 +5,7 @@
 import { E } from "../sys/errno.ts";
 import { pread } from "../sys/io.ts";
 import { close } from "../sys/open.ts";
-import { TLS_ENDED, TLS_FAILED, TLS_WAITS, type TlsEnd } from "../sys/openssl.ts";
+import { TLS_ENDED, TLS_FAILED, TLS_WAITS, type TlsEnd } from "../sys/openssl/end.ts";
 import { recv, send, unsentBytes } from "../sys/socket.ts";
 import { type Channel, fileRoom } from "./channel.ts";
 

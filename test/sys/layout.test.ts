@@ -21,7 +21,7 @@ import * as lock from "../../src/sys/lock.ts";
 import * as message from "../../src/sys/message.ts";
 import * as mount from "../../src/sys/mount.ts";
 import * as open from "../../src/sys/open.ts";
-import * as openssl from "../../src/sys/opensslnumbers.ts";
+import * as openssl from "../../src/sys/openssl/numbers.ts";
 import * as perf from "../../src/sys/perf.ts";
 import * as poll from "../../src/sys/poll.ts";
 import * as processFamily from "../../src/sys/process.ts";

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:tls";
-import { TlsContext, TlsEnd } from "../../../src/sys/openssl.ts";
+import { TlsContext } from "../../../src/sys/openssl/context.ts";
+import { TlsEnd } from "../../../src/sys/openssl/end.ts";
 import { POLLIN, PollSet } from "../../../src/sys/poll.ts";
 import type { KeyPair } from "../../../src/sys/x509.ts";
 import { parseAddress } from "../../../src/transport/address.ts";
