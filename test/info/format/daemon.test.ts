@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { formatReport } from "../../../src/info/format/daemon.ts";
+import { formatList } from "../../../src/info/format/list.ts";
 import type { SilentReport, SupervisorReport } from "../../../src/info/report.ts";
 import { mountReport, serverReport } from "../samples.ts";
 
