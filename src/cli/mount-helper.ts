@@ -5,7 +5,7 @@
  */
 import { UsageError } from "./errors.ts";
 import { mountInBackground } from "./mount.ts";
-import { knownWords, OPTION_ROWS, parseMountOptions } from "./mount-options.ts";
+import { knownWords, MOUNT_WORDS, OPTION_ROWS, parseMountOptions } from "./mount-options.ts";
 import { program } from "./program.ts";
 import { checkTarget } from "./target.ts";
 
@@ -21,18 +21,7 @@ export const mountHelper = program({
     },
   ],
   args: {
-    src: {
-      type: "positional",
-      required: true,
-      description: "Absolute path of a directory on the HOST.",
-    },
-    target: { type: "positional", required: true, description: "The directory here to mount at." },
-    options: {
-      type: "string",
-      alias: "o",
-      valueHint: "OPTIONS",
-      description: "Mount options, separated by commas; repeatable.",
-    },
+    ...MOUNT_WORDS,
     sloppy: { type: "boolean", alias: "s", description: "Passes over unknown mount options." },
     fake: { type: "boolean", alias: "f", description: "Checks everything, mounts nothing." },
     "skip-mtab": { type: "boolean", alias: "n", description: "No meaning: there is no mtab." },

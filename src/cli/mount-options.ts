@@ -1,9 +1,26 @@
 /** The options of `-o`: ours, those of mount(8) that mean something here, and those to pass over. */
+import type { ArgsDef } from "citty";
 import type { MountOptions } from "../client/options.ts";
 import { suggestion } from "../config/suggest.ts";
 import { addressesIn } from "../identity/client.ts";
 import { type Address, DEFAULT_SERVER, formatAddress, parseAddress } from "../transport/address.ts";
 import { UsageError } from "./errors.ts";
+
+/** The words of `qtfs mount` and of mount.qtfs. */
+export const MOUNT_WORDS = {
+  src: {
+    type: "positional",
+    required: true,
+    description: "Absolute path of a directory on the HOST.",
+  },
+  target: { type: "positional", required: true, description: "The directory here to mount at." },
+  options: {
+    type: "string",
+    alias: "o",
+    valueHint: "OPTIONS",
+    description: "Mount options, separated by commas; repeatable.",
+  },
+} as const satisfies ArgsDef;
 
 /** What `-o` settles; the rest of MountOptions comes from the other arguments. */
 export type MountSettings = Omit<

@@ -9,7 +9,7 @@ import { ownCommand, reportOutcome, startInBackground } from "./background.ts";
 import { sentenceOf, UsageError } from "./errors.ts";
 import { procWarnings } from "./local-proc.ts";
 import type { Listener } from "./mount-daemon.ts";
-import { OPTION_ROWS, parseMountOptions } from "./mount-options.ts";
+import { MOUNT_WORDS, OPTION_ROWS, parseMountOptions } from "./mount-options.ts";
 import { program } from "./program.ts";
 import { goOnWithStored, hasStore, storedMount, storeMount } from "./store.ts";
 import { type TakeOver, takesOver } from "./takeover.ts";
@@ -40,18 +40,7 @@ export const mount = program({
     },
   ],
   args: {
-    src: {
-      type: "positional",
-      required: true,
-      description: "Absolute path of a directory on the HOST.",
-    },
-    target: { type: "positional", required: true, description: "The directory here to mount at." },
-    options: {
-      type: "string",
-      alias: "o",
-      valueHint: "OPTIONS",
-      description: "Mount options, separated by commas; repeatable.",
-    },
+    ...MOUNT_WORDS,
     "on-server": {
       type: "boolean",
       description:

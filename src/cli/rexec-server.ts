@@ -9,11 +9,11 @@ import { VMADDR_CID_HOST } from "../sys/sockaddr.ts";
 import { type Address, DEFAULT_REXEC, formatAddress } from "../transport/address.ts";
 import { readAddress, readCid } from "./address.ts";
 import { ownCommand } from "./background.ts";
-import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
+import { serveInfo } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
+import { orElse, readUid, serveUntilStopped } from "./listener.ts";
 import { type Lists, program } from "./program.ts";
 
-const UID_MAX = 0xffff_fffe;
 const MS_PER_S = 1000;
 
 const CONFIG_SAMPLE = [
@@ -161,37 +161,14 @@ function defaultListen(): Address[] {
   return [given === "" ? DEFAULT_REXEC : readAddress(given)];
 }
 
-function orElse<T>(given: T[] | undefined, otherwise: T[]): T[] {
-  return given === undefined || given.length === 0 ? otherwise : given;
-}
-
 function readPattern(text: string): string {
   if (/^[/*]/.test(text)) return bytePattern(text);
   throw new UsageError(`pattern "${text}" is no absolute path`);
 }
 
-function readUid(text: string): number {
-  const uid = Number(text);
-  if (!/^\d+$/.test(text) || uid > UID_MAX) throw new UsageError(`"${text}" is no user id`);
-  return uid;
-}
-
-async function serve(options: RexecServerOptions, log: Log): Promise<number> {
+function serve(options: RexecServerOptions, log: Log): Promise<never> {
   const daemon = startRexecServer(options);
   const snapshot = () => daemon.snapshot();
   const control = serveInfo({ kind: "rexec-server", log, snapshot });
-  const { promise: signal, resolve: stop } = Promise.withResolvers<StopSignal>();
-  onStopSignal(stop);
-  await Promise.race([daemon.ready, signal]);
-  for (const address of options.listen) {
-    log.write("info", `Listening at ${formatAddress(address)}`);
-  }
-  tellServiceManager("READY=1");
-  const why = await signal;
-  log.write("info", `Stopping: ${why}`);
-  tellServiceManager("STOPPING=1");
-  await daemon.stop(why === "SIGINT" ? "end" : "leave");
-  control?.close();
-  log.write("info", "Stopped");
-  return process.exit(0);
+  return serveUntilStopped(daemon, control, options.listen, log);
 }

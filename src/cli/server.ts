@@ -11,13 +11,12 @@ import { VMADDR_CID_HOST } from "../sys/sockaddr.ts";
 import { type Address, DEFAULT_SERVER, formatAddress } from "../transport/address.ts";
 import { readAddress, readCid } from "./address.ts";
 import { ownCommand } from "./background.ts";
-import { onStopSignal, type StopSignal, serveInfo, tellServiceManager } from "./daemon.ts";
+import { serveInfo } from "./daemon.ts";
 import { UsageError } from "./errors.ts";
 import { readExport } from "./export-option.ts";
+import { orElse, readUid, serveUntilStopped } from "./listener.ts";
 import { type Lists, program } from "./program.ts";
 import { replaceSelf } from "./replace.ts";
-
-const UID_MAX = 0xffff_fffe;
 
 const CONFIG_SAMPLE = [
   'listen = ["unix:///run/qtfs/server.sock"]',
@@ -195,16 +194,6 @@ function serverOptions(
   };
 }
 
-function orElse<T>(given: T[] | undefined, otherwise: T[]): T[] {
-  return given === undefined || given.length === 0 ? otherwise : given;
-}
-
-function readUid(text: string): number {
-  const uid = Number(text);
-  if (!/^\d+$/.test(text) || uid > UID_MAX) throw new UsageError(`"${text}" is no user id`);
-  return uid;
-}
-
 async function start(options: ServerOptions): Promise<ServerDaemon> {
   try {
     return startServer(options);
@@ -226,19 +215,7 @@ async function holderOf(listen: readonly Address[]): Promise<string | undefined>
   return undefined;
 }
 
-async function serve(daemon: ServerDaemon, options: ServerOptions, log: Log): Promise<number> {
+function serve(daemon: ServerDaemon, options: ServerOptions, log: Log): Promise<never> {
   const control = serveInfo({ kind: "server", log, snapshot: () => daemon.snapshot() });
-  const { promise: signal, resolve: stop } = Promise.withResolvers<StopSignal>();
-  onStopSignal(stop);
-  for (const address of options.listen) {
-    log.write("info", `Listening at ${formatAddress(address)}`);
-  }
-  tellServiceManager("READY=1");
-  const why = await signal;
-  log.write("info", `Stopping: ${why}`);
-  tellServiceManager("STOPPING=1");
-  await daemon.stop(why === "SIGINT" ? "end" : "leave");
-  control?.close();
-  log.write("info", "Stopped");
-  return process.exit(0);
+  return serveUntilStopped(daemon, control, options.listen, log);
 }
