@@ -4,14 +4,14 @@
  */
 import { read } from "../sys/io.ts";
 import { allocate, free, type Region } from "../sys/memory.ts";
-import { MESSAGE_MAX, PROGRAM_WINDOW_MAX, STREAM_CHUNK_MAX } from "../wire/limits.ts";
+import { MESSAGE_MAX, PROGRAM_WINDOW_MAX, STREAM_SPLICED_MAX } from "../wire/limits.ts";
 
 /** Bytes that one holds at most: a message with its length, and the largest window. */
 const CAPACITY = 4 + MESSAGE_MAX + PROGRAM_WINDOW_MAX;
 /** Buffers that are kept for the next who needs one. */
 const SPARE_MAX = 16;
 const spare: Region[] = [];
-const room = allocate(STREAM_CHUNK_MAX);
+const room = allocate(STREAM_SPLICED_MAX);
 
 export class Backlog {
   #region: Region | undefined;
@@ -44,7 +44,7 @@ export class Backlog {
     this.#tail += bytes.length;
   }
 
-  /** Keeps `length` bytes that pipe `fd` holds, at most STREAM_CHUNK_MAX. */
+  /** Keeps `length` bytes that pipe `fd` holds, at most STREAM_SPLICED_MAX. */
   putPipe(fd: number, length: number): void {
     for (let left = length; left > 0; ) {
       const got = read(fd, room.address, left);

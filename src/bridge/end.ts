@@ -13,6 +13,7 @@ import type { SocketTransport } from "../transport/socket.ts";
 import { CLOSED } from "../transport/transport.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
+import { splicedMax } from "../wire/hello.ts";
 import { NAME_MAX } from "../wire/limits.ts";
 import { decodePlain } from "../wire/plain.ts";
 import { Liveness } from "./liveness.ts";
@@ -140,11 +141,12 @@ export class BridgeEnd implements Watched {
   /**
    * Goes on over `connection`, owned from now on, whose peer has taken in `count` frames of
    * the session. Throws ProtocolError where it cannot have; the connection is the caller's then.
+   * `capabilities`: what the peer said of itself.
    */
-  connect(connection: SocketTransport, count: number): void {
+  connect(connection: SocketTransport, count: number, capabilities: readonly string[] = []): void {
     this.#serveHeldFrame();
     this.#unwatch();
-    this.#resumable.attach(connection, count);
+    this.#resumable.attach(connection, count, splicedMax(capabilities));
     this.#fd = connection.fd;
     this.#isFull = false;
     this.#mayHold = true;

@@ -9,7 +9,7 @@ import { allocate, free, type Region } from "../sys/memory.ts";
 import { close, O_CLOEXEC, O_NONBLOCK } from "../sys/open.ts";
 import { recv } from "../sys/socket.ts";
 import { unreadBytes } from "../sys/terminal.ts";
-import { SPLICE_KEPT_MAX, STREAM_CHUNK_MAX } from "../wire/limits.ts";
+import { SPLICE_KEPT_MAX, STREAM_SPLICED_MAX } from "../wire/limits.ts";
 
 /** Payloads from this size on may go through a pipe. */
 export const PIPED_MIN = 16 * 1024;
@@ -35,7 +35,7 @@ export class PipedPayload {
     return undefined;
   }
 
-  /** A payload of `length` bytes, at most STREAM_CHUNK_MAX, is to be received. */
+  /** A payload of `length` bytes, at most STREAM_SPLICED_MAX, is to be received. */
   begin(length: number): void {
     this.clear();
     this.left = length;
@@ -87,7 +87,7 @@ export class PipedPayload {
   }
 
   #load(): Region {
-    const memory = this.#memory ?? allocate(STREAM_CHUNK_MAX);
+    const memory = this.#memory ?? allocate(STREAM_SPLICED_MAX);
     this.#memory = memory;
     while (this.#inPipe > 0) {
       const got = read(this.#pipe[0], memory.address + this.#inMemory, this.#inPipe);

@@ -20,7 +20,7 @@ import {
 } from "../sys/io.ts";
 import { allocate, free, type Region } from "../sys/memory.ts";
 import { AT_FDCWD, close, O_CLOEXEC, O_NONBLOCK, O_WRONLY, openat } from "../sys/open.ts";
-import { SPLICE_KEPT_MAX, STREAM_CHUNK_MAX } from "../wire/limits.ts";
+import { SPLICE_KEPT_MAX, STREAM_CHUNK_MAX, STREAM_SPLICED_MAX } from "../wire/limits.ts";
 
 const FLAGS = SPLICE_F_NONBLOCK | SPLICE_F_MOVE;
 
@@ -31,15 +31,24 @@ export class PipeStore {
   readonly #kept: Pipe;
   readonly #nothing: number;
   readonly #keptMax: number;
+  /** Bytes of one payload. */
+  readonly payloadMax: number;
   /** Payloads kept, and what was read of them to memory. */
   #count = 0;
   #memory: Region | undefined;
   #loaded = 0;
 
-  private constructor(waiting: Pipe, kept: Pipe, nothing: number, keptMax: number) {
+  private constructor(
+    waiting: Pipe,
+    kept: Pipe,
+    nothing: number,
+    payloadMax: number,
+    keptMax: number,
+  ) {
     this.#waiting = waiting;
     this.#kept = kept;
     this.#nothing = nothing;
+    this.payloadMax = payloadMax;
     this.#keptMax = keptMax;
   }
 
@@ -49,10 +58,11 @@ export class PipeStore {
     const kept = pipe2(O_CLOEXEC | O_NONBLOCK);
     const nothing = openat(AT_FDCWD, cstring("/dev/null"), O_WRONLY | O_CLOEXEC, 0);
     if (typeof waiting !== "number" && typeof kept !== "number" && nothing >= 0) {
-      const each = setPipeSize(waiting[1], STREAM_CHUNK_MAX);
       const all = setPipeSize(kept[1], SPLICE_KEPT_MAX);
+      const wide = setPipeSize(waiting[1], STREAM_SPLICED_MAX);
+      const each = wide > 0 ? wide : setPipeSize(waiting[1], STREAM_CHUNK_MAX);
       if (each > 0 && all >= each)
-        return new PipeStore(waiting, kept, nothing, Math.floor(all / each));
+        return new PipeStore(waiting, kept, nothing, each, Math.floor(all / each));
     }
     for (const fd of [waiting, kept, nothing].flat()) if (fd >= 0) close(fd);
     return undefined;
@@ -87,7 +97,7 @@ export class PipeStore {
 
   /** Reads all payloads kept, `length` bytes, to memory, if they are not there yet: the address of the first. */
   load(length: number): number {
-    this.#discard(this.#waiting[0], STREAM_CHUNK_MAX);
+    this.#discard(this.#waiting[0], this.payloadMax);
     if (this.#memory !== undefined) return this.#memory.address + this.#loaded - length;
     const memory = allocate(length);
     this.#memory = memory;

@@ -14,7 +14,12 @@ import type { SocketTransport } from "../transport/socket.ts";
 import { CLOSED, type Frames, WOULD_BLOCK } from "../transport/transport.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind, putPrefix } from "../wire/frame.ts";
-import { PREFIX_BYTES, STREAM_CHUNK_MAX, UNACKNOWLEDGED_MAX } from "../wire/limits.ts";
+import {
+  PREFIX_BYTES,
+  STREAM_CHUNK_MAX,
+  STREAM_SPLICED_MAX,
+  UNACKNOWLEDGED_MAX,
+} from "../wire/limits.ts";
 import type { Reader } from "../wire/reader.ts";
 import { Writer } from "../wire/writer.ts";
 import { FrameRing } from "./framering.ts";
@@ -36,6 +41,7 @@ export class Resumable implements Frames {
   /** Made when it is first needed; null: it cannot be had. */
   #store: PipeStore | undefined | null;
   #connection: SocketTransport | undefined;
+  #splicedMax = STREAM_CHUNK_MAX;
   /** What is left of an ACK lies at [#ackSent, #ack.at). */
   #ackSent = 0;
   /** STREAM frames taken in, and how many of them the peer was told of. */
@@ -83,13 +89,15 @@ export class Resumable implements Frames {
   /**
    * Goes on over `connection`, owned from now on, whose peer has taken in `count` frames
    * and was told of `taken`; throws ProtocolError where it cannot have, and owns nothing then.
+   * `splicedMax`: bytes of a frame's payload that it takes where they are spliced.
    */
-  attach(connection: SocketTransport, count: number): void {
+  attach(connection: SocketTransport, count: number, splicedMax = STREAM_CHUNK_MAX): void {
     this.#ring.rewind(count);
     const { outsideKept } = this.#ring;
     if (outsideKept > 0) this.#ring.locateOutside(this.#store?.load(outsideKept) ?? 0);
     this.detach();
     this.#connection = connection;
+    this.#splicedMax = splicedMax;
     this.#told = this.taken;
     this.#untold = 0;
     this.#wantsAck = false;
@@ -175,7 +183,7 @@ export class Resumable implements Frames {
   #beginPiped(connection: SocketTransport): void {
     if (!connection.splices || connection.peek() !== 0 || connection.kind !== Kind.STREAM) return;
     const { payloadLength } = connection;
-    if (payloadLength < PIPED_MIN || payloadLength > STREAM_CHUNK_MAX) return;
+    if (payloadLength < PIPED_MIN || payloadLength > STREAM_SPLICED_MAX) return;
     if (this.#piped === undefined) this.#piped = PipedPayload.make() ?? null;
     if (this.#piped === null) return;
     this.#piped.begin(payloadLength);
@@ -298,11 +306,11 @@ export class Resumable implements Frames {
     this.#ring.seal(length);
   }
 
-  get takesPipes(): boolean {
-    if (this.closed || this.#store === null || !this.#ring.isOutsideSent) return false;
-    if (this.#connection?.splices !== true || this.#connection.closed) return false;
+  get pipeMax(): number {
+    if (this.closed || this.#store === null || !this.#ring.isOutsideSent) return 0;
+    if (this.#connection?.splices !== true || this.#connection.closed) return 0;
     this.#store ??= PipeStore.make() ?? null;
-    return this.#store?.hasRoom === true;
+    return this.#store?.hasRoom === true ? Math.min(this.#store.payloadMax, this.#splicedMax) : 0;
   }
 
   endFromPipe(fd: number, max: number): number {

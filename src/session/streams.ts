@@ -9,7 +9,12 @@
  */
 import type { Frames } from "../transport/transport.ts";
 import { ProtocolError } from "../wire/error.ts";
-import { STREAM_CHUNK_MAX, STREAM_MESSAGES_MAX, STREAMS_MAX } from "../wire/limits.ts";
+import {
+  STREAM_CHUNK_MAX,
+  STREAM_MESSAGES_MAX,
+  STREAM_SPLICED_MAX,
+  STREAMS_MAX,
+} from "../wire/limits.ts";
 import { FirstStream, STREAM_STEP, StreamMessage } from "../wire/streams.ts";
 import { PIPED_MIN } from "./pipedpayload.ts";
 import { Direction, Stream, type StreamHandler } from "./stream.ts";
@@ -127,9 +132,9 @@ export class Streams {
     return [count > 0 ? reader.uint() : 0, count > 1 ? reader.uint() : 0];
   }
 
-  #payload(): Uint8Array {
+  #payload(max = STREAM_CHUNK_MAX): Uint8Array {
     const { reader, payloadStart, payloadLength, payloadBytes } = this.#transport;
-    if (payloadLength > STREAM_CHUNK_MAX) throw new ProtocolError("stream message is too long");
+    if (payloadLength > max) throw new ProtocolError("stream message is too long");
     if (payloadBytes !== undefined) return payloadBytes;
     return reader.bytes.subarray(payloadStart, payloadStart + payloadLength);
   }
@@ -190,7 +195,7 @@ export class Streams {
     if (transport.wantsPipe !== undefined) transport.wantsPipe = takesPipes;
     const pipe = takesPipes ? (transport.payloadPipe ?? -1) : -1;
     if (pipe >= 0 && handler?.onPiped) handler.onPiped(stream, pipe, length);
-    else handler?.onData(stream, this.#payload(), transport.payloadAddress);
+    else handler?.onData(stream, this.#payload(STREAM_SPLICED_MAX), transport.payloadAddress);
   }
 
   #credited(stream: Stream, bytes: number, messages: number): void {

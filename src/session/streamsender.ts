@@ -79,10 +79,10 @@ export class StreamSender {
   /** For Stream.fillFromPipe. */
   fillFromPipe(stream: Stream, fd: number): number | undefined {
     if (!stream.writable || stream.credit === 0 || this.#transport.congested) return undefined;
-    const { takesPipes, endFromPipe } = this.#transport;
-    if (takesPipes !== true || endFromPipe === undefined) return undefined;
+    const { pipeMax = 0, endFromPipe } = this.#transport;
+    if (pipeMax === 0 || endFromPipe === undefined) return undefined;
     this.#begin(stream, StreamMessage.DATA, 0);
-    const max = Math.min(stream.credit, STREAM_CHUNK_MAX);
+    const max = Math.min(stream.credit, pipeMax);
     const got = endFromPipe.call(this.#transport, fd, max);
     if (got > 0) stream.credit -= got;
     else this.#transport.abandon();

@@ -58,8 +58,8 @@ export interface Frames {
   endCopy(source: Uint8Array, length: number): void;
   /** Drops the frame begun last. */
   abandon(): void;
-  /** Whether the frame begun next can be ended by `endFromPipe`. */
-  readonly takesPipes?: boolean;
+  /** How much may end the frame begun next by `endFromPipe`; 0: it cannot be ended so. */
+  readonly pipeMax?: number;
   /**
    * Ends a frame with what pipe `fd` holds, at most `max` bytes, as payload, and sends it:
    * how many; 0 at its end or -errno, and the frame is not ended.

@@ -6,7 +6,15 @@
 import { encode } from "cbor-x/encode";
 import { EPOCH_MAX } from "./constants.ts";
 import { ProtocolError } from "./error.ts";
-import { HELLO_MAX, ITEMS_MAX, SLOTS_MAX, VERSION_MAX, VERSION_MIN } from "./limits.ts";
+import {
+  HELLO_MAX,
+  ITEMS_MAX,
+  SLOTS_MAX,
+  STREAM_CHUNK_MAX,
+  STREAM_SPLICED_MAX,
+  VERSION_MAX,
+  VERSION_MIN,
+} from "./limits.ts";
 import { decodePlain } from "./plain.ts";
 
 export const MAGIC = "qtfs";
@@ -59,7 +67,19 @@ export interface ServerHello {
 }
 
 /** Capabilities this build has, by name. */
-export const CAPABILITIES: readonly string[] = ["files", "locks", "poll", "changes", "streams"];
+export const CAPABILITIES: readonly string[] = [
+  "files",
+  "locks",
+  "poll",
+  "changes",
+  "streams",
+  "wide-streams",
+];
+
+/** Bytes of a stream that a peer of these capabilities takes in one message where they are spliced. */
+export function splicedMax(capabilities: readonly string[]): number {
+  return capabilities.includes("wide-streams") ? STREAM_SPLICED_MAX : STREAM_CHUNK_MAX;
+}
 
 /** The newest version both sides speak, or 0. */
 export function commonVersion(versions: readonly [number, number]): number {

@@ -72,6 +72,8 @@ export const STREAMS_MAX = 8192;
 export const STREAM_MESSAGES_MAX = 64;
 export const STREAM_WINDOW = 256 * 1024;
 export const STREAM_CHUNK_MAX = 64 * 1024;
+/** Bytes of a DATA message that are spliced, to a peer that says `wide-streams`: a wake-up for more of them. */
+export const STREAM_SPLICED_MAX = 256 * 1024;
 
 /** Bytes of stream frames that a side keeps until the peer has acknowledged them. */
 export const UNACKNOWLEDGED_MAX = 8 * 1024 * 1024;

@@ -8,7 +8,7 @@
 export const StreamMessage = {
   /** `[stream, OPEN, kind]`; payload: what it is to be connected to, as its kind says. */
   OPEN: 0,
-  /** `[stream, DATA]`; payload: 1 to STREAM_CHUNK_MAX bytes, within the credit. */
+  /** `[stream, DATA]`; payload: 1 to STREAM_CHUNK_MAX bytes (STREAM_SPLICED_MAX with `wide-streams`), within the credit. */
   DATA: 1,
   /** `[stream, CREDIT, bytes, messages]`: so much more may be sent. */
   CREDIT: 2,

@@ -5,6 +5,7 @@ import { E } from "../../src/sys/errno.ts";
 import { pipe2, read, setPipeSize, write } from "../../src/sys/io.ts";
 import { allocate } from "../../src/sys/memory.ts";
 import { close, O_CLOEXEC, O_NONBLOCK } from "../../src/sys/open.ts";
+import { STREAM_SPLICED_MAX } from "../../src/wire/limits.ts";
 import { random, seedFor } from "../support/random.ts";
 import { ok, okPair } from "../sys/support.ts";
 import { Recorder } from "./pair.ts";
@@ -44,9 +45,10 @@ class Taker extends Recorder {
   }
 }
 
-function start(): { stream: Stream; taker: Taker } {
+function start(splicedMax = CHUNK): { stream: Stream; taker: Taker } {
   const taker = new Taker();
   pair = new ResumablePair(undefined, () => taker);
+  pair.splicedMax = splicedMax;
   pair.join();
   const stream = pair.client.streams.open(1, NOTHING, new Recorder());
   if (stream === undefined) throw new Error("cannot open a stream");
@@ -88,6 +90,22 @@ test("goes from a pipe to a pipe, and between it what is copied", () => {
   expect(fourth).toBeGreaterThan(CHUNK / 2);
   pair.settle();
   expect(taker.bytes.equals(data.subarray(0, CHUNK * 2 + 1000 + third + fourth))).toBe(true);
+});
+
+test("a peer that takes wide payloads gets them, also where nobody wants them in a pipe", () => {
+  const { stream, taker } = start(STREAM_SPLICED_MAX);
+  const [from, to] = pipe();
+  const data = Buffer.from(random(seedFor("piped wide")).bytes(STREAM_SPLICED_MAX * 3));
+  put(to, data, CHUNK);
+  for (const wanted of [true, true, false]) {
+    taker.takesPipes = wanted;
+    expect(stream.fillFromPipe(from)).toBe(STREAM_SPLICED_MAX);
+    pair.settle();
+    pair.server.resumable.acknowledge();
+    pair.settle();
+  }
+  expect(taker.piped).toBe(STREAM_SPLICED_MAX);
+  expect(taker.bytes.equals(data)).toBe(true);
 });
 
 test("one that cannot be sent whole keeps the next one waiting", () => {
@@ -145,6 +163,7 @@ test("cut again and again: all comes once", () => {
     if (rng.below(12) !== 0) continue;
     cuts++;
     pair.cut();
+    pair.splicedMax = rng.below(2) === 0 ? CHUNK : STREAM_SPLICED_MAX;
     if (rng.below(3) === 0) stream.fill((address, max) => read(from, address, max));
     pair.join(rng.below(2) === 0 ? 1 : 1 << 20);
   }

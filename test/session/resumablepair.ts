@@ -10,6 +10,7 @@ import { recv, SOCK_STREAM, send, setBuffers, socketPair } from "../../src/sys/s
 import { SocketTransport } from "../../src/transport/socket.ts";
 import { CLOSED } from "../../src/transport/transport.ts";
 import { Kind } from "../../src/wire/frame.ts";
+import { STREAM_CHUNK_MAX } from "../../src/wire/limits.ts";
 import { Recorder } from "./pair.ts";
 
 export interface ResumableEnd {
@@ -53,6 +54,8 @@ export class ResumablePair {
   readonly server: ResumableEnd;
   readonly accepted: Recorder[] = [];
   #ways: Way[] = [];
+  /** What both take in a spliced frame from the next `join` on. */
+  splicedMax = STREAM_CHUNK_MAX;
   /** Bytes that the wire has moved since it was last cut. */
   moved = 0;
 
@@ -73,8 +76,16 @@ export class ResumablePair {
     this.#ways = [new Way(farOfNear, farOfFar), new Way(farOfFar, farOfNear)];
     const { client, server } = this;
     const [taken, takenThere] = [client.resumable.taken, server.resumable.taken];
-    client.resumable.attach(new SocketTransport(near, { description: "server" }), takenThere);
-    server.resumable.attach(new SocketTransport(far, { description: "client" }), taken);
+    client.resumable.attach(
+      new SocketTransport(near, { description: "server" }),
+      takenThere,
+      this.splicedMax,
+    );
+    server.resumable.attach(
+      new SocketTransport(far, { description: "client" }),
+      taken,
+      this.splicedMax,
+    );
     this.moved = 0;
   }
 

@@ -7,6 +7,7 @@ import { Kind } from "../../src/wire/frame.ts";
 import {
   STREAM_CHUNK_MAX,
   STREAM_MESSAGES_MAX,
+  STREAM_SPLICED_MAX,
   STREAM_WINDOW,
   STREAMS_MAX,
 } from "../../src/wire/limits.ts";
@@ -412,7 +413,10 @@ describe("what the peer must not do", () => {
     ["the same stream twice", [[[1, OPEN, 1]], [[1, OPEN, 1]]]],
     ["an unknown message", [[[1, OPEN, 1]], [[1, 6]]]],
     ["data without bytes", [[[1, OPEN, 1]], [[1, DATA]]]],
-    ["data in too large a part", [[[1, OPEN, 1]], [[1, DATA], Buffer.alloc(STREAM_CHUNK_MAX + 1)]]],
+    [
+      "data in too large a part",
+      [[[1, OPEN, 1]], [[1, DATA], Buffer.alloc(STREAM_SPLICED_MAX + 1)]],
+    ],
     ["data after the end", [[[1, OPEN, 1]], [[1, EOF]], [[1, DATA], byte]]],
     ["a second end", [[[1, OPEN, 1]], [[1, EOF]], [[1, EOF]]]],
     ["credit above the window", [[[1, OPEN, 1]], [[1, CREDIT, 1, 0]]]],

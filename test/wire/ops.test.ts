@@ -37,7 +37,8 @@ test("a frame holds its parts, a header the longest request, a slot's reply the 
   expect(symlink).toBeLessThanOrEqual(limits.HEADER_MAX);
   // CREATE's: slot, sequence, errno, node, 16 attributes, handle, result.
   expect(2 + 22 * 9).toBeLessThanOrEqual(limits.REPLAY_MAX);
-  expect(limits.STREAM_CHUNK_MAX).toBeLessThanOrEqual(limits.STREAM_WINDOW);
-  expect(limits.STREAM_CHUNK_MAX).toBeLessThanOrEqual(limits.PAYLOAD_MAX);
+  expect(limits.STREAM_CHUNK_MAX).toBeLessThanOrEqual(limits.STREAM_SPLICED_MAX);
+  expect(limits.STREAM_SPLICED_MAX).toBeLessThanOrEqual(limits.STREAM_WINDOW);
+  expect(limits.STREAM_SPLICED_MAX).toBeLessThanOrEqual(limits.PAYLOAD_MAX);
   expect(limits.VERSION_MIN).toBeLessThanOrEqual(limits.VERSION_MAX);
 });

@@ -43,7 +43,7 @@ export class RexecLink implements BridgeOwner {
     this.#address = address;
     this.#lost = lost;
     this.end = new BridgeEnd(loop, "client", this);
-    const transport = this.#connect();
+    const [transport, hello] = this.#connect();
     this.#dialer = new BridgeDialer(loop, {
       addresses: [address],
       facts: this.#facts,
@@ -52,7 +52,8 @@ export class RexecLink implements BridgeOwner {
       // One that was reached and does not take the session never will.
       refused: (reason) => this.#lost(reason),
     });
-    this.end.connect(transport, 0);
+    this.#leaseMs = hello.leaseMs;
+    this.end.connect(transport, 0, hello.capabilities);
   }
 
   /** The program waits for us whenever we come. */
@@ -88,22 +89,21 @@ export class RexecLink implements BridgeOwner {
     return { id: this.#id, resumes, epoch: 0, events: this.end.taken, role: "rexec" };
   }
 
-  #connect(): SocketTransport {
+  #connect(): [SocketTransport, ServerHello] {
     const address = this.#address;
     const fd = reach(address);
     if (fd < 0) throw new Error(explain(address, -fd));
     const transport = transportOn(fd, address);
     sayHello(transport, this.#name(false), this.#facts);
     expectFrame(transport, Kind.HELLO, Date.now() + ANSWER_MS);
-    this.#leaseMs = readHello(transport).leaseMs;
-    return transport;
+    return [transport, readHello(transport)];
   }
 
   #reached(transport: SocketTransport, hello: ServerHello): void {
     this.#cancelLease?.();
     this.#cancelLease = undefined;
     if (!hello.resumed) this.#lost("the rexec-server does not know the program any more");
-    else this.end.connect(transport, hello.oneways);
+    else this.end.connect(transport, hello.oneways, hello.capabilities);
   }
 }
 

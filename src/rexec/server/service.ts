@@ -127,7 +127,7 @@ export class Service implements SessionHost {
       known.end.disconnect();
       known.continued();
       const { taken } = known.end;
-      known.end.connect(transport, hello.events);
+      known.end.connect(transport, hello.events, hello.capabilities);
       answerHello(transport, services, hello, { resumed: true, oneways: taken, lives: 1 });
       return;
     }
@@ -138,7 +138,7 @@ export class Service implements SessionHost {
     const session = new RexecSession(this, name, client);
     this.#sessions.set(name, session);
     answerHello(transport, services, hello, { resumed: false, oneways: 0, lives: 1 });
-    session.end.connect(transport, 0);
+    session.end.connect(transport, 0, hello.capabilities);
   }
 
   #report(peer: string, error: unknown): void {
