@@ -9,7 +9,13 @@ import { POLLIN, PollSet } from "../sys/poll.ts";
 import type { Address } from "../transport/address.ts";
 import type { SocketTransport } from "../transport/socket.ts";
 import { CLOSED } from "../transport/transport.ts";
-import { MountCall, OpenTree, ProcessCall, ROOT_NODE } from "../wire/constants.ts";
+import {
+  MountCall,
+  OpenTree,
+  PROCESS_START_BYTES,
+  ProcessCall,
+  ROOT_NODE,
+} from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
 import { AFFINITY_MAX } from "../wire/limits.ts";
@@ -66,6 +72,14 @@ export interface HostSession {
 
 /** Where a file system's figures are put, in the order of PLACE_STATFS's answer. */
 export type StatfsFields = readonly number[];
+
+/** A start as PROCESS says it; nothing for any. */
+export function startBytes(startedAt: number | undefined): Buffer {
+  if (startedAt === undefined) return Buffer.alloc(0);
+  const bytes = Buffer.alloc(PROCESS_START_BYTES);
+  bytes.writeBigUInt64LE(BigInt(startedAt));
+  return bytes;
+}
 
 export class HostCalls {
   readonly #addresses: readonly Address[];
@@ -173,9 +187,21 @@ export class HostCalls {
     return this.#ask(Op.MOUNT_CALL, write, new Uint8Array());
   }
 
-  /** kill(2) on the HOST, as the caller `uid` may; 0 or an errno. */
-  signal(pid: number, signal: number, uid: number): number {
-    return this.#process(ProcessCall.SIGNAL, pid, uid, signal);
+  /**
+   * kill(2) on the HOST, as the caller `uid` may; 0 or an errno. `startedAt`: of which start the
+   * process must be (`startOf`), or ESRCH.
+   */
+  signal(pid: number, signal: number, uid: number, startedAt?: number): number {
+    return this.#process(ProcessCall.SIGNAL, pid, uid, signal, startBytes(startedAt));
+  }
+
+  /** When a process of the HOST's was started, as its `startOf` has it; or -errno. */
+  startOf(pid: number): number {
+    let startedAt = 0;
+    const errno = this.#process(ProcessCall.START, pid, 0, 0, startBytes(undefined), (text) => {
+      startedAt = Number(Buffer.from(text, "latin1").readBigUInt64LE());
+    });
+    return errno === 0 ? startedAt : -errno;
   }
 
   /** sched_setaffinity(2) on the HOST; 0 or an errno. */

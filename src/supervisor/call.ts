@@ -6,12 +6,16 @@ import type { Caller } from "./caller.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Shares } from "./shares.ts";
 import type { Procfs } from "./spaces.ts";
+import type { Target } from "./standin.ts";
 
 /** The kernel carries the call out itself. */
 export const GO_ON = undefined;
 
-/** A result, -errno, or GO_ON. */
-export type Verdict = number | typeof GO_ON;
+/** Answered already, in one step with a descriptor that the caller has got. */
+export const ANSWERED = Symbol("answered");
+
+/** A result, -errno, GO_ON, or ANSWERED. */
+export type Verdict = number | typeof GO_ON | typeof ANSWERED;
 
 export interface Call {
   readonly args: Notification;
@@ -19,6 +23,8 @@ export interface Call {
   readonly procfs: Procfs;
   readonly shares: Shares;
   readonly sessions: Sessions;
+  /** Number of a process here that stands for one of the HOST's (StandIns.of), or FULL. */
+  standIn(target: Target): Promise<number>;
   /** Says something in the supervisor's log. */
   log(level: "debug" | "info" | "warn", text: string): void;
 }

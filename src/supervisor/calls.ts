@@ -4,7 +4,7 @@ import type { Exception } from "../sys/seccomp.ts";
 import { SIGURG } from "../sys/signals.ts";
 import { getAffinityCall, setAffinityCall } from "./affinity.ts";
 import type { Decide } from "./call.ts";
-import { killCall, pidfdOpenCall, tgkillCall, tkillCall } from "./kill.ts";
+import { killCall, tgkillCall, tkillCall } from "./kill.ts";
 import { mountCall } from "./mount.ts";
 import {
   fsopenCall,
@@ -13,6 +13,7 @@ import {
   moveMountCall,
   openTreeCall,
 } from "./newmounts.ts";
+import { pidfdGetfdCall, pidfdOpenCall, pidfdSignalCall } from "./pidfds.ts";
 import { fstatfsCall, statfsCall } from "./statfs.ts";
 import { umountCall } from "./umount.ts";
 
@@ -30,6 +31,8 @@ const DECIDERS: Partial<Record<CallName, Decide>> = {
   tkill: tkillCall,
   tgkill: tgkillCall,
   pidfd_open: pidfdOpenCall,
+  pidfd_send_signal: pidfdSignalCall,
+  pidfd_getfd: pidfdGetfdCall,
   sched_setaffinity: setAffinityCall,
   sched_getaffinity: getAffinityCall,
 };

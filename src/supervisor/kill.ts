@@ -2,7 +2,6 @@
  * kill(2) and its kin under a supervisor: a number that is no process's of ours is the HOST's,
  * if it has one (numbers.ts).
  */
-import { E } from "../sys/errno.ts";
 import { type Call, GO_ON, type Verdict } from "./call.ts";
 import { askOwner, isOurs } from "./numbers.ts";
 
@@ -24,17 +23,4 @@ async function signal(call: Call, pid: number, number: number): Promise<Verdict>
   if (isOurs(call, pid)) return GO_ON;
   const { uid } = call.caller;
   return await askOwner(call, (calls) => calls.signal(pid, number, uid));
-}
-
-/**
- * pidfd_open(pid, flags). No descriptor here stands for a process there, and one for a process
- * of ours that happens to have the number would be worse than none: programs use numbers
- * where the kernel knows no pidfd.
- */
-export async function pidfdOpenCall(call: Call): Promise<Verdict> {
-  const pid = call.args.arg32(0) | 0;
-  if (isOurs(call, pid)) return GO_ON;
-  const { uid } = call.caller;
-  const verdict = await askOwner(call, (calls) => calls.signal(pid, 0, uid));
-  return verdict === GO_ON ? GO_ON : -E.ENOSYS;
 }

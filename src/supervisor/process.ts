@@ -19,10 +19,13 @@ import {
   createRecord,
   readSettings,
   type Settings,
+  standInPids,
   writeSettings,
 } from "./record.ts";
 import type { SupervisorSnapshot } from "./report.ts";
-import type { FromThread, ThreadData } from "./supervise.worker.ts";
+import type { Target } from "./standin.ts";
+import { createLife, StandIns } from "./standins.ts";
+import type { FromThread, ToThread } from "./supervise.worker.ts";
 import { Tally } from "./tally.ts";
 import type { FromWatch } from "./watch.worker.ts";
 
@@ -48,8 +51,7 @@ export async function supervise(words: readonly string[]): Promise<number> {
   // With their service, programs end; what they unmount while they do goes through here.
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
   const isSuccessor = words[0] === SUCCESSOR_WORD;
-  const { listener, record } = isSuccessor ? inherited() : received();
-  const supervisor = new Supervisor(listener, record);
+  const supervisor = new Supervisor(isSuccessor ? inherited() : received());
   await supervisor.start();
   if (isSuccessor) supervisor.log.write("warn", "The process before has died: this one goes on");
   // Only now are calls looked at, whatever becomes of this process.
@@ -61,11 +63,14 @@ export async function supervise(words: readonly string[]): Promise<number> {
 interface Held {
   readonly listener: number;
   readonly record: number;
+  /** What processes live by that stand for the HOST's (standins.ts). */
+  readonly life: number;
 }
 
 function inherited(): Held {
-  for (const fd of [KEPT.fuse, KEPT.record]) fcntlInt(fd, F_SETFD, FD_CLOEXEC);
-  return { listener: KEPT.fuse, record: KEPT.record };
+  const held = { listener: KEPT.fuse, record: KEPT.record, life: KEPT.channels };
+  for (const fd of Object.values(held)) fcntlInt(fd, F_SETFD, FD_CLOEXEC);
+  return held;
 }
 
 /** From the launcher: the listener, and the settings, put into a record. */
@@ -80,7 +85,7 @@ function received(): Held {
   if (n <= 0 || listener === undefined) throw new Error("Nobody says what to supervise");
   const record = createRecord();
   writeSettings(record, JSON.parse(said.bytes.toString("utf8", 0, n)) as Settings);
-  return { listener, record };
+  return { listener, record, life: createLife() };
 }
 
 function tellLauncher(): void {
@@ -94,6 +99,8 @@ class Supervisor {
   readonly #end: () => void;
   readonly #listener: number;
   readonly #record: number;
+  readonly #life: number;
+  readonly #standIns: StandIns;
   readonly #settings: Settings;
   readonly #tally = new Tally();
   readonly #firstKeeper = new FirstKeeper();
@@ -105,12 +112,14 @@ class Supervisor {
   /** Those that no thread has, the next one last. */
   readonly #places = Array.from({ length: CALLS_MAX }, (_, i) => CALLS_MAX - 1 - i);
 
-  constructor(listener: number, record: number) {
+  constructor({ listener, record, life }: Held) {
     this.#listener = listener;
     this.#record = record;
+    this.#life = life;
     this.#settings = readSettings(record);
     const { logLevel } = this.#settings;
     this.log = createLog(isLogLevel(logLevel) ? logLevel : "info");
+    this.#standIns = new StandIns(life, standInPids(record), this.log);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#end = resolve;
@@ -131,7 +140,12 @@ class Supervisor {
   }
 
   #startKeeper(): void {
-    const kept = { fuse: this.#listener, record: this.#record, channels: -1, twins: -1 };
+    const kept = {
+      fuse: this.#listener,
+      record: this.#record,
+      channels: this.#life,
+      twins: -1,
+    };
     const command = [...ownCommand(), SUPERVISOR_WORD, SUCCESSOR_WORD];
     this.#keeper = new Keeper(command, kept, () => this.#startKeeper());
   }
@@ -161,12 +175,22 @@ class Supervisor {
     worker.onmessage = ({ data }: { data: FromThread }) => {
       if (data.kind === "log") this.log.write(data.level, data.text);
       else if (data.kind === "ready") resolve();
+      else if (data.kind === "standIn") worker.postMessage(this.#standIn(data.target));
       else this.#lookLater();
     };
     worker.onerror = ({ message }) => this.#fail(message);
     const [listener, record, tally] = [this.#listener, this.#record, this.#tally.shared];
-    worker.postMessage({ listener, record, index, tally } satisfies ThreadData);
+    const data = { listener, record, index, tally };
+    worker.postMessage({ kind: "start", data } satisfies ToThread);
     await promise;
+  }
+
+  #standIn(target: Target): ToThread {
+    try {
+      return { kind: "standIn", pid: this.#standIns.of(target) };
+    } catch (error) {
+      return { kind: "noStandIn", reason: (error as Error).message };
+    }
   }
 
   /** Nobody looks at the calls of a thread that has failed: the next process does. */

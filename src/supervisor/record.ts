@@ -10,6 +10,7 @@ import { ftruncate } from "../sys/io.ts";
 import { type Region, regionAt } from "../sys/memory.ts";
 import { SECCOMP_NOTIF, SECCOMP_NOTIF_STRUCT_SIZE } from "../sys/seccomp.ts";
 import { mapShared, memfdCreate } from "../sys/sharedmemory.ts";
+import { WAITS_MAX } from "../wire/limits.ts";
 import type { Keeping } from "./sessions.ts";
 
 /** Calls that are looked at at once: each has a thread. */
@@ -22,7 +23,10 @@ const TURNS_AT = SECCOMP_NOTIF_STRUCT_SIZE + 8;
 const TURN_BYTES = 48;
 const TURN = { sequence: 0, events: 4, id: 8 } as const;
 const ID_BYTES = 32;
-const RECORD_BYTES = SETTINGS_BYTES + CALLS_MAX * CALL_BYTES;
+/** Processes of the HOST's that programs have pidfds of, at once. */
+export const STAND_INS_MAX = WAITS_MAX;
+const STAND_INS_AT = SETTINGS_BYTES + CALLS_MAX * CALL_BYTES;
+const RECORD_BYTES = STAND_INS_AT + STAND_INS_MAX * 4;
 
 /** What each supervisor of the same programs is told. */
 export interface Settings {
@@ -61,6 +65,11 @@ export function writeSettings(fd: number, settings: Settings): void {
   if (bytes.length > SETTINGS_BYTES - 4) throw new Error("The program's name is too long");
   region.bytes.set(bytes, 4);
   region.words[0] = bytes.length;
+}
+
+/** Numbers of the processes that stand for the HOST's (standins.ts), 0 where there is none. */
+export function standInPids(fd: number): Uint32Array {
+  return regionAt(map(fd) + STAND_INS_AT, STAND_INS_MAX * 4).words;
 }
 
 /** The place of one call. */

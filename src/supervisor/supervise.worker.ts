@@ -4,16 +4,23 @@
  */
 import { E, errnoName } from "../sys/errno.ts";
 import { Notification, wakeInStep } from "../sys/seccomp.ts";
-import { type Call, GO_ON, type Verdict } from "./call.ts";
+import { ANSWERED, type Call, GO_ON, type Verdict } from "./call.ts";
 import { Caller, prepareThread } from "./caller.ts";
 import { CALL_NAMES, CALL_NUMBERS, deciderOf } from "./calls.ts";
 import { CallRecord } from "./record.ts";
 import { Sessions } from "./sessions.ts";
 import { Shares } from "./shares.ts";
 import { Procfs, spacesOf } from "./spaces.ts";
+import type { Target } from "./standin.ts";
 import { Tally } from "./tally.ts";
 
-/** What main gives the thread. */
+/** What main tells the thread: first all it needs, then what it has asked for. */
+export type ToThread =
+  | { kind: "start"; data: ThreadData }
+  /** Number of the process that stands for what was asked, or FULL; or why there can be none. */
+  | { kind: "standIn"; pid: number }
+  | { kind: "noStandIn"; reason: string };
+
 export interface ThreadData {
   listener: number;
   /** Descriptor of the record, and this thread's place in it. */
@@ -27,10 +34,11 @@ export type FromThread =
   | { kind: "ready" }
   /** No thread is left that waits for a call. */
   | { kind: "busy" }
+  | { kind: "standIn"; target: Target }
   | { kind: "log"; level: "debug" | "info" | "warn"; text: string };
 
 declare const self: {
-  onmessage: ((event: { data: ThreadData }) => void) | null;
+  onmessage: ((event: { data: ToThread }) => void) | null;
   postMessage(message: FromThread): void;
 };
 
@@ -82,11 +90,12 @@ class Thread {
       procfs: this.#procfs,
       shares: this.#shares,
       sessions: this.#sessions,
+      standIn,
       log: (level, text) => self.postMessage({ kind: "log", level, text }),
     };
     const verdict = await this.#decide(call, nr);
     if (verdict === GO_ON) this.#args.letGoOn();
-    else this.#args.answer(verdict);
+    else if (verdict !== ANSWERED) this.#args.answer(verdict);
     this.#tally.count(CALL_NUMBERS.indexOf(nr), verdict, Bun.nanoseconds() - startNs);
   }
 
@@ -95,8 +104,7 @@ class Thread {
     try {
       const verdict = await deciderOf(nr)?.(call);
       if (!this.#tally.talks) return verdict;
-      const how = verdict === GO_ON ? "goes on" : verdict < 0 ? errnoName(verdict) : "on the HOST";
-      call.log("debug", `${name} of ${call.caller.tid}: ${how}`);
+      call.log("debug", `${name} of ${call.caller.tid}: ${described(verdict)}`);
       return verdict;
     } catch (error) {
       call.log("warn", `${name} of ${call.caller.tid} failed: ${(error as Error).message}`);
@@ -105,8 +113,25 @@ class Thread {
   }
 }
 
-self.onmessage = (event) => {
-  new Thread(event.data).run().catch((error) => {
+function described(verdict: Verdict): string {
+  if (verdict === GO_ON) return "goes on";
+  return verdict === ANSWERED || verdict >= 0 ? "on the HOST" : errnoName(verdict);
+}
+
+/** Asks main for a process that stands for the HOST's. */
+function standIn(target: Target): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  self.onmessage = ({ data }) => {
+    if (data.kind === "standIn") resolve(data.pid);
+    else if (data.kind === "noStandIn") reject(new Error(data.reason));
+  };
+  self.postMessage({ kind: "standIn", target });
+  return promise;
+}
+
+self.onmessage = ({ data }) => {
+  if (data.kind !== "start") return;
+  new Thread(data.data).run().catch((error) => {
     setTimeout(() => {
       throw error;
     });

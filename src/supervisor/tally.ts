@@ -1,6 +1,6 @@
 /** Figures of all threads of a supervisor, in memory that they share. */
 
-import { GO_ON, type Verdict } from "./call.ts";
+import { ANSWERED, GO_ON, type Verdict } from "./call.ts";
 import { CALLS_MAX } from "./record.ts";
 
 /** Kinds of calls that there is room for. */
@@ -22,6 +22,11 @@ export interface CallFigures {
   readonly failed: number;
   /** From its coming to its answer, on the average. */
   readonly meanMicroseconds: number;
+}
+
+function figureOf(verdict: Verdict): number {
+  if (verdict === GO_ON) return Figure.GONE_ON;
+  return verdict === ANSWERED || verdict >= 0 ? Figure.DONE : Figure.FAILED;
 }
 
 /** The same in all threads. */
@@ -78,8 +83,7 @@ export class Tally {
   count(index: number, verdict: Verdict, ns: number): void {
     if (index < 0) return;
     const at = index * FIGURES;
-    const how = verdict === GO_ON ? Figure.GONE_ON : verdict < 0 ? Figure.FAILED : Figure.DONE;
-    Atomics.add(this.#figures, at + how, 1n);
+    Atomics.add(this.#figures, at + figureOf(verdict), 1n);
     Atomics.add(this.#figures, at + Figure.NS, BigInt(ns));
   }
 

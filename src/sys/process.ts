@@ -40,6 +40,9 @@ export const RLIMIT_STRUCT_SIZE = 16;
 export const SIGACTION = { handler: 0, mask: 8, flags: 136, restorer: 144 } as const;
 export const SIGACTION_STRUCT_SIZE = 152;
 
+/** Place of `starttime` behind the name in /proc/N/stat (proc(5)). */
+const STARTTIME = 19;
+
 const limit = allocate(RLIMIT_STRUCT_SIZE);
 const action = allocate(SIGACTION_STRUCT_SIZE);
 
@@ -75,6 +78,20 @@ export function idsOf(pid: number): number[] {
     return (/^Uid:\s*(.*)$/m.exec(status)?.[1] ?? "").split(/\s+/).slice(0, 3).map(Number);
   } catch {
     return [];
+  }
+}
+
+/**
+ * When a process was started, in clock ticks since the machine was booted (proc(5), `stat`); -1
+ * where there is none. Together with its number this is nobody else's.
+ */
+export function startOf(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // Its name, in parentheses, may have any character in it.
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[STARTTIME]);
+  } catch {
+    return -1;
   }
 }
 

@@ -210,7 +210,17 @@ export const MountAttr = {
 } as const;
 
 /** What is done to a process of the HOST's, in PROCESS. */
-export const ProcessCall = { SIGNAL: 1, SET_AFFINITY: 2, GET_AFFINITY: 3 } as const;
+export const ProcessCall = {
+  SIGNAL: 1,
+  SET_AFFINITY: 2,
+  GET_AFFINITY: 3,
+  /** When it was started: with its number, this says which process it is. */
+  START: 4,
+  /** Answered when it has ended. */
+  WAIT: 5,
+} as const;
+/** Bytes of a process's start: clock ticks since the HOST was booted, a u64 (LE). */
+export const PROCESS_START_BYTES = 8;
 
 /** Why a connection is closed, in GOODBYE. */
 export const Goodbye = {

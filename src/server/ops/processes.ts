@@ -1,25 +1,29 @@
 /**
  * What clients may do to processes of the HOST, where the export allows the class process:
- * send signals, and say on which processors they run.
+ * send signals, say on which processors they run, and wait for their end.
  */
 import { SYS } from "../../sys/arch.ts";
 import { E } from "../../sys/errno.ts";
 import { geteuid } from "../../sys/identity.ts";
 import { allocate } from "../../sys/memory.ts";
 import { close } from "../../sys/open.ts";
-import { idsOf, pidfdOpen } from "../../sys/process.ts";
+import { POLLIN } from "../../sys/poll.ts";
+import { idsOf, pidfdOpen, startOf } from "../../sys/process.ts";
 import { rawSyscall } from "../../sys/rawsyscall.ts";
 import { SIGRTMAX } from "../../sys/signals.ts";
-import { ProcessCall } from "../../wire/constants.ts";
+import { PROCESS_START_BYTES, ProcessCall } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { AFFINITY_MAX } from "../../wire/limits.ts";
 import { isDone, noteDone } from "../doubt.ts";
-import { NO_UID, type Session } from "../session.ts";
+import { LATER, NO_UID, type Session } from "../session.ts";
 
 const ROOT = 0;
 const mask = allocate(AFFINITY_MAX);
 
-/** `[call, process, caller's uid, signal]`, payload: processors → processors */
+/**
+ * `[call, process, caller's uid, signal]`, payload: processors, or which process is meant by its
+ * start → processors, or its start
+ */
 export function processOp(session: Session): number {
   const { reader, transport } = session;
   const call = reader.uint();
@@ -32,13 +36,17 @@ export function processOp(session: Session): number {
   const refused = refusal(session);
   if (refused !== 0) return refused;
   if ((pid | 0) <= 0) return E.ESRCH;
+  const payload = reader.bytes.subarray(payloadStart, payloadStart + payloadLength);
+  // pidfd_open(2) asks nobody who it is.
+  if (call === ProcessCall.START) return start(session, pid);
+  if (call === ProcessCall.WAIT) return wait(session, pid, meant(payload));
   // What a caller may do to others' processes, its own machine's kernel cannot tell it.
   if (uid !== ROOT && !idsOf(pid).includes(uid)) return E.EACCES;
   switch (call) {
     case ProcessCall.SIGNAL:
-      return answer(session, send(session, pid, signal), 0);
+      return answer(session, send(session, pid, signal, meant(payload)), 0);
     case ProcessCall.SET_AFFINITY:
-      mask.bytes.set(reader.bytes.subarray(payloadStart, payloadStart + payloadLength));
+      mask.bytes.set(payload);
       return answer(
         session,
         rawSyscall(SYS.sched_setaffinity, pid, payloadLength, mask.address),
@@ -59,17 +67,63 @@ function refusal({ attached, client }: Session): number {
   return attached.allow.includes("process") && isRoot ? 0 : E.EPERM;
 }
 
-/** By a descriptor: the process that was looked at, or none. */
-function send(session: Session, pid: number, signal: number): number {
-  if (signal > SIGRTMAX) return -E.EINVAL;
-  if (isDone(session)) return 0;
+/** The start that a payload says; undefined for any. */
+function meant(payload: Buffer): number | undefined {
+  if (payload.length === 0) return undefined;
+  if (payload.length !== PROCESS_START_BYTES) throw new ProtocolError("a start of a wrong length");
+  return Number(payload.readBigUInt64LE());
+}
+
+/** A descriptor of the process that was started then, or -errno. */
+function open(pid: number, startedAt: number | undefined): number {
   const pidfd = pidfdOpen(pid);
   // EINVAL: a thread's number, ENOENT on later kernels; kill(2) takes those, nobody uses them.
   if (pidfd < 0) return pidfd === -E.EINVAL || pidfd === -E.ENOENT ? -E.ESRCH : pidfd;
+  if (startedAt === undefined || startOf(pid) === startedAt) return pidfd;
+  close(pidfd);
+  return -E.ESRCH;
+}
+
+/** By a descriptor: the process that was looked at, or none. */
+function send(
+  session: Session,
+  pid: number,
+  signal: number,
+  startedAt: number | undefined,
+): number {
+  if (signal > SIGRTMAX) return -E.EINVAL;
+  if (isDone(session)) return 0;
+  const pidfd = open(pid, startedAt);
+  if (pidfd < 0) return pidfd;
   const result = rawSyscall(SYS.pidfd_send_signal, pidfd, signal, 0, 0);
   close(pidfd);
   if (result === 0) noteDone(session);
   return result;
+}
+
+function start(session: Session, pid: number): number {
+  const pidfd = open(pid, undefined);
+  if (pidfd < 0) return -pidfd;
+  close(pidfd);
+  const startedAt = startOf(pid);
+  if (startedAt < 0) return E.ESRCH;
+  mask.bytes.writeBigUInt64LE(BigInt(startedAt));
+  return answer(session, 0, PROCESS_START_BYTES);
+}
+
+/** Answers when the process has ended. */
+function wait(session: Session, pid: number, startedAt: number | undefined): number {
+  const pidfd = open(pid, startedAt);
+  if (pidfd < 0) return -pidfd;
+  const ended = (isCancelled: boolean) => {
+    close(pidfd);
+    if (isCancelled) session.fail(E.EINTR);
+    else answer(session, 0, 0);
+    session.transport.flush();
+  };
+  if (session.services.polls.wait(session, pidfd, POLLIN, ended)) return LATER;
+  close(pidfd);
+  return E.EAGAIN;
 }
 
 /** Answers with `length` bytes of the mask; an errno where the result is one. */

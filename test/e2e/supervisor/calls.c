@@ -5,6 +5,10 @@
  *   calls mount SOURCE TARGET TYPE FLAGS DATA     "-" is NULL, FLAGS are a number
  *   calls umount TARGET FLAGS
  *   calls kill PID SIGNAL | tgkill PID TID SIGNAL | pidfd_open PID
+ *   calls pidfd PID SIGNAL                        by a descriptor: poll(2), waitid(2), pidfd_getfd(2),
+ *                                                 "ready" and a line of input are waited for, then
+ *                                                 the signal, the end, signal 0: a line each
+ *   calls pidfd_end PID                           "ready", and its result once it has ended
  *   calls fsopen TYPE | fspick PATH | open_tree PATH FLAGS | move_mount FROM TO
  *   calls mount_setattr PATH SET CLEAR FLAGS
  *   calls attach FROM TO                          a copy of a mount, by descriptors
@@ -20,13 +24,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,6 +41,36 @@
 
 static const char *orNull(const char *word) { return strcmp(word, "-") ? word : NULL; }
 static unsigned long number(const char *word) { return strtoul(word, NULL, 0); }
+
+static void say(long result) {
+  if (result < 0) puts(strerrorname_np(errno));
+  else printf("%lx\n", result);
+  fflush(stdout);
+}
+
+static long hasEnded(int fd, int timeoutMs) {
+  struct pollfd polled = {.fd = fd, .events = POLLIN};
+  return poll(&polled, 1, timeoutMs);
+}
+
+static long untilEnd(int fd) {
+  puts("ready");
+  fflush(stdout);
+  return hasEnded(fd, -1);
+}
+
+static long bySignal(int fd, int signal) {
+  siginfo_t info;
+  say(hasEnded(fd, 0));
+  say(waitid(P_PIDFD, fd, &info, WEXITED));
+  say(syscall(SYS_pidfd_getfd, fd, 0, 0));
+  puts("ready");
+  fflush(stdout);
+  getchar();
+  say(syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0));
+  say(hasEnded(fd, -1));
+  return syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0);
+}
 
 static long call(char **words) {
   const char *name = words[0];
@@ -57,6 +94,10 @@ static long call(char **words) {
     return syscall(SYS_mount_setattr, AT_FDCWD, words[1], number(words[4]), &attributes, sizeof attributes);
   }
   if (!strcmp(name, "pidfd_open")) return syscall(SYS_pidfd_open, number(words[1]), 0);
+  if (!strncmp(name, "pidfd", 5)) {
+    int fd = syscall(SYS_pidfd_open, number(words[1]), 0);
+    return fd < 0 ? fd : name[5] ? untilEnd(fd) : bySignal(fd, number(words[2]));
+  }
   if (!strcmp(name, "getppid")) return syscall(SYS_getppid) * 0;
   struct statfs figures;
   if (!strcmp(name, "statfs") || !strcmp(name, "fstatfs")) {
