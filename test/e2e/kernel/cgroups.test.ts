@@ -187,15 +187,86 @@ test("version 1: made, entered, refused, removed", async () => {
   ]);
 });
 
-/** Registers a test where `controller` is with version 1 on this machine. */
-function testOfVersion1(controller: string, title: string, work: () => Promise<void>): void {
-  const row = readFileSync("/proc/cgroups", "utf8")
+/** Where `controller` is on this machine: the number of version 1's hierarchy, 0 for version 2. */
+function hierarchyOf(controller: string): string | undefined {
+  const rows = readFileSync("/proc/cgroups", "utf8")
     .split("\n")
     .map((line) => line.split("\t"));
-  if (row.some(([of, hierarchy]) => of === controller && hierarchy !== "0")) {
-    test(`version 1, ${controller}: ${title}`, work);
-  }
+  return rows.find(([of, , , enabled]) => of === controller && enabled === "1")?.[1];
 }
+
+/** Registers a test where `controller` is with version 1 on this machine. */
+function testOfVersion1(controller: string, title: string, work: () => Promise<void>): void {
+  if ((hierarchyOf(controller) ?? "0") !== "0") test(`version 1, ${controller}: ${title}`, work);
+}
+
+/** Where it is with version 2, as in the guest of cgroups-guest.test.ts. */
+function testOfVersion2(controller: string, title: string, work: () => Promise<void>): void {
+  if (hierarchyOf(controller) !== "0") return;
+  test(`version 2, ${controller}: ${title}`, async () => {
+    const root = new Group(host.mountpoint, "cgroup2");
+    expect(root.write("cgroup.subtree_control", `+${controller}`)).toBe("done");
+    try {
+      await work();
+    } finally {
+      root.write("cgroup.subtree_control", `-${controller}`);
+    }
+  });
+}
+
+testOfVersion2("memory", "who takes more than the limit is killed, and it is told", async () => {
+  const seen = await compare("cgroup2", async (group) => {
+    const lines = [group.write("memory.max", "16M"), group.read("memory.max")];
+    lines.push(group.write("memory.max", "much"), group.write("memory.events", 1));
+    const script = "read -r; head -c 200M /dev/zero | tail -c 100M | wc -c";
+    const child = Bun.spawn(["bash", "-c", script], { stdin: "pipe", stdout: "ignore" });
+    lines.push(group.write("cgroup.procs", child.pid), group.remove());
+    const events = new Waiting(program, "poll", `${group.path}/memory.events`);
+    const populated = new Waiting(program, "epoll", `${group.path}/cgroup.events`);
+    lines.push(await events.line(), await populated.line());
+    child.stdin.write("\n");
+    child.stdin.end();
+    const told = await events.lineWith("oom_kill 1");
+    lines.push(told.replace(/(max|oom) \d+/g, "$1 N"), await populated.lineWith("populated 0"));
+    await child.exited;
+    for (const one of [events, populated]) await one.end();
+    return lines;
+  });
+  expect(seen).toEqual([
+    ...["done", "16777216", "EINVAL", "EINVAL", "done", "EBUSY", "waiting", "waiting"],
+    "woken PRI ERR: low 0 high 0 max N oom N oom_kill 1 oom_group_kill 0 ",
+    "woken PRI ERR: populated 0 frozen 0 ",
+    "done",
+  ]);
+});
+
+testOfVersion2("pids", "more than the limit are refused, and it is told", async () => {
+  const seen = await compare("cgroup2", async (group) => {
+    const lines = [group.write("pids.max", 1), group.read("pids.max"), group.write("pids.max", -1)];
+    lines.push(group.write("pids.max", "many"));
+    const events = new Waiting(program, "poll", `${group.path}/pids.events`);
+    lines.push(await events.line());
+    const script = `echo $$ >${group.path}/cgroup.procs; exec 2>&1; (true)`;
+    const { stdout } = await run(["dash", "-c", script]);
+    lines.push(await events.lineWith("max 1"), stdout);
+    await events.end();
+    return lines;
+  });
+  const woken = "woken PRI ERR: max 1 ";
+  expect(seen.slice(0, 6)).toEqual(["done", "1", "EINVAL", "EINVAL", "waiting", woken]);
+  expect(seen[6]).toContain("fork");
+});
+
+testOfVersion2("cpuset", "processors that are none, and none for who is in it", async () => {
+  const seen = await compare("cgroup2", (group, pid) => [
+    group.write("cpuset.cpus", "one"),
+    group.write("cpuset.cpus", 0),
+    group.write("cgroup.procs", pid),
+    group.write("cpuset.cpus", ""),
+    group.read("cpuset.cpus.effective"),
+  ]);
+  expect(seen).toEqual(["EINVAL", "done", "done", "ENOSPC", "0", "done"]);
+});
 
 testOfVersion1("cpuset", "a group without processors takes nobody", async () => {
   const seen = await compare("cgroup1/cpuset", (group, pid) => [

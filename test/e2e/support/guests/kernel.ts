@@ -9,8 +9,17 @@ const COMMON = [
   ...["fs/ext4/*", "fs/jbd2/*", "fs/mbcache.ko", "lib/crc16.ko", "crypto/crc32c_generic.ko"],
   "drivers/block/loop.ko",
 ];
+/** Those of guests that have this machine's files, and of containers in them. */
+const WHOLE = [
+  ...["drivers/virtio/*", "net/9p/*", "fs/9p/*", "fs/netfs/*", "fs/fscache/*", "fs/overlayfs/*"],
+  ...["drivers/net/virtio_net.ko", "drivers/net/net_failover.ko", "net/core/failover.ko"],
+  ...["drivers/net/veth.ko", "drivers/net/vxlan/*", "net/ipv4/udp_tunnel.ko"],
+  ...["net/ipv6/ip6_udp_tunnel.ko", "net/802/*", "net/llc/*", "net/bridge/*"],
+  ...["net/netfilter/*", "net/ipv4/netfilter/*", "net/ipv6/netfilter/*"],
+  "lib/libcrc32c.ko",
+];
 const MODULES: Readonly<Record<Architecture, readonly string[]>> = {
-  amd64: [...COMMON, "virt/lib/*"],
+  amd64: [...COMMON, "virt/lib/*", ...WHOLE],
   arm64: COMMON,
 };
 
