@@ -48,6 +48,11 @@ export class Bridge implements SessionHost, Keeping<Told, Tells> {
   readonly #fifos: HostFifos;
   readonly #life = newLife();
   readonly #sessions = new Map<string, BridgeSession>();
+  /**
+   * Owners whose client has said that the mount has ended. Their keys wait for the server to say so, too,
+   * but not for one that has ended before it could.
+   */
+  readonly #left = new Set<string>();
   readonly #holdings: Holdings;
   readonly #gauges: BridgeGauges;
   readonly #control: BridgeControl;
@@ -89,7 +94,8 @@ export class Bridge implements SessionHost, Keeping<Told, Tells> {
   }
 
   get isIdle(): boolean {
-    return this.#sessions.size === 0 && this.#holdings.size === 0 && this.#arrivals.length === 0;
+    if (this.#sessions.size > 0 || this.#arrivals.length > 0) return false;
+    return this.#holdings.owners().every((owner) => this.#left.has(owner));
   }
 
   came(server: ServerChannel<Told, Tells>): void {
@@ -118,6 +124,7 @@ export class Bridge implements SessionHost, Keeping<Told, Tells> {
       case "ended":
         this.#over(message.owner);
         this.#holdings.removeAll(message.owner);
+        this.#left.delete(message.owner);
         break;
       case "cut":
         this.#over(message.owner);
@@ -144,6 +151,10 @@ export class Bridge implements SessionHost, Keeping<Told, Tells> {
 
   disconnected(session: BridgeSession): void {
     this.#holdings.serveListeners(session.owner);
+  }
+
+  left({ owner }: BridgeSession): void {
+    this.#left.add(owner);
   }
 
   fault(session: BridgeSession, error: unknown): void {
@@ -227,6 +238,7 @@ export class Bridge implements SessionHost, Keeping<Told, Tells> {
       this.#fifos.taker((key) => session.find(key, What.NODE)?.fd),
     );
     this.#sessions.set(name, session);
+    this.#left.delete(owner);
     return session;
   }
 

@@ -20,6 +20,8 @@ export interface SessionHost {
   ended(session: BridgeSession): void;
   /** Its connection is gone, in whatever way. */
   disconnected(session: BridgeSession): void;
+  /** Its client says that the mount has ended. */
+  left(session: BridgeSession): void;
   /** Says why a session cannot go on. */
   fault(session: BridgeSession, error: unknown): void;
   /** Says what of a session's a program has lost. */
@@ -94,7 +96,9 @@ export class BridgeSession implements BridgeOwner {
 
   goodbye(code: number): void {
     this.disconnected();
-    if (code === Goodbye.DONE) this.close();
+    if (code !== Goodbye.DONE) return;
+    this.close();
+    this.#host.left(this);
   }
 
   failed(error: unknown): void {

@@ -12,6 +12,8 @@ import { compileMeet, Meeting, said, until } from "./stage.ts";
 const MANY_BYTES = 256 * 1024 * 1024;
 const CUT_MS = 300;
 const CUTS = 5;
+/** A server's, unless it is told another. */
+const LEASE_MS = 60_000;
 
 const world = new World();
 const tree = world.make("host");
@@ -148,4 +150,19 @@ test("nothing is left of a mount that is unmounted", async () => {
   });
   expect(left.map((pid) => readlinkSync(`/proc/${pid}/exe`))).toEqual([]);
   expect(readdirSync("/run/qtfs/control")).not.toContain(`twins-${twins}.sock`);
+});
+
+test("nor of its streams, though its server ends before it has heard", async () => {
+  const own = await world.server([tree]);
+  const short = await world.mount({ address: own.address }, tree);
+  const listener = await Meeting.up([meet, "serve", `${tree}/last`, "stream"]);
+  serving.push(listener);
+  expect(await said([meet, "call", `${short.target}/last`, "stream"])).toContain("heard bye");
+  const { bridgePid: bridge } = await report<ServerReport>(own.pid);
+  await listener.end();
+  expect(await world.umount(short.target)).toBe(0);
+  process.kill(own.pid, "SIGTERM");
+  const sinceMs = performance.now();
+  await until(() => isGone(bridge), "the bridge has ended");
+  expect(performance.now() - sinceMs).toBeLessThan(LEASE_MS / 2);
 });
