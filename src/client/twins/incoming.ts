@@ -6,7 +6,7 @@ import { isSocketPath, pathOfName } from "../../bridge/names.ts";
 import type { Stream, StreamHandler } from "../../session/stream.ts";
 import { E } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
-import { SOCK_SEQPACKET } from "../../sys/socket.ts";
+import { SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from "../../sys/socket.ts";
 import { Op } from "../../wire/ops.ts";
 import { StreamKind } from "../../wire/streams.ts";
 import { keyOf, type Node, type ToTwins } from "./channel.ts";
@@ -63,6 +63,8 @@ export class Incoming {
   #unknownCount = 0;
   /** Keys of sockets that are gone: the server has not heard of it yet. */
   readonly #ended = new Set<number>();
+  /** Who waits until the server has closed the listener of such a key. */
+  readonly #closing = new Map<number, (() => void)[]>();
   readonly #pumps = new Map<Pump, Own>();
 
   constructor(side: TwinSide) {
@@ -91,13 +93,35 @@ export class Incoming {
     if (own === undefined) return;
     const { channel } = own.owned;
     this.#side.doorman.ask({ kind: "look", channel, node }, ({ result }) => {
-      if (result !== -E.ESTALE || own.isGone) return;
-      this.#remove(own);
-      // Not before the server knows: until then its lookups find somebody listening.
-      const tell = () => this.#side.tell({ kind: "disowned", node });
-      if (own.key === 0) tell();
-      else this.#side.ask(Op.TWIN_CLOSE, [own.key], tell);
+      if (result === -E.ESTALE) this.#gone(own);
     });
+  }
+
+  /** Nobody has the socket any more; `then` once nobody listens on the HOST, either. */
+  #gone(own: Own, then = () => {}): void {
+    if (own.isGone) {
+      this.#afterClosing(own.key, then);
+      return;
+    }
+    this.#remove(own);
+    const { node } = own.owned;
+    const waiting = [then];
+    this.#closing.set(own.key, waiting);
+    // Not before the server knows: until then its lookups find somebody listening.
+    const tell = () => {
+      this.#closing.delete(own.key);
+      this.#side.tell({ kind: "disowned", node });
+      for (const fn of waiting) fn();
+    };
+    if (own.key === 0) tell();
+    else this.#side.ask(Op.TWIN_CLOSE, [own.key], tell);
+  }
+
+  /** Calls `fn` once the HOST's listener of a socket that is gone is closed, too. */
+  #afterClosing(key: number, fn: () => void): void {
+    const waiting = this.#closing.get(key);
+    if (waiting === undefined) fn();
+    else waiting.push(fn);
   }
 
   list(): void {
@@ -181,10 +205,17 @@ export class Incoming {
     const caller = { ...words, held, stream, sinceMs };
     const own = this.#byKey.get(key as number);
     if (own !== undefined) this.#connect(own, caller);
-    else if (this.#ended.has(key as number)) return E.ECONNREFUSED;
+    else if (this.#ended.has(key as number)) this.#refuseSoon(key as number, held);
     else if (this.#unknownCount >= UNKNOWN_MAX) return E.ECONNREFUSED;
     else this.#await(key as number, caller);
     return held.handler;
+  }
+
+  /** Who has been refused once is to be refused by the HOST's kernel from then on. */
+  #refuseSoon(key: number, held: HeldStream): void {
+    this.#afterClosing(key, () => {
+      if (!held.isOver) held.refuse(E.ECONNREFUSED);
+    });
   }
 
   /** The socket was bound a moment ago, and its key is on its way to us. */
@@ -222,12 +253,34 @@ export class Incoming {
         return;
       }
       if (result >= 0) this.#connected(own, caller, result);
-      else if (!own.isGone && this.#mayRetry(own, caller, result)) {
-        this.#side.loop.after(retryMs, () => {
-          this.#connect(own, caller, Math.min(2 * retryMs, RETRY_MAX_MS));
-        });
-      } else caller.held.refuse(-result);
+      else if (result === -E.ECONNREFUSED)
+        this.#probe(own, () => this.#failed(own, caller, result, retryMs));
+      else this.#failed(own, caller, result, retryMs);
     });
+  }
+
+  /**
+   * Nobody listens. Whether the socket is there yet the kernel says to who connects as another
+   * type (EPROTOTYPE): where names keep the inode it is forgotten later.
+   */
+  #probe(own: Own, then: () => void): void {
+    const { channel, node } = own.owned;
+    const type = own.owned.type === SOCK_DGRAM ? SOCK_STREAM : SOCK_DGRAM;
+    const words = { channel, node, type, uid: 0, gid: 0, name: "" };
+    this.#side.doorman.ask({ kind: "connect", ...words }, ({ result }) => {
+      if (result >= 0) close(result);
+      if (result === -E.ECONNREFUSED) this.#gone(own, then);
+      else then();
+    });
+  }
+
+  #failed(own: Own, caller: Caller, result: number, retryMs: number): void {
+    if (caller.held.isOver) return;
+    if (own.isGone || !this.#mayRetry(own, caller, result)) caller.held.refuse(-result);
+    else
+      this.#side.loop.after(retryMs, () => {
+        this.#connect(own, caller, Math.min(2 * retryMs, RETRY_MAX_MS));
+      });
   }
 
   /** Whether it may be otherwise in a moment: it does not listen yet, or its queue is full. */

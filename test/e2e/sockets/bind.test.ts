@@ -93,6 +93,18 @@ test("its end is noticed, its file stays", async () => {
   expect(lstatSync(`${tree}/ended`).isSocket()).toBe(true);
 });
 
+test("who calls one that has ended is refused at the second call at the latest", async () => {
+  for (let i = 0; i < 3; i++) {
+    const server = await serve(`over${i}`);
+    expect(await call(`over${i}`)).toContain("heard bye");
+    // The name keeps the inode for a while.
+    expect(lstatSync(`${mountpoint}/over${i}`).isSocket()).toBe(true);
+    await server.end();
+    await call(`over${i}`);
+    expect(await call(`over${i}`)).toBe("connect: ECONNREFUSED\n");
+  }
+});
+
 test("the end of one that nobody has called is noticed", async () => {
   const server = await serve("lonely");
   await server.end();
