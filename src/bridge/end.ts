@@ -26,13 +26,21 @@ const RECEIVE_MAX = 512 * 1024;
 /** Headers and payloads received apart before others have their turn. */
 const PARTS_MAX = 16;
 
+/** What a connection ends with that the peer has closed, with or without data that it had not read. */
+const ENDINGS_BY_PEER: ReadonlySet<number> = new Set([0, E.ECONNRESET, E.EPIPE]);
+
 /** Takes a stream that the peer has opened: who handles it, or the errno that refuses it. */
 export type Taker = (stream: Stream, description: readonly unknown[]) => StreamHandler | number;
 
 /** Who has an end, and sees to its connections. */
 export interface BridgeOwner {
-  /** The connection has ended; the session goes on with the next one, if one comes. */
-  disconnected(): void;
+  /**
+   * The connection has ended; the session goes on with the next one, if one comes. `byPeer`:
+   * the peer has closed it, or its kernel as it died, or somebody between.
+   */
+  disconnected(byPeer: boolean): void;
+  /** Whether a peer that acknowledges nothing for long is out of reach; without it, it is. */
+  isOutOfReach?(fd: number): boolean;
   /** The peer has said why it closes the connection (Goodbye). */
   goodbye(code: number, reason: string): void;
   /** The peer has broken the protocol, or something has failed here: the session cannot go on. */
@@ -66,7 +74,9 @@ export class BridgeEnd implements Watched {
     this.#loop = loop;
     this.#side = side;
     this.#owner = owner;
-    this.#liveness = new Liveness(loop, () => this.#ended());
+    this.#liveness = new Liveness(loop, () => {
+      if (owner.isOutOfReach?.(this.#fd) ?? true) this.#ended();
+    });
     [this.#resumable, this.#streams] = this.#begin();
     this.#unhook = loop.beforeSleep(() => {
       try {
@@ -291,8 +301,9 @@ export class BridgeEnd implements Watched {
   }
 
   #ended(): void {
+    const ending = this.#resumable.connection?.ending;
     this.disconnect();
-    this.#owner.disconnected();
+    this.#owner.disconnected(ending !== undefined && ENDINGS_BY_PEER.has(ending));
   }
 
   #unwatch(): void {

@@ -2,6 +2,7 @@
 
 import { channelAs } from "../identity/client.ts";
 import { E, errnoText } from "../sys/errno.ts";
+import { ownText } from "../sys/socket.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { tune } from "../transport/endpoint.ts";
 import { LaneChannel } from "../transport/pcie.ts";
@@ -60,6 +61,7 @@ export function transportOn(fd: number, address: Address): SocketTransport {
 }
 
 export function sayHello(transport: Transport, session: SessionName, facts: Facts): void {
+  const from = session.role === "rexec" ? ownText(transport.fd) : undefined;
   const bytes = encodeHello({
     versions: [VERSION_MIN, VERSION_MAX],
     role: session.role ?? (session.parent === undefined ? "mount" : "streams"),
@@ -69,6 +71,7 @@ export function sayHello(transport: Transport, session: SessionName, facts: Fact
     epoch: wireEpoch(session.epoch),
     events: session.events,
     ...(session.parent === undefined ? {} : { parent: session.parent }),
+    ...(from === undefined ? {} : { from }),
     facts,
   });
   const w = transport.begin(Kind.HELLO);

@@ -149,7 +149,7 @@ export class Resumable implements Frames {
       return got;
     }
     if (got === -E.EAGAIN || got === -E.EINTR) return WOULD_BLOCK;
-    connection.close();
+    connection.fail(-got);
     return CLOSED;
   }
 
@@ -349,7 +349,7 @@ export class Resumable implements Frames {
         : this.#sendSome(connection.channel);
       if (sent === -E.EAGAIN) return false;
       if (sent < 0 && sent !== -E.EINTR) {
-        connection.close();
+        connection.fail(-sent);
         return false;
       }
       if (sent <= 0) continue;

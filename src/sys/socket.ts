@@ -244,6 +244,11 @@ export function peerText(fd: number): string {
     : "an unknown address";
 }
 
+/** The same of this end; undefined where that is no TCP connection. */
+export function ownText(fd: number): string | undefined {
+  return boundPort(fd) < 0 ? undefined : storedInet();
+}
+
 /** Whether a socket has a peer (getpeername(2)). */
 export function isConnected(fd: number): boolean {
   scratch.view.setUint32(0, SOCKADDR_UN_STRUCT_SIZE, true);

@@ -32,12 +32,17 @@ export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
 export const TCP_KEEPINTVL = 5;
 export const TCP_KEEPCNT = 6;
+export const TCP_INFO = 11;
 export const TCP_CONGESTION = 13;
 export const TCP_THIN_LINEAR_TIMEOUTS = 16;
 
 /** struct ucred: pid i32, uid u32, gid u32. */
 export const UCRED = { pid: 0, uid: 4, gid: 8 } as const;
 export const UCRED_STRUCT_SIZE = 12;
+
+/** struct tcp_info (linux/tcp.h), as far as it is asked for. */
+export const TCP_INFO_HEAD = { retransmits: 2, probes: 3 } as const;
+const TCP_INFO_HEAD_BYTES = 8;
 
 /** struct timeval on 64-bit machines: seconds and microseconds, i64 each. */
 export const TIMEVAL = { sec: 0, usec: 8 } as const;
@@ -108,6 +113,17 @@ export function peerCredentials(fd: number): PeerCredentials | number {
     uid: value.view.getUint32(UCRED.uid, true),
     gid: value.view.getUint32(UCRED.gid, true),
   };
+}
+
+/** How often in a row the peer's machine has left TCP without an answer, or -errno. */
+export function tcpUnanswered(fd: number): number {
+  value.view.setUint32(LENGTH_OFFSET, TCP_INFO_HEAD_BYTES, true);
+  const result = orErrno(
+    c.getsockopt(fd, IPPROTO_TCP, TCP_INFO, value.address, value.address + LENGTH_OFFSET),
+  );
+  if (result < 0) return result;
+  const { bytes } = value;
+  return (bytes[TCP_INFO_HEAD.retransmits] as number) + (bytes[TCP_INFO_HEAD.probes] as number);
 }
 
 /** SO_TYPE: SOCK_* of a socket, or -errno (ENOTSOCK). */

@@ -55,6 +55,8 @@ export class SocketTransport implements Transport {
   bytesReceived = 0;
   bytesSent = 0;
   closed = false;
+  /** The errno that ended the connection; 0: the peer has closed it; undefined: it was closed here, if at all. */
+  ending: number | undefined;
 
   readonly #in = allocate(IN_BYTES);
   readonly #out = allocate(OUT_BYTES);
@@ -144,7 +146,7 @@ export class SocketTransport implements Transport {
       if (!this.channel.isPlain && this.pending) this.flush();
       return WOULD_BLOCK;
     }
-    this.close();
+    this.fail(-got);
     return CLOSED;
   }
 
@@ -241,14 +243,14 @@ export class SocketTransport implements Transport {
       const wrote = this.#sendSome();
       if (wrote === -E.EAGAIN) return false;
       if (wrote < 0 && wrote !== -E.EINTR) {
-        this.close();
+        this.fail(-wrote);
         return false;
       }
       if (wrote > 0) this.#account(wrote);
     }
     if (this.channel.held === 0) return !this.closed;
     const flushed = this.channel.flush();
-    if (flushed < 0 && flushed !== -E.EAGAIN) this.close();
+    if (flushed < 0 && flushed !== -E.EAGAIN) this.fail(-flushed);
     return flushed === 0;
   }
 
@@ -287,6 +289,12 @@ export class SocketTransport implements Transport {
     this.#bulkAddress += ofBulk;
     this.#bulkLeft -= ofBulk;
     if (this.#bulkLeft === 0) this.#bulkFd = -1;
+  }
+
+  /** The connection was found to have ended. */
+  fail(errno: number): void {
+    this.ending ??= errno;
+    this.close();
   }
 
   close(): void {

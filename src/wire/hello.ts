@@ -49,6 +49,8 @@ export interface ClientHello {
   events: number;
   /** Of a session of role streams, and of no other: the mount's session that it belongs to. */
   parent?: string;
+  /** Over TCP and of role rexec: address and port of the client's own end, as `1.2.3.4:5` or `[::1]:5`. */
+  from?: string;
   facts: Facts;
 }
 
@@ -163,6 +165,7 @@ export function decodeClientHello(bytes: Uint8Array): ClientHello {
     capabilities: names(fields.capabilities),
     session: sessionId(fields.session, "session"),
     ...(role === "streams" ? { parent: sessionId(fields.parent, "parent") } : {}),
+    ...(fields.from === undefined ? {} : { from: text(fields.from, "address") }),
     resumes: flag(fields.resumes, "resumes"),
     epoch: integer(fields.epoch, "epoch", EPOCH_MAX),
     events: integer(fields.events, "events", Number.MAX_SAFE_INTEGER),

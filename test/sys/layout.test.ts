@@ -312,6 +312,7 @@ const families: readonly Family[] = [
     structs: {
       UCRED: { type: "struct ucred", field: "" },
       TIMEVAL: { type: "struct timeval", field: "tv_" },
+      TCP_INFO_HEAD: { type: "struct tcp_info", field: "tcpi_" },
     },
   },
   {

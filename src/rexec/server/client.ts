@@ -1,4 +1,6 @@
 /** Who is at the other end of a connection. */
+
+import { peerText } from "../../sys/socket.ts";
 import { peerCredentials, peerGroups } from "../../sys/sockopt.ts";
 import type { Address } from "../../transport/address.ts";
 import { identifyPeer, OVER_PCIE } from "../../transport/peers.ts";
@@ -11,6 +13,8 @@ export interface Client extends PeerIdentity {
   readonly groups: readonly number[];
   /** Patterns (patterns.ts) of what it was enrolled to run, where it has shown a certificate. */
   readonly programs?: readonly string[];
+  /** Over TCP: where its connection comes from. */
+  readonly from?: string;
 }
 
 /** Who has connected by `fd`; over PCIe that is a socket of our own. */
@@ -20,7 +24,8 @@ export function identifyClient(fd: number, kind: Address["kind"]): Client {
   }
   const peer = identifyPeer(fd);
   const who = peer.uid === undefined ? -1 : peerCredentials(fd);
-  if (typeof who === "number") return { ...peer, pid: -1, gid: -1, groups: [] };
+  const from = kind === "tcp" ? { from: peerText(fd) } : {};
+  if (typeof who === "number") return { ...peer, ...from, pid: -1, gid: -1, groups: [] };
   const { pid, gid } = who;
   return { ...peer, gid, pid, groups: peerGroups(fd) };
 }

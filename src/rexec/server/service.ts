@@ -125,9 +125,8 @@ export class Service implements SessionHost {
     if (known !== undefined) {
       if (!hello.resumes) throw new ProtocolError("session exists already");
       known.end.disconnect();
-      known.continued();
       const { taken } = known.end;
-      known.end.connect(transport, hello.events, hello.capabilities);
+      known.connect(transport, hello.events, client, hello);
       answerHello(transport, services, hello, { resumed: true, oneways: taken, lives: 1 });
       return;
     }
@@ -138,7 +137,7 @@ export class Service implements SessionHost {
     const session = new RexecSession(this, name, client);
     this.#sessions.set(name, session);
     answerHello(transport, services, hello, { resumed: false, oneways: 0, lives: 1 });
-    session.end.connect(transport, 0, hello.capabilities);
+    session.connect(transport, 0, client, hello);
   }
 
   #report(peer: string, error: unknown): void {

@@ -5,13 +5,23 @@ import { EPOLLIN } from "../../sys/epoll.ts";
 import { E } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
 import { pidfdOpen } from "../../sys/process.ts";
+import { tcpUnanswered } from "../../sys/sockopt.ts";
+import type { SocketTransport } from "../../transport/socket.ts";
 import { Goodbye } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
+import type { ClientHello } from "../../wire/hello.ts";
 import { ORDER_MAX } from "../../wire/limits.ts";
 import { StreamKind } from "../../wire/streams.ts";
 import { integer } from "../order.ts";
 import type { Client } from "./client.ts";
+import { isDirect } from "./direct.ts";
 import { Program, type ProgramHost, type ProgramOwner, readPlace } from "./program.ts";
+
+/**
+ * How long a client may take to come again that has closed its connection, or whose kernel has:
+ * longer than one that lives needs, whose attempts last 3 s at most (client/twins/bridgedialer.ts).
+ */
+const RETURN_MS = 5000;
 
 export interface SessionHost extends ProgramHost {
   readonly loop: Loop;
@@ -28,6 +38,8 @@ export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
   readonly #programs = new Map<number, Program>();
   /** Readable once the client's process has ended, where that can be told; or -1. */
   #clientFd = -1;
+  /** Whether the connection's other end is the client's own kernel. */
+  #isDirect = false;
   #cancelLease: (() => void) | undefined;
   isEnded = false;
 
@@ -47,7 +59,6 @@ export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
       const [id, place, kind] = readPlace(items);
       return this.#programs.get(id)?.takeFd(stream, place, kind) ?? E.ESRCH;
     });
-    this.#watchClient();
   }
 
   get connected(): boolean {
@@ -67,8 +78,15 @@ export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
     this.close();
   }
 
-  /** It has a connection again. */
-  continued(): void {
+  /** Goes on over `transport`, by which `client` has come; as BridgeEnd.connect. */
+  connect(transport: SocketTransport, count: number, client: Client, hello: ClientHello): void {
+    this.#stopLease();
+    this.#isDirect = isDirect(client, hello);
+    this.#watch(this.#isDirect ? client.pid : -1);
+    this.end.connect(transport, count, hello.capabilities);
+  }
+
+  #stopLease(): void {
     this.#cancelLease?.();
     this.#cancelLease = undefined;
   }
@@ -77,23 +95,38 @@ export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
   close(): void {
     if (this.isEnded) return;
     this.isEnded = true;
-    this.continued();
-    this.#unwatchClient();
+    this.#stopLease();
+    this.#unwatch();
     for (const program of this.#programs.values()) program.abandon();
     this.end.close(E.ECONNRESET);
     this.#host.sessionEnded(this);
   }
 
-  disconnected(): void {
-    this.#cancelLease ??= this.#host.loop.after(this.#host.leaseMs, () => {
+  /**
+   * A client that lives comes again at once when its connection was closed, and a connection that
+   * was only cut does not say so: nobody on the way does where it is direct.
+   */
+  disconnected(byPeer = false): void {
+    const { leaseMs, loop } = this.#host;
+    const isGone = byPeer && this.#isDirect && this.#clientFd < 0;
+    this.#cancelLease ??= loop.after(isGone ? Math.min(RETURN_MS, leaseMs) : leaseMs, () => {
       if (!this.isKept) this.close();
     });
+  }
+
+  /** One that is stopped acknowledges nothing, and its kernel answers still. */
+  isOutOfReach(fd: number): boolean {
+    if (!this.#isDirect) return true;
+    if (this.#clientFd >= 0) return false;
+    const unanswered = tcpUnanswered(fd);
+    // One may be on its way.
+    return unanswered < 0 || unanswered > 1;
   }
 
   /** Its client may be away, and has a lease from now on to come for what the program has left. */
   programEnded(): void {
     if (this.isEnded || this.connected) return;
-    this.continued();
+    this.#stopLease();
     this.disconnected();
   }
 
@@ -110,13 +143,14 @@ export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
     this.close();
   }
 
-  #watchClient(): void {
-    if (this.client.pid <= 0) return;
-    this.#clientFd = pidfdOpen(this.client.pid);
+  #watch(pid: number): void {
+    this.#unwatch();
+    if (pid <= 0) return;
+    this.#clientFd = pidfdOpen(pid);
     if (this.#clientFd >= 0) this.#host.loop.add(this.#clientFd, EPOLLIN, this);
   }
 
-  #unwatchClient(): void {
+  #unwatch(): void {
     if (this.#clientFd < 0) return;
     this.#host.loop.remove(this.#clientFd);
     close(this.#clientFd);

@@ -4,7 +4,8 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 /** What stands between clients and the server at `rexec.sock` of a directory. */
 export class Link {
   readonly path: string;
-  readonly #target: string;
+  readonly #target: string | number;
+  readonly #isTcp: boolean;
   readonly #server: Server;
   #sockets: Socket[] = [];
   #isClosed = false;
@@ -13,17 +14,32 @@ export class Link {
   readonly #breaksAfter: number;
   #bytes = 0;
 
-  constructor(directory: string, name: string, breaksAfter = Number.POSITIVE_INFINITY) {
+  /** `port`: of a server at 127.0.0.1, whose clients come by TCP, too. */
+  constructor(
+    directory: string,
+    name: string,
+    breaksAfter = Number.POSITIVE_INFINITY,
+    port?: number,
+  ) {
     this.#breaksAfter = breaksAfter;
     this.path = `${directory}/${name}.sock`;
-    this.#target = `${directory}/rexec.sock`;
+    this.#isTcp = port !== undefined;
+    this.#target = port ?? `${directory}/rexec.sock`;
     this.#server = createServer((near) => this.#join(near));
   }
 
   async begin(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#server.listen(this.path, resolve);
+    if (this.#isTcp) this.#server.listen(0, "127.0.0.1", resolve);
+    else this.#server.listen(this.path, resolve);
     await promise;
+  }
+
+  /** Where clients find it. */
+  get address(): string {
+    const where = this.#server.address();
+    const isInet = where !== null && typeof where === "object";
+    return isInet ? `tcp://127.0.0.1:${where.port}` : `unix://${this.path}`;
   }
 
   #join(near: Socket): void {
@@ -32,7 +48,8 @@ export class Link {
       return;
     }
     this.connections++;
-    const far = connect(this.#target);
+    const far =
+      typeof this.#target === "number" ? connect(this.#target, "127.0.0.1") : connect(this.#target);
     for (const socket of [near, far]) socket.on("error", () => {});
     near.pipe(far).pipe(near);
     near.on("data", (part) => {
