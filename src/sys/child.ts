@@ -39,6 +39,8 @@ export interface SpawnOptions {
   /** Addresses of arrays of addresses of NUL-terminated strings, a NULL at their end. */
   readonly argv: number;
   readonly envp: number;
+  /** Where its process number is written as text, without a NUL: `room` bytes at `address`. */
+  readonly number?: { readonly address: number; readonly room: number };
   /** Directory that the child is in. */
   readonly cwdFd: number;
   readonly umask: number;
@@ -86,6 +88,10 @@ const words = allocate(16);
 words.bytes.write("0\0", 0, "latin1");
 const ZERO_TEXT = words.address;
 const EMPTY_PATH = words.address + 1;
+const selfLink = allocate(16);
+selfLink.bytes.write("/proc/self\0", 0, "latin1");
+/** A symbolic link: its target is the number of the process that reads it (proc(5)). */
+const SELF_LINK = selfLink.address;
 let groupTable = allocate(4096);
 const paths = new PathBuffer(FDS_MAX);
 
@@ -95,6 +101,12 @@ export function spawn(options: SpawnOptions): number | SpawnFailure {
   steps.length = 0;
   const { umask, cwdFd, blocked, identity } = options;
   step("session", () => calls.add(SYS.setsid));
+  const { number } = options;
+  if (number !== undefined) {
+    // The kernel writes it: JavaScript does not run in the child, and here it is known too late.
+    calls.try(SYS.readlinkat, AT_FDCWD, SELF_LINK, number.address, number.room);
+    steps.push({ step: "session", index: 0 });
+  }
   options.limits.forEach((one, i) => {
     step("limit", () => addLimit(one, i), i);
   });

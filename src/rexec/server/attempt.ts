@@ -9,6 +9,7 @@ import { close } from "../../sys/open.ts";
 import { stringArray } from "../../sys/spawn.ts";
 import type { Order, SignalSet } from "../order.ts";
 import type { Acting } from "./acting.ts";
+import { activate, NUMBER_ROOM } from "./activation.ts";
 import { environmentBy } from "./environment.ts";
 import type { Grant } from "./rules.ts";
 
@@ -32,6 +33,8 @@ export interface AttemptOptions {
   readonly fds: readonly ChildFd[];
   /** Addresses of the arguments. */
   readonly argv: Region;
+  /** The number of the client among its own. */
+  readonly clientPid: number;
 }
 
 /** Starts `target`: its process id; the -errno of execve(2); or why what it is to have cannot be had. */
@@ -50,18 +53,23 @@ class Attempt {
   readonly #options: AttemptOptions;
   readonly #envp: Region;
   readonly #env: Region | undefined;
+  /** Where in it the number of the program is to be; -1: nowhere. */
+  readonly #numberAt: number = -1;
   readonly #cgroupFds: number[] = [];
 
   constructor(options: AttemptOptions) {
     this.#options = options;
-    const { order, region, grant } = options;
+    const { order, region, grant, clientPid } = options;
     const given = region.bytes.subarray(order.envStart, order.end);
     const rule = grant.rule?.env;
-    if (rule === undefined) {
+    const ruled = rule === undefined ? given : environmentBy(given, rule);
+    const activation = activate(ruled, grant.head, clientPid);
+    if (rule === undefined && activation === undefined) {
       this.#envp = stringArray(given, region.address + order.envStart);
       return;
     }
-    const env = environmentBy(given, rule);
+    const env = activation?.env ?? ruled;
+    if (activation !== undefined) this.#numberAt = activation.at;
     this.#env = allocate(Math.max(env.length, 1));
     this.#env.bytes.set(env);
     this.#envp = stringArray(env, this.#env.address);
@@ -90,12 +98,14 @@ class Attempt {
   #spawn({ program, keptFd }: Target, argv: number): number | SpawnFailure {
     const { acting, grant, cwdFd, fds } = this.#options;
     const { head, rule } = grant;
+    const number = this.#numberRoom();
     const mayRaise = head.uid === 0 && rule?.as === undefined;
     return spawn({
       program,
       ...(keptFd !== undefined && { keptFd }),
       argv,
       envp: this.#envp.address,
+      ...(number && { number }),
       cwdFd,
       umask: head.umask,
       ...acting.identity(head),
@@ -105,6 +115,13 @@ class Attempt {
       blocked: toBits(head.blocked),
       ignored: toBits(head.ignored),
     });
+  }
+
+  /** Where its number is to be written; what may be there of another attempt is gone. */
+  #numberRoom(): { address: number; room: number } | undefined {
+    if (this.#env === undefined || this.#numberAt < 0) return undefined;
+    this.#env.bytes.fill(0, this.#numberAt, this.#numberAt + NUMBER_ROOM);
+    return { address: this.#env.address + this.#numberAt, room: NUMBER_ROOM };
   }
 
   /** A script without its interpreter's name is the shell's, as for execvp(3). */

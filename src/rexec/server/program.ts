@@ -51,6 +51,8 @@ export interface ProgramHost {
 /** Whose session a program is of. */
 export interface ProgramOwner {
   readonly client: Client;
+  /** The client's number among its own. */
+  readonly clientPid: number;
   /** Whether it has a connection. */
   readonly connected: boolean;
   programEnded(): void;
@@ -249,9 +251,10 @@ export class Program implements StreamHandler, Watched {
 
   #start(order: Order, granted: Granted, region: Region): void {
     const { acting, loop } = this.#host;
+    const { clientPid } = this.#owner;
     this.#openFiles(granted);
     const fds = (head: OrderHead) => this.#prepareFds(head);
-    const started = start({ order, region, granted, fds, acting });
+    const started = start({ order, region, granted, fds, acting, clientPid });
     if ("code" in started) {
       this.#refuse(started);
       return;

@@ -38,6 +38,7 @@ export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
   readonly #programs = new Map<number, Program>();
   /** Readable once the client's process has ended, where that can be told; or -1. */
   #clientFd = -1;
+  clientPid = -1;
   /** Whether the connection's other end is the client's own kernel. */
   #isDirect = false;
   #cancelLease: (() => void) | undefined;
@@ -81,6 +82,7 @@ export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
   /** Goes on over `transport`, by which `client` has come; as BridgeEnd.connect. */
   connect(transport: SocketTransport, count: number, client: Client, hello: ClientHello): void {
     this.#stopLease();
+    this.clientPid = hello.facts.pid;
     this.#isDirect = isDirect(client, hello);
     this.#watch(this.#isDirect ? client.pid : -1);
     this.end.connect(transport, count, hello.capabilities);

@@ -53,6 +53,8 @@ export interface StartOptions {
   readonly region: Region;
   readonly granted: Granted;
   readonly acting: Acting;
+  /** The number of the client among its own. */
+  readonly clientPid: number;
   /** Its descriptors, once it is known who it is; asked again for a further attempt. */
   readonly fds: (head: OrderHead) => readonly ChildFd[] | NotStarted;
 }
@@ -218,9 +220,10 @@ class Starter {
   #spawn(grant: Grant, stance: Stance, target: Target): Started | NotStarted | number {
     const fds = this.#options.fds(grant.head);
     if ("code" in fds) return fds;
-    const { order, region, acting } = this.#options;
+    const { order, region, acting, clientPid } = this.#options;
     const { cwdFd } = stance;
-    const result = attempt({ order, region, acting, grant, cwdFd, fds, argv: this.#argv }, target);
+    const common = { order, region, acting, clientPid, grant, cwdFd, fds, argv: this.#argv };
+    const result = attempt(common, target);
     if (typeof result === "number") return result < 0 ? result : { pid: result, grant };
     return this.#refusal(result);
   }

@@ -49,6 +49,18 @@ test("--fd chooses, and what cannot be passed is an error then", async () => {
   expect(chosen.stderr).toBe("rexec: Descriptor 5 is a directory, which cannot be passed\n");
 });
 
+test("sockets that were opened for rexec are opened for the program", async () => {
+  const said = `sh -c 'echo $(($LISTEN_PID - $$)) $LISTEN_FDS $LISTEN_PIDFDID; cat <&3'`;
+  const activated = (count: number, pid: string, command = "$RUN") =>
+    shell(`exec 3< <(echo three); export LISTEN_FDS=${count} LISTEN_PID=${pid} LISTEN_PIDFDID=1
+      exec ${command} ${said}`);
+  expect((await activated(1, "$$")).stdout).toBe("0 1\nthree\n");
+  // Not all of them, or they were meant for another: as they are.
+  expect((await activated(2, "$$")).stdout).toEndWith(" 2 1\nthree\n");
+  expect((await activated(1, "$(($$ + 1))")).stdout).not.toStartWith("0 1");
+  expect((await activated(1, "$$", "$RUN --fd none")).stdout).not.toStartWith("0 ");
+});
+
 test("a program that cannot be started leaves a file where it was", async () => {
   const { stdout } = await shell(
     "printf '1\\n2\\n' >$D/two; (read a; $RUN nosuchprogram 2>/dev/null; cat) <$D/two",
