@@ -27,7 +27,7 @@ export function activate(env: Uint8Array, head: OrderHead, pid: number): Activat
   const bytes = Buffer.from(env.buffer, env.byteOffset, env.byteLength);
   const number = `LISTEN_PID=${pid}`;
   if (!bytes.includes(number)) return undefined;
-  const entries = bytes.latin1Slice(0, bytes.length - 1).split("\0");
+  const entries = bytes.toString("latin1", 0, bytes.length - 1).split("\0");
   if (!entries.includes(number) || entries.find(isNumber) !== number) return undefined;
   const count = Number(entries.find((one) => one.startsWith("LISTEN_FDS="))?.slice(11));
   const targets = new Set(head.fds.map(({ target }) => target));
