@@ -34,6 +34,15 @@ export interface LineOwner {
   gone?(): void;
 }
 
+/** How soon a full queue is tried again, at first and at most: twice as late each time. */
+const RETRY_MIN_MS = 1;
+const RETRY_MAX_MS = 20;
+
+interface Answer {
+  readonly data: Buffer;
+  readonly fds: readonly number[];
+}
+
 /** Where datagrams are received and sent from, one at a time. */
 export const room = allocate(MESSAGE_MAX);
 
@@ -48,6 +57,10 @@ export class DatagramLine implements Watched {
   /** The end for the stream, until it has one. */
   #far: number;
   #events = EPOLLIN;
+  #awaitsRoom = false;
+  /** An answer for which the receiver has no room yet. */
+  #held: Answer | undefined;
+  #cancelRetry = () => {};
 
   constructor(
     options: DatagramLineOptions,
@@ -82,38 +95,89 @@ export class DatagramLine implements Watched {
   }
 
   awaitRoom(awaits: boolean): void {
-    const events = awaits ? EPOLLIN | EPOLLOUT : EPOLLIN;
-    if (events !== this.#events) this.#options.loop.modify(this.fd, events);
+    this.#awaitsRoom = awaits;
+    this.#watch();
+  }
+
+  /** An end that has hung up says so whatever is asked for: nobody does while an answer is held. */
+  #watch(): void {
+    const events = (this.#held === undefined ? EPOLLIN : 0) | (this.#awaitsRoom ? EPOLLOUT : 0);
+    if (events === this.#events) return;
+    const { loop } = this.#options;
+    if (events === 0) loop.remove(this.fd);
+    else if (this.#events === 0) loop.add(this.fd, events, this);
+    else loop.modify(this.fd, events);
     this.#events = events;
   }
 
   onEvents(events: number): void {
     if ((events & EPOLLOUT) !== 0) this.#owner.goOn();
-    if ((events & ~EPOLLOUT) !== 0 && !this.#answer()) this.#owner.ended();
+    if ((events & ~EPOLLOUT) === 0 || this.#held !== undefined) return;
+    if (!this.#answer()) this.#owner.ended();
   }
 
-  /** Passes on one answer; false where there are none any more. */
+  /** Passes on one answer, now or later; false where there are none any more. */
   #answer(): boolean {
     const length = receiveMessage(this.fd, room.address, MESSAGE_MAX);
     if (length < 0) return length === -E.EAGAIN || length === -E.EINTR;
     const fds = receivedFds();
     if (length === 0 && fds.length === 0) return false;
-    const { name } = this.#sender;
-    const sent =
-      name.length === 0
-        ? -E.ENOTCONN
-        : sendMessage(this.#options.fd, room.address, length, { fds, name });
-    for (const fd of fds) close(fd);
-    this.lastMs = this.#options.loop.nowMs;
-    if (sent < 0) this.#options.log(`An answer to a datagram is lost: errno ${-sent}`);
+    const sent = this.#sendAnswer(length, fds);
+    if (isFull(sent)) this.#hold({ data: Buffer.from(room.bytes.subarray(0, length)), fds });
+    else this.#answered(sent, fds);
     return true;
   }
 
+  #sendAnswer(length: number, fds: readonly number[]): number {
+    const { name } = this.#sender;
+    if (name.length === 0) return -E.ENOTCONN;
+    return sendMessage(this.#options.fd, room.address, length, { fds, name });
+  }
+
+  #answered(sent: number, fds: readonly number[]): void {
+    for (const fd of fds) close(fd);
+    this.lastMs = this.#options.loop.nowMs;
+    if (sent < 0) this.#options.log(`An answer to a datagram is lost: errno ${-sent}`);
+  }
+
+  /**
+   * The receiver's queue is full: nothing more is taken, so that who answers waits in the end,
+   * as on one machine. When there is room the kernel tells only who is connected.
+   */
+  #hold(held: Answer): void {
+    this.#held = held;
+    this.#watch();
+    this.#tryLater(RETRY_MIN_MS);
+  }
+
+  #tryLater(ms: number): void {
+    this.#cancelRetry = this.#options.loop.after(ms, () => {
+      const held = this.#held as Answer;
+      room.bytes.set(held.data);
+      const sent = this.#sendAnswer(held.data.length, held.fds);
+      this.lastMs = this.#options.loop.nowMs;
+      if (isFull(sent)) {
+        this.#tryLater(Math.min(2 * ms, RETRY_MAX_MS));
+        return;
+      }
+      this.#held = undefined;
+      this.#answered(sent, held.fds);
+      this.#watch();
+    });
+  }
+
   close(): void {
+    this.#cancelRetry();
+    if (this.#held !== undefined) this.#answered(-E.EAGAIN, this.#held.fds);
+    this.#held = undefined;
     this.#options.loop.remove(this.fd);
     close(this.fd);
     if (this.#far >= 0) close(this.#far);
     this.#far = -1;
     this.#owner.gone?.();
   }
+}
+
+function isFull(sent: number): boolean {
+  return sent === -E.EAGAIN || sent === -E.ENOBUFS;
 }

@@ -16,7 +16,7 @@ import {
 import { close, dup } from "../../src/sys/open.ts";
 import { send } from "../../src/sys/socket.ts";
 import { SO_PASSCRED, SOL_SOCKET, setInt } from "../../src/sys/sockopt.ts";
-import { autobind } from "../../src/sys/unixsocket.ts";
+import { autobind, unixSocket } from "../../src/sys/unixsocket.ts";
 import { SocketType } from "../../src/wire/streams.ts";
 import { connected, listening, turnUntil } from "./program.ts";
 
@@ -133,6 +133,41 @@ test("without a stream, or room in it, datagrams wait with their senders", () =>
   expect(more).toBeLessThan(50_000);
   expect(log).toEqual([]);
   close(from);
+});
+
+test("answers wait for room in the receiver's queue, of it alone, and then whoever answers", () => {
+  // Not connected: the kernel bounds the queue of each, not what is on its way to all.
+  const [slow, quick] = [unixSocket(SocketType.DGRAM), unixSocket(SocketType.DGRAM)];
+  const name = Buffer.from(join(directory, "socket"));
+  for (const fd of [slow, quick]) {
+    autobind(fd);
+    sendMessage(fd, room.address, 4, { name });
+  }
+  turnUntil(loop, () => lines.length === 2, "both have a connection");
+  const [toSlow, toQuick] = lines.map(({ fd }) => fd) as [number, number];
+  let sent = 0;
+  while (sent < 50_000 && say(toSlow, `answer ${sent}`) > 0) {
+    sent++;
+    loop.turn(0);
+  }
+  // More than a queue holds (max_dgram_qlen), and not without an end.
+  expect(sent).toBeGreaterThan(20);
+  expect(sent).toBeLessThan(50_000);
+  say(toQuick, "answer");
+  turnUntil(loop, () => hear(quick) === "answer", "nobody else waits");
+  const heard: unknown[] = [];
+  const take = () => {
+    for (let text = hear(slow); typeof text === "string"; text = hear(slow)) heard.push(text);
+    return heard.length === sent;
+  };
+  turnUntil(loop, take, "all have come");
+  expect(heard).toEqual(heard.map((_, i) => `answer ${i}`));
+  expect(log).toEqual([]);
+  for (let i = 0; i < 20; i++) say(toSlow, "late");
+  loop.turn(1);
+  close(slow);
+  turnUntil(loop, () => log.length > 0, "what nobody can get is told of");
+  close(quick);
 });
 
 test("an answer that nobody can get is told of", () => {
