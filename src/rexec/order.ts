@@ -7,7 +7,13 @@
  */
 import { encode } from "cbor-x/encode";
 import { ProtocolError } from "../wire/error.ts";
-import { ORDER_MAX, PATH_MAX, PROGRAM_FD_MAX, PROGRAM_FDS_MAX } from "../wire/limits.ts";
+import {
+  ORDER_MAX,
+  ORDER_WORDS_MAX,
+  PATH_MAX,
+  PROGRAM_FD_MAX,
+  PROGRAM_FDS_MAX,
+} from "../wire/limits.ts";
 import { decodePlain } from "../wire/plain.ts";
 
 const LENGTH_BYTES = 4;
@@ -129,8 +135,18 @@ export function decodeOrder(bytes: Uint8Array): Order {
   const end = envStart + envBytes;
   if (end !== bytes.length) refuse("length");
   const isEnded = (from: number, to: number) => from === to || bytes[to - 1] === 0;
+  if (!hasFewWords(bytes.subarray(argvStart))) refuse("number of words");
   if (argvBytes === 0 || !isEnded(argvStart, envStart) || !isEnded(envStart, end)) refuse("text");
   return { head: decodeHead(items), argvStart, envStart, end };
+}
+
+/** Whoever orders more keeps others waiting while it is read. */
+function hasFewWords(bytes: Uint8Array): boolean {
+  let count = 0;
+  for (let at = bytes.indexOf(0); at >= 0; at = bytes.indexOf(0, at + 1)) {
+    if (++count > ORDER_WORDS_MAX) return false;
+  }
+  return true;
 }
 
 function decodeHead(items: readonly unknown[]): OrderHead {

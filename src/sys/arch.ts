@@ -56,6 +56,7 @@ const CALLS = {
   io_uring_setup: [425, 425],
   ioctl: [16, 29],
   kcmp: [312, 272],
+  futex: [202, 98],
   kill: [62, 129],
   lgetxattr: [192, 9],
   listen: [50, 201],

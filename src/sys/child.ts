@@ -54,6 +54,8 @@ export interface SpawnOptions {
   /** Signals that it has blocked and that it ignores: bit n - 1 is signal n. */
   readonly blocked: bigint;
   readonly ignored: bigint;
+  /** How long all that may take before the program runs: ETIMEDOUT; START_MS without it. */
+  readonly boundMs?: number;
 }
 
 /** At which step a program was not started, and the errno of that; `index`: of the list's element. */
@@ -63,6 +65,8 @@ export interface SpawnFailure {
   readonly errno: number;
 }
 
+/** Longer than any file system takes that is not away. */
+const START_MS = 30_000;
 const FDS_MAX = 256;
 const CGROUPS_MAX = 32;
 /** At most four for each descriptor, and some that are there once. */
@@ -126,7 +130,7 @@ export function spawn(options: SpawnOptions): number | SpawnFailure {
     calls.add(SYS.rt_sigprocmask, SIG_SETMASK, blockedSet.address, 0, SIGSET_BYTES);
     addProgram(options);
   });
-  const result = calls.run();
+  const result = calls.run(options.boundMs ?? START_MS);
   if (typeof result === "number") {
     return result > 0 ? result : { step: "session", index: 0, errno: -result };
   }

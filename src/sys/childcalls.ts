@@ -4,21 +4,27 @@
  * posix_spawn(3) cannot do all that is wanted between the two (cgroups, users, limits), and
  * JavaScript cannot run in a child of a process with threads. So the child runs a few
  * instructions that go through the list. As for posix_spawn(3) it shares the memory of the
- * thread that made it, which stands still until the child executes or exits (CLONE_VM,
- * CLONE_VFORK of clone(2)): nothing is copied, and what a call returned can be read here.
+ * thread that made it (CLONE_VM of clone(2)): nothing is copied, and what a call returned can be
+ * read here. The thread waits until the child executes or exits, when the kernel clears a word
+ * (CLONE_CHILD_CLEARTID), and not as vfork(2) does, for ever: the child may open what a file
+ * system of some user's has to answer for, such as a script's interpreter.
  */
 import { CFunction, type Pointer } from "bun:ffi";
 import { ARCH, type Arch, SYS } from "./arch.ts";
+import { E } from "./errno.ts";
 import { i64 } from "./libc.ts";
 import { makeCode } from "./machinecode.ts";
 import { allocate, putWord64, type Region } from "./memory.ts";
 import { rawSyscall } from "./rawsyscall.ts";
-import { SIGCHLD } from "./signals.ts";
+import { SIGCHLD, SIGKILL } from "./signals.ts";
 
 // linux/sched.h, asm-generic/signal-defs.h
 const CLONE_VM = 0x100;
-const CLONE_VFORK = 0x4000;
+const CLONE_CHILD_CLEARTID = 0x20_0000;
 const SIG_SETMASK = 2;
+// linux/futex.h, linux/wait.h
+const FUTEX_WAIT = 0;
+const WNOHANG = 1;
 
 /** A call in the list: number, six arguments, and a word: its mask before, its result after. */
 const CALL_BYTES = 64;
@@ -29,15 +35,15 @@ const SIGN = 0x8000_0000;
 /** linux/err.h of the kernel: MAX_ERRNO */
 const ERRNO_MAX = 4095n;
 
-/** `(flags, list)`: the child's process id or -errno; the stack of both is the caller's, which the child leaves alone. */
+/** `(flags, list, word)`: the child's process id or -errno; the stack of both is the caller's, which the child leaves alone. */
 export const CHILD_CODE: Readonly<Record<Arch, Uint8Array>> = {
   x64: Uint8Array.from(
     [
       [0x53], // push rbx
       [0x48, 0x89, 0xf3], // mov rbx, rsi
+      [0x49, 0x89, 0xd2], // mov r10, rdx
       [0x31, 0xf6], // xor esi, esi
       [0x31, 0xd2], // xor edx, edx
-      [0x45, 0x31, 0xd2], // xor r10d, r10d
       [0x45, 0x31, 0xc0], // xor r8d, r8d
       [0xb8, 0x38, 0, 0, 0], // mov eax, 56 (clone)
       [0x0f, 0x05], // syscall
@@ -67,10 +73,10 @@ export const CHILD_CODE: Readonly<Record<Arch, Uint8Array>> = {
     Uint32Array.from([
       0xa9bf53f3, // stp x19, x20, [sp, #-16]!
       0xaa0103f3, // mov x19, x1
+      0xaa0203e4, // mov x4, x2
       0xd2800001, // mov x1, #0
       0xd2800002, // mov x2, #0
       0xd2800003, // mov x3, #0
-      0xd2800004, // mov x4, #0
       0xd2801b88, // mov x8, #220 (clone)
       0xd4000001, // svc #0
       0xb4000060, // cbz x0, child
@@ -93,14 +99,15 @@ export const CHILD_CODE: Readonly<Record<Arch, Uint8Array>> = {
   ),
 };
 
-let entry: ((flags: number, list: number) => number) | undefined;
+type Entry = (flags: number, list: number, word: number) => number;
+let entry: Entry | undefined;
 
-function childCode(): (flags: number, list: number) => number {
+function childCode(): Entry {
   if (entry !== undefined) return entry;
   const address = makeCode(CHILD_CODE[ARCH]);
   if (address < 0) throw new Error(`Cannot make code executable: errno ${-address}`);
-  const call = CFunction({ ptr: address as Pointer, args: [i64, i64], returns: i64 });
-  entry = (flags, list) => Number(call(flags, list));
+  const call = CFunction({ ptr: address as Pointer, args: [i64, i64, i64], returns: i64 });
+  entry = (flags, list, word) => Number(call(flags, list, word));
   return entry;
 }
 
@@ -113,6 +120,27 @@ export interface FailedCall {
 /** Both sets of signals of rt_sigprocmask(2): all, and those that were blocked. */
 const masks = allocate(16);
 masks.bytes.fill(0xff, 0, 8);
+
+/** What the kernel clears, and how long that is waited for (struct timespec). */
+const RUNS = 0;
+const BOUND = 8;
+const WAITING_BYTES = 24;
+let waiting = allocate(WAITING_BYTES);
+/** Children that were given up, and have not ended yet. */
+let stuck: number[] = [];
+
+/** Whether the child has executed or exited within `boundMs`. */
+function settles(boundMs: number): boolean {
+  const endMs = performance.now() + boundMs;
+  while (Atomics.load(waiting.words, RUNS) !== 0) {
+    const leftMs = endMs - performance.now();
+    if (leftMs <= 0) return false;
+    waiting.view.setBigInt64(BOUND, BigInt(Math.floor(leftMs / 1000)), true);
+    waiting.view.setBigInt64(BOUND + 8, BigInt(Math.floor((leftMs % 1000) * 1e6)), true);
+    rawSyscall(SYS.futex, waiting.address, FUTEX_WAIT, 1, waiting.address + BOUND);
+  }
+  return true;
+}
 
 export class CallList {
   readonly #region: Region;
@@ -146,17 +174,30 @@ export class CallList {
 
   /**
    * Starts a process that carries them out, the last of which executes a program: its process
-   * id; or what failed, and then there is no process; or the -errno of clone(2).
+   * id; or what failed, and then there is no process; or the -errno of clone(2). One that has
+   * not come to an end of this after `boundMs` is killed: the last has failed, ETIMEDOUT.
    */
-  run(): number | FailedCall {
+  run(boundMs: number): number | FailedCall {
     const start = childCode();
+    stuck = stuck.filter((pid) => rawSyscall(SYS.wait4, pid, 0, WNOHANG, 0) === 0);
+    waiting.words[RUNS] = 1;
     rawSyscall(SYS.rt_sigprocmask, SIG_SETMASK, masks.address, masks.address + 8, 8);
-    const pid = start(CLONE_VM | CLONE_VFORK | SIGCHLD, this.#region.address);
+    const flags = CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD;
+    const pid = start(flags, this.#region.address, waiting.address);
     rawSyscall(SYS.rt_sigprocmask, SIG_SETMASK, masks.address + 8, 0, 8);
     if (pid < 0) return pid;
+    if (!settles(boundMs)) return this.#giveUp(pid);
     const failed = this.#failed();
     if (failed !== undefined) rawSyscall(SYS.wait4, pid, 0, 0, 0);
     return failed ?? pid;
+  }
+
+  /** Its memory stays: the kernel may be at it still. */
+  #giveUp(pid: number): FailedCall {
+    rawSyscall(SYS.kill, pid, SIGKILL);
+    stuck.push(pid);
+    waiting = allocate(WAITING_BYTES);
+    return { index: this.#count - 1, errno: E.ETIMEDOUT };
   }
 
   #put(words: readonly number[], isOptional: boolean): void {

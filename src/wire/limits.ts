@@ -88,6 +88,8 @@ export const SOCKET_NAME_MAX = 107;
 
 /** Bytes of an order to start a program: its arguments and environment (execve(2) takes 6 MiB). */
 export const ORDER_MAX = 8 * 1024 * 1024;
+/** Its arguments and variables: with an address for each, what execve(2) takes. */
+export const ORDER_WORDS_MAX = 700_000;
 /** Descriptors of a program, and the highest number that one may have. */
 export const PROGRAM_FDS_MAX = 64;
 export const PROGRAM_FD_MAX = 255;
@@ -99,11 +101,15 @@ export const PROGRAM_PIPE_BYTES = 1024 * 1024;
 export const SPLICE_KEPT_MAX = 1024 * 1024;
 /** Sessions of a rexec-server, each with one program. */
 export const PROGRAMS_MAX = 4096;
+/** Those of one user who is not root, or of all who come by TCP without a name: others get some, too. */
+export const PROGRAMS_OF_USER_MAX = 1024;
 
 /** Bytes of a HELLO's header. */
 export const HELLO_MAX = 4096;
 /** Connections a server holds that have not said HELLO yet, and how long they may take. */
 export const GREETERS_MAX = 64;
+/** Those of a rexec-server that are one user's who is not root, or of all whose user is not known. */
+export const GREETERS_OF_USER_MAX = 32;
 export const GREETING_TIMEOUT_MS = 5_000;
 /** Sessions one server has at once, those without a connection too. */
 export const SESSIONS_MAX = 256;

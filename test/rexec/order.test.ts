@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { optionsLength } from "../../src/cli/rexec.ts";
 import { decodeOrder, encodeOrder, type OrderHead } from "../../src/rexec/order.ts";
 import { matches } from "../../src/rexec/server/patterns.ts";
+import { ORDER_WORDS_MAX } from "../../src/wire/limits.ts";
 
 const head: OrderHead = {
   cwd: Buffer.from("/a b\xff", "latin1"),
@@ -98,6 +99,13 @@ test("refuses what is shorter or longer than it says, and text without its NUL",
   expect(() => decodeOrder(Buffer.concat([bytes, Buffer.from([0])]))).toThrow("length");
   expect(() => decodeOrder(encodeOrder(head, Buffer.from("x"), env))).toThrow("text");
   expect(() => decodeOrder(encodeOrder(head, Buffer.alloc(0), env))).toThrow("text");
+});
+
+test("refuses more words than a program can have", () => {
+  const words = (count: number) => Buffer.alloc(2 * count).fill("a\0");
+  const ordered = (count: number) => decodeOrder(encodeOrder(head, words(count), Buffer.alloc(0)));
+  expect(ordered(ORDER_WORDS_MAX).end).toBeGreaterThan(2 * ORDER_WORDS_MAX);
+  expect(() => ordered(ORDER_WORDS_MAX + 1)).toThrow("number of words");
 });
 
 test("patterns", () => {

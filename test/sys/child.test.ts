@@ -216,6 +216,21 @@ test("what cannot be: no program, no cgroup; nothing is left", () => {
   expect(children()).toBe(before);
 });
 
+test("one that waits for ever before it runs is given up, and is no more", async () => {
+  const fifo = `${place.directory}/fifo`;
+  expect(Bun.spawnSync(["mkfifo", fifo]).exitCode).toBe(0);
+  const fds = [{ target: 0, path: fifo, flags: 0 }];
+  const stuck = run(["sh"], { fds, boundMs: 50 });
+  expect(stuck).toEqual({ step: "program", index: 0, errno: E.ETIMEDOUT });
+  const children = () => readFileSync("/proc/thread-self/children", "latin1").trim();
+  // The next one finds it dead.
+  for (let i = 0; i < 100 && children() !== ""; i++) {
+    await Bun.sleep(20);
+    expect(shell("echo ran")).toBe("ran\n");
+  }
+  expect(children()).toBe("");
+});
+
 test("a list of calls has a bound", () => {
   const list = new CallList(1);
   list.add(0);

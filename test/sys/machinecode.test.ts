@@ -11,14 +11,14 @@ const place = scratch();
 
 const CHILD: Record<Arch, string> = {
   x64: `.intel_syntax noprefix
-push rbx; mov rbx, rsi; xor esi, esi; xor edx, edx; xor r10d, r10d; xor r8d, r8d
+push rbx; mov rbx, rsi; mov r10, rdx; xor esi, esi; xor edx, edx; xor r8d, r8d
 mov eax, 56; syscall; test eax, eax; jz child; pop rbx; ret
 child: mov rax, [rbx]; mov rdi, [rbx+8]; mov rsi, [rbx+16]; mov rdx, [rbx+24]
 mov r10, [rbx+32]; mov r8, [rbx+40]; mov r9, [rbx+48]; mov r12, [rbx+56]; syscall
 mov [rbx+56], rax; add rbx, 64; test rax, r12; jns child
 mov edi, 127; mov eax, 231; syscall
 `,
-  arm64: `stp x19, x20, [sp, #-16]!; mov x19, x1; mov x1, #0; mov x2, #0; mov x3, #0; mov x4, #0
+  arm64: `stp x19, x20, [sp, #-16]!; mov x19, x1; mov x4, x2; mov x1, #0; mov x2, #0; mov x3, #0
 mov x8, #220; svc #0; cbz x0, child; ldp x19, x20, [sp], #16; ret
 child: ldr x8, [x19]; ldp x0, x1, [x19, #8]; ldp x2, x3, [x19, #24]; ldp x4, x5, [x19, #40]
 ldr x20, [x19, #56]; svc #0; str x0, [x19, #56]; add x19, x19, #64; tst x0, x20; b.pl child

@@ -10,6 +10,7 @@ import { getLimit, type Limit, UNLIMITED } from "../../sys/limits.ts";
 import { allocate, type Region } from "../../sys/memory.ts";
 import type { OrderHead } from "../order.ts";
 import type { Rule } from "./rules.ts";
+import { Stalls } from "./stalls.ts";
 
 /** Groups that a process may have here; the kernel allows 65536. */
 const GROUPS_MAX = 1024;
@@ -18,6 +19,7 @@ const GROUPS_MAX = 1024;
 const CAP_SYS_RESOURCE = 24;
 
 export class Acting {
+  readonly stalls = new Stalls();
   readonly #groups: Region = allocate(GROUPS_MAX * 4);
   readonly #own: readonly number[];
   readonly #isRoot = geteuid() === 0;

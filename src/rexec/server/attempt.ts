@@ -12,8 +12,10 @@ import type { Acting } from "./acting.ts";
 import { activate, NUMBER_ROOM } from "./activation.ts";
 import { environmentBy } from "./environment.ts";
 import type { Grant } from "./rules.ts";
+import { USER_START_MS } from "./stalls.ts";
 
 const SHELL = "/bin/sh";
+const STALLED = `what a program of this user needs could not be opened within ${USER_START_MS / 1000} s; none is started for a minute`;
 
 /** What is executed. */
 export interface Target {
@@ -86,12 +88,18 @@ class Attempt {
   }
 
   start(target: Target): number | string {
-    const { argv, grant } = this.#options;
+    const { argv, grant, acting } = this.#options;
+    const { uid } = grant.head;
+    if (acting.stalls.has(uid)) return STALLED;
     let result = this.#spawn(target, argv.address);
     if (typeof result !== "number" && result.step === "program" && result.errno === E.ENOEXEC) {
       result = this.#spawnShell(target);
     }
     if (typeof result === "number") return result;
+    if (result.errno === E.ETIMEDOUT && uid !== 0) {
+      acting.stalls.note(uid);
+      return STALLED;
+    }
     return result.step === "program" ? -result.errno : describe(result, grant);
   }
 
@@ -114,6 +122,7 @@ class Attempt {
       fds,
       blocked: toBits(head.blocked),
       ignored: toBits(head.ignored),
+      ...(head.uid !== 0 && { boundMs: USER_START_MS }),
     });
   }
 

@@ -14,7 +14,7 @@ import { SocketTransport } from "../../transport/socket.ts";
 import { Goodbye } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { type ClientHello, decodeClientHello } from "../../wire/hello.ts";
-import { GREETERS_MAX } from "../../wire/limits.ts";
+import { GREETERS_MAX, GREETERS_OF_USER_MAX } from "../../wire/limits.ts";
 import { type Client, identifyClient } from "./client.ts";
 import { Newcomer } from "./newcomer.ts";
 import { TlsDoor } from "./tlsdoor.ts";
@@ -95,7 +95,7 @@ export class Front {
     }
     const client = identifyClient(fd, listener.kind);
     const reason = refusalOf(fd, listener);
-    if (reason !== undefined || this.#newcomers.size >= GREETERS_MAX) {
+    if (reason !== undefined || this.#isBusy(client)) {
       const why = reason ?? "too many clients that say nothing";
       const code = reason === undefined ? Goodbye.BUSY : Goodbye.REFUSED;
       this.#refuse(fd, client, new Refusal(code, why));
@@ -103,6 +103,15 @@ export class Front {
     }
     tune(fd, listener.kind, SOCKET_BUFFER_BYTES);
     this.#welcome(fd, client);
+  }
+
+  /** Whether too many say nothing: of all, or of its user, who is to keep nobody else from coming. */
+  #isBusy({ uid }: Client): boolean {
+    if (this.#newcomers.size >= GREETERS_MAX) return true;
+    if (uid === 0) return false;
+    let ofUser = 0;
+    for (const { peer } of this.#newcomers) if (peer.uid === uid) ofUser++;
+    return ofUser >= GREETERS_OF_USER_MAX;
   }
 
   /** Waits for what a client has to say first. */

@@ -18,6 +18,7 @@ export interface NewcomerEvents {
 export class Newcomer implements Watched {
   readonly #loop: Loop;
   readonly #fd: number;
+  readonly peer: PeerIdentity;
   readonly #greeter: Greeter;
   readonly #events: NewcomerEvents;
   readonly #cancel: () => void;
@@ -25,6 +26,7 @@ export class Newcomer implements Watched {
   constructor(loop: Loop, fd: number, peer: PeerIdentity, events: NewcomerEvents) {
     this.#loop = loop;
     this.#fd = fd;
+    this.peer = peer;
     this.#greeter = new Greeter(new PlainChannel(fd), peer);
     this.#events = events;
     this.#cancel = loop.after(GREETING_TIMEOUT_MS, () => {

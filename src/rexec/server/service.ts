@@ -6,7 +6,7 @@ import { SocketTransport } from "../../transport/socket.ts";
 import { Goodbye } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import type { ClientHello, Facts } from "../../wire/hello.ts";
-import { LEASE_MS, PROGRAMS_MAX } from "../../wire/limits.ts";
+import { LEASE_MS, PROGRAMS_MAX, PROGRAMS_OF_USER_MAX } from "../../wire/limits.ts";
 import type { Order } from "../order.ts";
 import { Acting } from "./acting.ts";
 import type { Client } from "./client.ts";
@@ -133,11 +133,22 @@ export class Service implements SessionHost {
     if (hello.resumes) {
       throw new Refusal(Goodbye.REFUSED, "the program's session is not known any more");
     }
-    if (this.#sessions.size >= PROGRAMS_MAX) throw new Refusal(Goodbye.BUSY, "too many programs");
+    if (this.#isBusy(client)) throw new Refusal(Goodbye.BUSY, "too many programs");
     const session = new RexecSession(this, name, client);
     this.#sessions.set(name, session);
     answerHello(transport, services, hello, { resumed: false, oneways: 0, lives: 1 });
     session.connect(transport, 0, client, hello);
+  }
+
+  /** Whether there are too many: of all, or of its user, who is to leave some for others. */
+  #isBusy({ uid, name }: Client): boolean {
+    if (this.#sessions.size >= PROGRAMS_MAX) return true;
+    if (uid === 0 || this.#sessions.size < PROGRAMS_OF_USER_MAX) return false;
+    let ofUser = 0;
+    for (const { client } of this.#sessions.values()) {
+      if (client.uid === uid && client.name === name) ofUser++;
+    }
+    return ofUser >= PROGRAMS_OF_USER_MAX;
   }
 
   #report(peer: string, error: unknown): void {
