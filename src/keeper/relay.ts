@@ -21,6 +21,9 @@ class Lane {
   #to = 0;
   /** The source has ended; what it has sent still goes. */
   #isOver = false;
+  /** The errno that the source has ended with, 0 at its end, and that of the sink. */
+  sourceEnding: number | undefined;
+  sinkEnding: number | undefined;
 
   constructor(source: Channel, sink: Channel) {
     this.#source = source;
@@ -38,7 +41,10 @@ class Lane {
       if (this.#from === this.#to && !this.#fill()) return !this.#isOver || this.#sink.held > 0;
       const sent = this.#sink.send(this.#room.address + this.#from, this.#to - this.#from);
       if (sent === -E.EAGAIN) return true;
-      if (sent < 0) return false;
+      if (sent < 0) {
+        this.sinkEnding = -sent;
+        return false;
+      }
       this.#from += sent;
     }
   }
@@ -53,6 +59,7 @@ class Lane {
     this.#from = 0;
     this.#to = Math.max(0, got);
     this.#isOver = got <= 0;
+    if (got <= 0) this.sourceEnding = -got;
     return got > 0;
   }
 
@@ -60,6 +67,9 @@ class Lane {
     free(this.#room);
   }
 }
+
+/** What a connection ends with that the peer has closed, with or without data that it had not read. */
+const ENDINGS_BY_PEER: ReadonlySet<number> = new Set([0, E.ECONNRESET, E.EPIPE]);
 
 export class Relay implements Watched {
   readonly tls: TlsChannel;
@@ -91,6 +101,13 @@ export class Relay implements Watched {
     }
     this.#loop.modify(this.tls.fd, interest(inward, outward));
     this.#loop.modify(this.#plain.fd, interest(outward, inward));
+  }
+
+  /** Whether it has ended because the peer, its kernel as it died, or somebody between has closed the connection by TLS. */
+  get isClosedByPeer(): boolean {
+    const [inward, outward] = this.#lanes;
+    const ending = inward.sourceEnding ?? outward.sinkEnding;
+    return ending !== undefined && ENDINGS_BY_PEER.has(ending);
   }
 
   close(): void {

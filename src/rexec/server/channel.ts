@@ -19,6 +19,8 @@ export type ToKeeper =
   | { kind: "client"; client: Client; hello: ClientHello }
   /** Clients of this name may not be there any more: their sessions end. */
   | { kind: "revoked"; name: string }
+  /** A client's connection that the server had (Client.relay) was closed at the other end. */
+  | { kind: "closed"; relay: string }
   | Parting;
 
 /** From the keeper to the server. */

@@ -15,6 +15,8 @@ export interface Client extends PeerIdentity {
   readonly programs?: readonly string[];
   /** Over TCP: where its connection comes from. */
   readonly from?: string;
+  /** By TLS: what its connection to the server is called, of which the keeper has only a relay. */
+  readonly relay?: string;
 }
 
 /** Who has connected by `fd`; over PCIe that is a socket of our own. */

@@ -31,6 +31,8 @@ export interface FrontOptions {
   readonly counters: Counters;
   /** Told of names that were let in and are not enrolled any more. */
   readonly revoked: (name: string) => void;
+  /** Told of connections (Client.relay) that were closed at the other end. */
+  readonly closed: (relay: string) => void;
   readonly log: (level: "info" | "warn", text: string) => void;
   /** Goes on with a client that has said HELLO, by `fd`, which is the callee's then. */
   readonly greeted: (fd: number, client: Client, hello: ClientHello) => void;
@@ -57,6 +59,7 @@ export class Front {
         counters,
         log: (text) => this.#say(text),
         revoked: options.revoked,
+        closed: options.closed,
         admitted: (fd, client) => this.#welcome(fd, client),
       });
     }

@@ -70,6 +70,7 @@ class Programs implements Keeping<Said, FromKeeper> {
     if (message.kind === "rule") this.#rules.push(message.rule);
     else if (message.kind === "serve") service.configure(this.#rules, message.leaseMs);
     else if (message.kind === "revoked") service.revoke(message.name);
+    else if (message.kind === "closed") service.closed(message.relay);
     // The kernel has closed one for which there was no number.
     else if (fd < 0) this.#keeper.log("warn", "Closed a connection: too many descriptors are open");
     else service.take(fd, message.client, message.hello);

@@ -42,6 +42,7 @@ export class KeeperLink {
   readonly #options: KeeperLinkOptions;
   #channel: Channel<FromKeeper, ToKeeper>;
   #isThere = false;
+  #isOwnRelease = false;
   #waiting: Waiting[] = [];
   readonly #tries = new Tries();
   #done: (() => void) | undefined;
@@ -62,6 +63,12 @@ export class KeeperLink {
   /** Clients of this name may not be there any more. */
   revoke(name: string): void {
     if (this.#isThere) this.#channel.send({ kind: "revoked", name });
+  }
+
+  /** A client's connection (Client.relay) was closed at the other end. */
+  closed(relay: string): void {
+    // One of another release may not know what that is.
+    if (this.#isThere && this.#isOwnRelease) this.#channel.send({ kind: "closed", relay });
   }
 
   /** The server ends: what runs goes on, for another server, or ends; `done` once that is so. */
@@ -114,6 +121,7 @@ export class KeeperLink {
     this.#options.log("info", `Process ${pid}${release} keeps the programs`);
     this.#options.found(pid);
     this.#isThere = true;
+    this.#isOwnRelease = build === BUILD;
     for (const { fd, client, hello } of this.#waiting.splice(0)) this.give(fd, client, hello);
   }
 

@@ -54,6 +54,7 @@ self.onmessage = ({ data }) => {
     counters: new Counters(data.refusals),
     log,
     revoked: (name) => keeper.revoke(name),
+    closed: (relay) => keeper.closed(relay),
     greeted: (fd, client, hello) => keeper.give(fd, client, hello),
   });
   const stop = (how: "leave" | "end") => {

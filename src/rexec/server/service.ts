@@ -86,6 +86,13 @@ export class Service implements SessionHost {
     }
   }
 
+  /** The connection of a client by TLS was closed at the other end: `relay` is what the server calls it. */
+  closed(relay: string): void {
+    for (const session of this.#sessions.values()) {
+      if (session.relay === relay) session.closedByClient();
+    }
+  }
+
   admit(program: Program, order: Order, words: () => string[]): Admission {
     const { size } = this.register;
     return this.#rules.admit(program.client, order, words, { all: size, by: this.#counts });

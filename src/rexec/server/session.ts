@@ -39,6 +39,10 @@ export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
   /** Readable once the client's process has ended, where that can be told; or -1. */
   #clientFd = -1;
   clientPid = -1;
+  /** What the server calls its connection, where only that has it (Client.relay). */
+  relay: string | undefined;
+  /** The server has said of that that it was closed at the other end. */
+  #isClosed = false;
   /** Whether the connection's other end is the client's own kernel. */
   #isDirect = false;
   #cancelLease: (() => void) | undefined;
@@ -83,6 +87,8 @@ export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
   connect(transport: SocketTransport, count: number, client: Client, hello: ClientHello): void {
     this.#stopLease();
     this.clientPid = hello.facts.pid;
+    this.relay = client.relay;
+    this.#isClosed = false;
     this.#isDirect = isDirect(client, hello);
     this.#watch(this.#isDirect ? client.pid : -1);
     this.end.connect(transport, count, hello.capabilities);
@@ -110,10 +116,20 @@ export class RexecSession implements BridgeOwner, ProgramOwner, Watched {
    */
   disconnected(byPeer = false): void {
     const { leaseMs, loop } = this.#host;
-    const isGone = byPeer && this.#isDirect && this.#clientFd < 0;
+    // A relay ends with the server, too.
+    const isClosed = this.relay === undefined ? byPeer : this.#isClosed;
+    const isGone = isClosed && this.#isDirect && this.#clientFd < 0;
     this.#cancelLease ??= loop.after(isGone ? Math.min(RETURN_MS, leaseMs) : leaseMs, () => {
       if (!this.isKept) this.close();
     });
+  }
+
+  /** Its connection, which the server has, was closed at the other end: that is told after its end, or before. */
+  closedByClient(): void {
+    this.#isClosed = true;
+    if (this.#cancelLease === undefined) return;
+    this.#stopLease();
+    this.disconnected();
   }
 
   /** One that is stopped acknowledges nothing, and its kernel answers still. */

@@ -6,7 +6,7 @@ import type { Counters } from "../../info/counters.ts";
 import { Relay } from "../../keeper/relay.ts";
 import { Handshakes } from "../../server/handshakes.ts";
 import { EPOLLIN } from "../../sys/epoll.ts";
-import { SOCK_STREAM, socketPair } from "../../sys/socket.ts";
+import { peerText, SOCK_STREAM, socketPair } from "../../sys/socket.ts";
 import { TlsChannel } from "../../transport/tls.ts";
 import type { Client } from "./client.ts";
 import { bytePattern } from "./patterns.ts";
@@ -23,12 +23,15 @@ export interface TlsDoorOptions {
   readonly revoked: (name: string) => void;
   /** A client whose certificate holds, by a descriptor without TLS, which is the callee's. */
   readonly admitted: (fd: number, client: Client) => void;
+  /** Told of a client's connection (Client.relay) that was closed at the other end. */
+  readonly closed: (relay: string) => void;
 }
 
 export class TlsDoor {
   readonly #options: TlsDoorOptions;
   readonly #handshakes: Handshakes;
   readonly #relays = new Set<Relay>();
+  #count = 0;
   /** Names that were let in; no more than were ever enrolled. */
   readonly #names = new Set<string>();
 
@@ -84,7 +87,7 @@ export class TlsDoor {
   }
 
   #admitted(fd: number, tls: number): void {
-    const { admitted, gate, log, loop } = this.#options;
+    const { admitted, closed, gate, log, loop } = this.#options;
     const channel = channelOf(fd, tls);
     const ends = socketPair(SOCK_STREAM);
     if (!(channel instanceof TlsChannel) || typeof ends === "number") {
@@ -96,8 +99,15 @@ export class TlsDoor {
     const programs = gate.ruleOf(peer.name ?? "")?.programs ?? [];
     const [own, other] = ends;
     if (peer.name !== undefined) this.#names.add(peer.name);
-    this.#relays.add(new Relay(loop, channel, own, (relay) => this.#relays.delete(relay)));
+    const name = `${process.pid} ${++this.#count}`;
+    const from = peerText(fd);
+    const ended = (relay: Relay) => {
+      this.#relays.delete(relay);
+      if (relay.isClosedByPeer) closed(name);
+    };
+    this.#relays.add(new Relay(loop, channel, own, ended));
     const nobody = { pid: -1, gid: -1, groups: [] };
-    admitted(other, { ...peer, ...nobody, programs: programs.map(bytePattern) });
+    const common = { ...peer, ...nobody, from, relay: name };
+    admitted(other, { ...common, programs: programs.map(bytePattern) });
   }
 }

@@ -60,6 +60,22 @@ test("without a certificate nothing runs", async () => {
   expect(stderr).toContain("this server speaks TLS alone");
 });
 
+test("a client that is killed takes its program with it, long before the lease", async () => {
+  const identity = ["--identity", `${directory}/runner.identity`];
+  const client = Bun.spawn([QTFS, "rexec", "--server", address, ...identity, "sleep", "1001"]);
+  await until(
+    () => log().includes("sleep 1001 as uid"),
+    () => log(),
+  );
+  client.kill("SIGKILL");
+  // The lease is a minute.
+  await until(
+    () => /sleep 1001[\s\S]*died of signal 9/.test(log()),
+    () => log(),
+    30_000,
+  );
+}, 60_000);
+
 test("a revoked name's programs end, and no other is had", async () => {
   const sleeping = rexec("runner", "sleep", "25");
   await until(
