@@ -1,16 +1,18 @@
 /** `qtfs info` */
-import { constants } from "node:os";
-import { CONTROL_DIRECTORY } from "../info/control.ts";
+import { examine } from "../info/doctor/doctor.ts";
 import { formatReport } from "../info/format/daemon.ts";
+import { formatFindings } from "../info/format/findings.ts";
 import { formatList } from "../info/format/list.ts";
+import { formatMetrics } from "../info/format/metrics.ts";
 import { LOG_LEVELS } from "../info/log.ts";
 import { hasLostProcess } from "../info/lost.ts";
-import { ask, endpoints, reports } from "../info/query.ts";
-import { type DaemonReport, hasPrograms, SCHEMA } from "../info/report.ts";
+import { reports } from "../info/query.ts";
+import { type DaemonReport, SCHEMA } from "../info/report.ts";
 import { lost, select, Unanswered } from "../info/select.ts";
-import { SIGRTMAX } from "../sys/signals.ts";
+import { watch } from "../info/watch.ts";
 import { readAddress } from "./address.ts";
 import { UsageError } from "./errors.ts";
+import { askOne, signalProgram } from "./info-one.ts";
 import { program } from "./program.ts";
 
 export const info = program({
@@ -23,6 +25,9 @@ export const info = program({
     { command: "qtfs info", does: "All servers and mounts, a line each." },
     { command: "qtfs info /mnt", does: "The mount that /mnt is on, with a table of operations." },
     { command: "qtfs info --json | jq .daemons", does: "The same for programs." },
+    { command: "qtfs info /mnt --watch", does: "What it is asked for, each second." },
+    { command: "qtfs info --metrics", does: "All figures, as Prometheus reads them." },
+    { command: "qtfs info doctor", does: "What is wrong on this machine, and what to do." },
     { command: "qtfs info /mnt --log-level debug", does: "Makes it say more, while it runs." },
     { command: "qtfs info /mnt --log", does: "The last lines of its log." },
     { command: "qtfs info 4711 --signal TERM", does: "Ends a program that rexec has started." },
@@ -31,16 +36,21 @@ export const info = program({
     which: {
       type: "positional",
       required: false,
-      valueHint: "TARGET|ADDR|PID",
+      valueHint: "TARGET|ADDR|PID|doctor",
       description:
         "A path on a mount, a server's address, or a process; with --signal, a program's. " +
-        "Without it: all.",
+        "Without it: all. doctor: looks for what is wrong; exits with 1 if something does not work.",
     },
     json: {
       type: "boolean",
       description:
         'Prints {"schema": 1, "daemons": [...]}; fields of a schema are added, never changed.',
     },
+    watch: {
+      type: "boolean",
+      description: "Shows it each second until Ctrl-C; with --json, a line each time.",
+    },
+    metrics: { type: "boolean", description: "Prints counters and gauges for Prometheus." },
     log: { type: "boolean", description: "Prints the last lines of the daemon's log." },
     "log-level": {
       type: "enum",
@@ -55,55 +65,60 @@ export const info = program({
         "Sends a signal (TERM, 15) to the process group of a program that a rexec-server has started.",
     },
   },
-  run: async ({ which, json, log, "log-level": level, signal }) => {
-    if ([json, log, level, signal].filter((one) => one !== undefined && one !== false).length > 1) {
-      throw new UsageError("--json, --log, --log-level and --signal exclude each other");
+  run: async ({ which, json = false, watch: again, metrics, log, "log-level": level, signal }) => {
+    const asked = { json, metrics, log, "log-level": level, signal };
+    const wanted = Object.entries(asked).flatMap(([name, one]) => (one ? [`--${name}`] : []));
+    if (wanted.length > 1) throw new UsageError(`${wanted.join(" and ")} exclude each other`);
+    if (again && wanted.length > 0 && !json) {
+      throw new UsageError(`--watch and ${wanted[0]} exclude each other`);
     }
+    if (which === "doctor") return await doctor(json, [...wanted, ...(again ? ["--watch"] : [])]);
     if (signal !== undefined) {
       process.stdout.write(await signalProgram(await reports(), which, signal));
       return 0;
     }
     if (which?.includes("://")) readAddress(which);
-    const all = await reports();
-    const chosen = which === undefined ? all : await choose(all, which);
+    if (again) return await watchUntilInterrupted(which, json);
+    const chosen = await look(which);
     if (log || level !== undefined) process.stdout.write(await askOne(chosen, level));
     else if (json) process.stdout.write(toJson(chosen));
+    else if (metrics) process.stdout.write(formatMetrics(chosen));
     else if (which === undefined) process.stdout.write(formatList(chosen));
     else process.stdout.write(chosen.map(formatReport).join("\n"));
     return 0;
   },
 });
 
-/** Signals the program that runs as process `which`, and says so. */
-async function signalProgram(
-  all: readonly DaemonReport[],
-  which: string | undefined,
-  name: string,
-): Promise<string> {
-  if (which === undefined || !/^\d+$/.test(which)) {
-    throw new UsageError("--signal needs the process of a program, as in qtfs info 4711");
-  }
-  const pid = Number(which);
-  const signal = readSignal(name);
-  const found = all
-    .filter(hasPrograms)
-    .flatMap(({ programs }) => programs)
-    .find((one) => one.pid === pid && one.ending === undefined);
-  if (found === undefined) throw new Error(`No rexec-server has a program that runs as ${pid}`);
-  const path = `${CONTROL_DIRECTORY}/rexec-keeper-${found.keeper}.sock`;
-  const answer = await ask(path, { want: "signal", pid, signal });
-  if (typeof answer.refused === "string") throw new Error(answer.refused);
-  return `Program ${pid}: signal ${signal}\n`;
+/** Says what is wrong; the exit code. */
+async function doctor(json: boolean, options: readonly string[]): Promise<number> {
+  const other = options.find((one) => one !== "--json");
+  if (other !== undefined) throw new UsageError(`doctor takes no ${other}`);
+  const findings = await examine();
+  const text = `${JSON.stringify({ schema: SCHEMA, findings }, undefined, 2)}\n`;
+  process.stdout.write(json ? text : formatFindings(findings));
+  return findings.some(({ level }) => level === "failure") ? 1 : 0;
 }
 
-function readSignal(name: string): number {
-  const known: Readonly<Record<string, number>> = constants.signals;
-  const text = name.toUpperCase().replace(/^(SIG)?/, "SIG");
-  const number = /^\d+$/.test(name) ? Number(name) : known[text];
-  if (number === undefined || number < 1 || number > SIGRTMAX) {
-    throw new UsageError(`"${name}" is no signal`);
-  }
-  return number;
+async function watchUntilInterrupted(which: string | undefined, json: boolean): Promise<number> {
+  const { promise: end, resolve } = Promise.withResolvers<void>();
+  process.on("SIGINT", resolve);
+  process.on("SIGTERM", resolve);
+  await watch(
+    {
+      look: () => look(which),
+      form: json ? "json" : which === undefined ? "list" : "rates",
+      isTerminal: process.stdout.isTTY,
+      write: (text) => process.stdout.write(text),
+    },
+    end,
+  );
+  return 0;
+}
+
+/** The reports of the daemons meant. */
+async function look(which: string | undefined): Promise<DaemonReport[]> {
+  const all = await reports();
+  return which === undefined ? all : await choose(all, which);
 }
 
 /** The daemons that `which` means; one that does not answer may be another's than the mount asked for. */
@@ -118,19 +133,4 @@ async function choose(all: DaemonReport[], which: string): Promise<DaemonReport[
 
 function toJson(daemons: DaemonReport[]): string {
   return `${JSON.stringify({ schema: SCHEMA, daemons }, undefined, 2)}\n`;
-}
-
-/** Sets the level of the one daemon meant, or fetches its log. */
-async function askOne(chosen: DaemonReport[], level: string | undefined): Promise<string> {
-  const [one, another] = chosen;
-  if (one === undefined) throw new Error("No qtfs server and no mount runs on this machine");
-  if (another !== undefined) throw new UsageError("name one daemon: TARGET, ADDR or PID");
-  const endpoint = endpoints().find(({ kind, pid }) => kind === one.kind && pid === one.pid);
-  if (endpoint === undefined) throw new Error(`Process ${one.pid} has just ended`);
-  if (level === undefined) {
-    const { lines } = await ask(endpoint.path, { want: "log" });
-    return (lines as string[]).map((line) => `${line}\n`).join("");
-  }
-  await ask(endpoint.path, { want: "logLevel", level });
-  return `qtfs ${one.kind}, process ${one.pid}: log level ${level}\n`;
 }

@@ -375,6 +375,7 @@ class Mount {
       source: this.#options.source,
       target: this.#options.target,
       server: this.#options.servers.map(formatAddress).join(", "),
+      identity: this.#options.identity,
       readOnly: this.#readOnly,
       cache: this.#options.cache,
       connected: this.#connected,

@@ -11,6 +11,8 @@ export interface MountSnapshot {
   source: string;
   target: string;
   server: string;
+  /** File of the identity that it shows. */
+  identity: string | undefined;
   readOnly: boolean;
   cache: CacheMode;
   connected: boolean;

@@ -25,7 +25,8 @@ const SYMBOLS = {
   fuse_session_unmount: { args: ["ptr"], returns: "void" },
 } as const;
 
-function open() {
+/** libfuse's functions; throws a sentence where it is not installed. */
+export function loadLibfuse() {
   try {
     return dlopen("libfuse3.so.3", SYMBOLS).symbols;
   } catch {
@@ -79,7 +80,7 @@ export interface FuseMount {
  * libfuse says on stderr why it cannot; this throws a sentence.
  */
 export function mountFuse(target: string, options: string): FuseMount {
-  const fuse = open();
+  const fuse = loadLibfuse();
   const args = strings(["qtfs", "-o", options]);
   const path = strings([target]).addresses[0] as number;
   const region = allocate(FUSE_ARGS_SIZE + OPS_BYTES);

@@ -12,7 +12,7 @@ describe("exit code 0, on stdout", () => {
     [["help", "mount"], "qtfs mount [OPTIONS] SRC TARGET"],
     [["server", "--help"], "qtfs server [OPTIONS]"],
     [["mount", "-h"], "set-user-id bits"],
-    [["info", "--help"], "[TARGET|ADDR|PID]"],
+    [["info", "--help"], "[TARGET|ADDR|PID|doctor]"],
   ])("qtfs %p", async (words, text) => {
     const { code, stdout, stderr } = await qtfs(words);
     expect(stdout).toContain(text);
@@ -53,7 +53,9 @@ describe("exit code 2, one line on stderr", () => {
       "unknown mount option cahce, did you mean cache?",
     ],
     [["mount", "-f", "--log-file", "x", "/srv", "/"], "-f logs to stderr, not to a file"],
-    [["info", "--json", "--log"], "--json, --log, --log-level and --signal exclude each other"],
+    [["info", "--json", "--log"], "--json and --log exclude each other"],
+    [["info", "--watch", "--metrics"], "--watch and --metrics exclude each other"],
+    [["info", "doctor", "--log"], "doctor takes no --log"],
     [["info", "tcp://x"], 'Address "tcp://x" is not of the form tcp://host:port'],
   ])("qtfs %p", async (words, sentence) => {
     const { code, stdout, stderr } = await qtfs(words);

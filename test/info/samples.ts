@@ -50,6 +50,7 @@ export function mountReport(own: Partial<MountReport> = {}): MountReport {
     source: "/srv",
     target: "/mnt",
     server: "unix:///run/qtfs/server.sock",
+    identity: undefined,
     readOnly: false,
     cache: "auto",
     connected: true,

@@ -17,12 +17,12 @@ export async function buildCaller(directory: string): Promise<string> {
 
 /** Waits until `condition` holds, `boundMs` at most; throws what never happened. */
 export async function eventually(
-  condition: () => boolean,
+  condition: () => boolean | Promise<boolean>,
   what: string,
   boundMs: number,
 ): Promise<void> {
   const endMs = performance.now() + boundMs;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > endMs) throw new Error(`It never happened in ${boundMs} ms: ${what}`);
     await Bun.sleep(10);
   }

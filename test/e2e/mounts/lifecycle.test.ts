@@ -119,6 +119,28 @@ describe("nothing is left of a mount", () => {
   });
 });
 
+test("the doctor: a mount that works, and one whose processes were killed", async () => {
+  const mount = await world.mount(server, tree);
+  const examined = async () => {
+    const { code, stdout } = await run([QTFS, "info", "doctor", "--json"]);
+    const { findings } = JSON.parse(stdout) as { findings: { level: string; subject: string }[] };
+    const own = findings.filter(({ subject }) => subject === `mount ${mount.target}`);
+    return { code, levels: own.map(({ level }) => level) };
+  };
+  expect((await examined()).levels).toEqual(["ok"]);
+  const { stdout } = await run([QTFS, "info", mount.target, "--metrics"]);
+  expect(stdout).toContain(`target="${mount.target}"} 1\n`);
+  const { daemons } = JSON.parse((await run([QTFS, "info", mount.target, "--json"])).stdout);
+  for (const pid of [daemons[0].keeper, mount.pid]) process.kill(pid, "SIGKILL");
+  await eventually(
+    async () => (await examined()).levels.join() === "failure",
+    "the mount is found to have lost its process",
+    ANSWER_MS,
+  );
+  expect((await examined()).code).toBe(1);
+  expect(await world.umount(mount.target, "--lazy")).toBe(0);
+});
+
 test("umount of a mount in use says so, and changes nothing", async () => {
   const mount = await world.mount(server, tree);
   const fd = openSync(`${mount.target}/file`, "r");
