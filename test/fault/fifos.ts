@@ -1,14 +1,15 @@
 /**
  * FIFO scenarios on dist/qtfs, each compared with the same on one native FIFO:
  *
- *   bun test/fault/fifos.ts [--scenarios N] [--seed S] [--first I]
+ *   bun test/fault/fifos.ts [--scenarios N] [--seed S] [--first I] [--clients]
  *
- * Ends with 1 if any differed.
+ * With --clients the two machines are two mounts of one server, and neither is the HOST. Ends with 1 if any differed.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
 import { mountTree } from "../e2e/support/mount.ts";
+import { QTFS } from "../e2e/support/server.ts";
 import { compileActor } from "./fifo/actors.ts";
 import { compare } from "./fifo/compare.ts";
 import { groundOf } from "./fifo/ground.ts";
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     scenarios: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
     first: { type: "string", default: "0" },
+    clients: { type: "boolean", default: false },
   },
 });
 const [count, seed, first] = [values.scenarios, values.seed, values.first].map(Number) as [
@@ -31,7 +33,14 @@ const plain = mkdtempSync(`${tmpdir()}/fifos-`);
 mkdirSync(`${plain}/native`);
 const { path, remove } = compileActor();
 const share = await mountTree();
-const shared = groundOf(path, share.mountpoint, share.tree);
+const other = `${plain}/other`;
+if (values.clients) {
+  mkdirSync(other);
+  const server = `server=${share.server?.address}`;
+  const mounted = Bun.spawnSync([QTFS, "mount", "-o", server, share.tree, other]);
+  if (!mounted.success) throw new Error(mounted.stderr.toString());
+}
+const shared = groundOf(path, share.mountpoint, values.clients ? other : share.tree);
 const native = groundOf(path, `${plain}/native`, `${plain}/native`);
 const tries = [0, 0, 0];
 let differed = 0;
@@ -49,6 +58,7 @@ try {
   }
 } finally {
   dismiss();
+  if (values.clients) Bun.spawnSync(["umount", other]);
   await share.close();
   remove();
   rmSync(plain, { recursive: true });

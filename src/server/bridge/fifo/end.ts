@@ -109,6 +109,11 @@ export class FifoEnd implements FifoListener, EndParts {
     else wait.cancel(() => this.options.ended());
   }
 
+  /** Another client has readers from now on: no event of the kernel's tells us of what we have opened. */
+  othersRead(): void {
+    if (this.mode === Mode.READING) this.#reading.othersRead();
+  }
+
   #onEvents(events: number): void {
     if (this.mode === Mode.READING) this.#reading.onEvents();
     else this.#writing.onEvents(events);

@@ -1,5 +1,6 @@
 /** Streams to FIFOs of the HOST, which clients open (StreamKind.FIFO). */
 import type { Taker } from "../../../bridge/end.ts";
+import { identityOf } from "../../../bridge/holders.ts";
 import type { Loop } from "../../../bridge/loop.ts";
 import { E } from "../../../sys/errno.ts";
 import { close, dup } from "../../../sys/open.ts";
@@ -21,7 +22,7 @@ export class HostFifos {
   readonly #partners: Partners;
   readonly #comers: Comers;
   readonly #log: (text: string) => void;
-  readonly #ends = new Map<FifoEnd, number>();
+  readonly #ends = new Map<FifoEnd, { key: number; inode: string | undefined }>();
 
   /** `isAsync`: whether io_uring is to be used where it can be. */
   constructor(loop: Loop, log: (text: string) => void, isAsync = true) {
@@ -45,19 +46,28 @@ export class HostFifos {
         comers: this.#comers,
         path: `/proc/self/fd/${fd}`,
         log: this.#log,
+        reads: () => this.#othersRead(end),
         ended: () => {
           close(fd);
           this.#ends.delete(end);
         },
       });
-      this.#ends.set(end, key);
+      this.#ends.set(end, { key, inode: identityOf(fd) });
       end.line.start(stream);
       return end.line;
     };
   }
 
+  /** Tells the other clients that have the same FIFO open. */
+  #othersRead(end: FifoEnd): void {
+    const inode = this.#ends.get(end)?.inode;
+    for (const [other, { inode: its }] of this.#ends) {
+      if (other !== end && its !== undefined && its === inode) other.othersRead();
+    }
+  }
+
   get figures(): FifoFigures[] {
-    return [...this.#ends].map(([{ mode, line }, key]) => ({
+    return [...this.#ends].map(([{ mode, line }, { key }]) => ({
       key,
       mode,
       received: line.received,

@@ -24,6 +24,8 @@ export interface FifoEndOptions {
   /** A path to the HOST's FIFO, good while the end lives: /proc/self/fd/N of an O_PATH descriptor. */
   readonly path: string;
   readonly log: (text: string) => void;
+  /** Readers of this client's have it open from now on. */
+  readonly reads: () => void;
   /** Nothing is open any more. */
   readonly ended: () => void;
 }

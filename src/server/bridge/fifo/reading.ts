@@ -46,6 +46,7 @@ export class Reading {
     parts.replace(fd);
     parts.mode = Mode.READING;
     this.#hasWriter = false;
+    parts.options.reads();
     parts.unwait(() => {
       this.letGoOfKept();
       if (wasOff || this.#reopen()) this.#begun();
@@ -214,6 +215,11 @@ export class Reading {
       this.#both.letGo();
       this.#writerCame();
     }
+  }
+
+  /** Another client has readers: ours may have written to its own pipe what is for them. */
+  othersRead(): void {
+    if (!this.#hasWriter) this.#parts.line.say(FifoWord.READERS);
   }
 
   // Giving back.

@@ -68,18 +68,22 @@ describe.each([
       close(key);
     });
     const came: string[] = [];
-    const line = new FifoLine({
-      onWord: (word) => came.push(names.get(word) ?? `${word}`),
-      onBytes: (data) => {
-        came.push(String(Buffer.from(data)));
-        line.consumed(data.length);
-      },
-      onRoom: () => {},
-      onGone: (errno) => came.push(`gone ${errno}`),
-    });
-    const dial = (number = 7) => {
-      const stream = pair.client.streams.open(StreamKind.FIFO, encode([number]), line);
-      if (stream !== undefined) line.start(stream);
+    const telling = (told: string[]) => {
+      const line: FifoLine = new FifoLine({
+        onWord: (word) => told.push(names.get(word) ?? `${word}`),
+        onBytes: (data) => {
+          told.push(String(Buffer.from(data)));
+          line.consumed(data.length);
+        },
+        onRoom: () => {},
+        onGone: (errno) => told.push(`gone ${errno}`),
+      });
+      return line;
+    };
+    const line = telling(came);
+    const dial = (number = 7, by = line) => {
+      const stream = pair.client.streams.open(StreamKind.FIFO, encode([number]), by);
+      if (stream !== undefined) by.start(stream);
     };
     const turn = () => {
       pair.settle();
@@ -87,11 +91,19 @@ describe.each([
       pair.settle();
     };
     /** Waits until the words and data that came are `expected`. */
-    const hears = (...expected: string[]) => {
+    const hearsOf = (told: string[], expected: string[]) => {
       const endMs = performance.now() + BOUND_MS;
-      while (came.length < expected.length && performance.now() < endMs) turn();
+      while (told.length < expected.length && performance.now() < endMs) turn();
       for (let i = 0; i < 3; i++) turn();
-      expect(came.splice(0)).toEqual(expected);
+      expect(told.splice(0)).toEqual(expected);
+    };
+    const hears = (...expected: string[]) => hearsOf(came, expected);
+    /** Another client with a stream to it. */
+    const another = () => {
+      const told: string[] = [];
+      const by = telling(told);
+      dial(7, by);
+      return { line: by, hears: (...expected: string[]) => hearsOf(told, expected) };
     };
     const open = (flags: number) => openat(AT_FDCWD, cstring(path), flags | O_NONBLOCK, 0);
     const put = (fd: number, text: string) =>
@@ -115,7 +127,7 @@ describe.each([
       return child;
     };
     const holds = (pid: number) => heldBy(pid, identityOf(key) ?? "");
-    return { line, loop, pair, hears, open, opens, put, turn, fifos, came, run, holds };
+    return { line, loop, pair, hears, another, open, opens, put, turn, fifos, came, run, holds };
   }
 
   test("reads for others: writers come, write and leave", () => {
@@ -274,6 +286,24 @@ describe.each([
     hears("TAKEN");
     line.say(FifoWord.RELEASE);
     hears("RELEASED");
+  });
+
+  test("while both ends are on a DPU, it is told that another one reads, and what it writes goes there", () => {
+    const { another, hears, line } = stage();
+    line.say(FifoWord.READ);
+    hears("NO_WRITERS");
+    line.say(FifoWord.TRY);
+    hears("NOBODY");
+    const other = another();
+    other.line.say(FifoWord.READ);
+    hears("READERS");
+    line.say(FifoWord.TRY);
+    hears("TAKEN");
+    line.send(Buffer.from("data"));
+    other.hears("WRITERS", "data");
+    line.say(FifoWord.RELEASE);
+    hears("RELEASED");
+    other.hears("NO_WRITERS");
   });
 
   test("while both ends are on the DPU, a writer comes", () => {
