@@ -71,12 +71,17 @@ export class HostWaits {
     this.#ask();
   }
 
-  /** Takes what has come. */
+  /** Takes what has come. Throws a sentence where the connection is lost for what the server says. */
   receive(): void {
     const transport = this.#transport;
     if (transport === undefined) return;
     const hasEnded = transport.receive() === CLOSED;
-    while (transport.next()) this.#take(transport);
+    try {
+      while (transport.next()) this.#take(transport);
+    } catch (error) {
+      this.#lose();
+      throw error;
+    }
     if (hasEnded) this.#lose();
   }
 
@@ -98,7 +103,7 @@ export class HostWaits {
   }
 
   #lose(): void {
-    this.#transport?.release();
+    if (this.#transport !== undefined) drop(this.#transport);
     this.#transport = undefined;
   }
 
@@ -136,15 +141,11 @@ export class HostWaits {
     sayHello(transport, name, machineFacts());
     try {
       expectFrame(transport, Kind.HELLO, Date.now() + timeoutMs);
-      if (!readHello(transport).resumed) {
-        transport.release();
-        return false;
-      }
-    } catch (error) {
-      transport.release();
-      throw error;
+      if (readHello(transport).resumed) this.#transport = transport;
+    } finally {
+      if (this.#transport === undefined) drop(transport);
     }
-    this.#transport = transport;
+    if (this.#transport === undefined) return false;
     for (const index of this.#slots.keys()) this.#send(transport, index);
     transport.flush();
     return true;
@@ -171,6 +172,11 @@ export class HostWaits {
     }
     throw reason;
   }
+}
+
+function drop(transport: SocketTransport): void {
+  transport.close();
+  transport.release();
 }
 
 function freshSlots(): Slot[] {

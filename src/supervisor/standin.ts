@@ -6,9 +6,14 @@
  * the supervisor and its keeper are.
  */
 import type { HostProcess } from "../client/hostwaits.ts";
+import { errnoName } from "../sys/errno.ts";
+import { pipe2, read } from "../sys/io.ts";
+import { allocate } from "../sys/memory.ts";
+import { close, O_CLOEXEC } from "../sys/open.ts";
 import type { Procfs } from "./spaces.ts";
 
-const SCRIPT = "read -r _";
+/** Says that it has begun: until then its arguments are those of whoever starts it. */
+const SCRIPT = "echo; exec >/dev/null; read -r _";
 /** As a keeper's: a shell that is one of many programs in one goes by what is behind the slash. */
 const ARGV0 = "qtfs-stand-in/sh";
 const SHELL = "/bin/sh";
@@ -21,17 +26,26 @@ export interface Target extends HostProcess {
   readonly source: string;
 }
 
-/** Starts one whose input is `input`; the number of its process. Throws where it cannot. */
+const said = allocate(1);
+
+/** Starts one whose input is `input`; the number of its process once it says whom it stands for. Throws where it cannot. */
 export function startStandIn({ pid, startedAt, server, source }: Target, input: number): number {
   const words = [`${pid}`, `${startedAt}`, server, source];
+  const pipe = pipe2(O_CLOEXEC);
+  if (typeof pipe === "number") throw new Error(`Cannot make a pipe: ${errnoName(pipe)}`);
+  const [reading, writing] = pipe;
   const child = Bun.spawn([SHELL, "-c", SCRIPT, ...words], {
     argv0: ARGV0,
     cwd: "/",
     env: {},
     detached: true,
-    stdio: [input, "ignore", "ignore"],
+    stdio: [input, writing, "ignore"],
   });
   child.unref();
+  close(writing);
+  const hasBegun = read(reading, said.address, said.size) === 1;
+  close(reading);
+  if (!hasBegun) throw new Error("What is to stand for the HOST's process has ended");
   return child.pid;
 }
 
