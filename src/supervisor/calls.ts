@@ -14,6 +14,7 @@ import {
   openTreeCall,
 } from "./newmounts.ts";
 import { pidfdGetfdCall, pidfdOpenCall, pidfdSignalCall } from "./pidfds.ts";
+import { setnsCall } from "./setns.ts";
 import { fstatfsCall, statfsCall } from "./statfs.ts";
 import { umountCall } from "./umount.ts";
 
@@ -33,6 +34,7 @@ const DECIDERS: Partial<Record<CallName, Decide>> = {
   pidfd_open: pidfdOpenCall,
   pidfd_send_signal: pidfdSignalCall,
   pidfd_getfd: pidfdGetfdCall,
+  setns: setnsCall,
   sched_setaffinity: setAffinityCall,
   sched_getaffinity: getAffinityCall,
 };

@@ -50,6 +50,12 @@ function processOfFd({ caller, procfs }: Call, fd: number): number {
   return Number(/^Pid:\s*(\d+)$/m.exec(info)?.[1] ?? 0);
 }
 
+/** Whom the caller's descriptor `fd` stands for; undefined where it is none of ours. */
+export function targetOfFd(call: Call, fd: number): Target | undefined {
+  const standIn = processOfFd(call, fd);
+  return standIn === 0 ? undefined : targetOf(call.procfs, standIn);
+}
+
 /** Whether it is a process of ours that stood for one of the HOST's, and that nobody has waited for yet. */
 function hasEnded(procfs: Procfs, pid: number): boolean {
   const status = procfs.read(`${pid}/status`) ?? "";
@@ -76,7 +82,7 @@ export async function pidfdSignalCall(call: Call): Promise<Verdict> {
 
 /** pidfd_getfd(pidfd, fd, flags): what the HOST's process has open is there. */
 export async function pidfdGetfdCall(call: Call): Promise<Verdict> {
-  const target = targetOf(call.procfs, processOfFd(call, call.args.arg32(0)));
+  const target = targetOfFd(call, call.args.arg32(0));
   if (target === undefined) return GO_ON;
   call.log("warn", `A descriptor of the HOST's process ${target.pid} cannot be had here`);
   return -E.EPERM;

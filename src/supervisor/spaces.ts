@@ -45,10 +45,15 @@ export class Procfs {
     return Number(described.view.getBigUint64(STATX.ino, true));
   }
 
+  /** Whether the O_PATH descriptor `fd` is of a namespace of this machine's. */
+  isNamespace(fd: number): boolean {
+    if (fstatfs(fd, figures.address) !== 0) return false;
+    return figures.view.getUint32(STATFS.type, true) === NSFS_MAGIC;
+  }
+
   /** Number of the network namespace that the O_PATH descriptor `fd` is of; undefined for all else. */
   netns(fd: number): number | undefined {
-    if (fstatfs(fd, figures.address) !== 0) return undefined;
-    if (figures.view.getUint32(STATFS.type, true) !== NSFS_MAGIC) return undefined;
+    if (!this.isNamespace(fd)) return undefined;
     const own = openat(this.fd, cstring(`self/fd/${fd}`), O_RDONLY | O_CLOEXEC, 0);
     if (own < 0) return undefined;
     const isOfNetworks = isNetns(own);

@@ -9,6 +9,7 @@
  *                                                 "ready" and a line of input are waited for, then
  *                                                 the signal, the end, signal 0: a line each
  *   calls pidfd_end PID                           "ready", and its result once it has ended
+ *   calls setns PATH | setns_of PID               by a file, and by a pidfd (networks)
  *   calls fsopen TYPE | fspick PATH | open_tree PATH FLAGS | move_mount FROM TO
  *   calls mount_setattr PATH SET CLEAR FLAGS
  *   calls attach FROM TO                          a copy of a mount, by descriptors
@@ -94,6 +95,9 @@ static long call(char **words) {
     return syscall(SYS_mount_setattr, AT_FDCWD, words[1], number(words[4]), &attributes, sizeof attributes);
   }
   if (!strcmp(name, "pidfd_open")) return syscall(SYS_pidfd_open, number(words[1]), 0);
+  if (!strcmp(name, "setns")) return setns(open(words[1], O_RDONLY), 0);
+  if (!strcmp(name, "setns_of"))
+    return setns(syscall(SYS_pidfd_open, number(words[1]), 0), CLONE_NEWNET);
   if (!strncmp(name, "pidfd", 5)) {
     int fd = syscall(SYS_pidfd_open, number(words[1]), 0);
     return fd < 0 ? fd : name[5] ? untilEnd(fd) : bySignal(fd, number(words[2]));

@@ -89,6 +89,27 @@ test("ip netns, its directory a share", async () => {
   await stage.dpu.sh("umount /run/netns");
 });
 
+test("what cannot be entered here is refused", async () => {
+  const at = stage.directory();
+  writeFileSync(`${at}/file`, "");
+  // A number that the DPU has not.
+  const script =
+    "echo 299999 >/proc/sys/kernel/ns_last_pid; sh -c 'echo $$; read -r word' <&3 & wait";
+  const there = stage.host.spawn(["bash", "-c", `exec 3<&0; ${script}`]);
+  await there.prints(/^\d+\n/);
+  const number = Number(there.stdout.trim());
+  const words = stage.under([stage.program, "setns_of", `${number}`], "warn");
+  const { stdout, stderr } = await stage.dpu.run(words);
+  expect(stdout).toBe("EOPNOTSUPP\n");
+  expect(stderr).toMatch(new RegExp(`setns of \\d+: process ${number} is the HOST's`));
+  there.closeStdin();
+  expect(await stage.calls(`setns ${at}/file`, "setns /proc/self/ns/net", "setns_of 1")).toEqual([
+    "EOPNOTSUPP",
+    "0",
+    "0",
+  ]);
+});
+
 test("a process that neither machine has", async () => {
   const at = stage.directory();
   writeFileSync(`${at}/ns`, "");
