@@ -5,7 +5,12 @@ import { DEFAULT_DIRECTORY, findIdentities } from "../identity/directory.ts";
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from "../info/log.ts";
 import { reports } from "../info/query.ts";
 import { isServer } from "../info/report.ts";
-import { type ServerDaemon, type ServerOptions, startServer } from "../server/daemon.ts";
+import {
+  REACTORS_MAX,
+  type ServerDaemon,
+  type ServerOptions,
+  startServer,
+} from "../server/daemon.ts";
 import { recordDirectory } from "../server/record/store.ts";
 import { VMADDR_CID_HOST } from "../sys/sockaddr.ts";
 import { type Address, DEFAULT_SERVER, formatAddress } from "../transport/address.ts";
@@ -26,6 +31,7 @@ const CONFIG_SAMPLE = [
   'identities = "/etc/qtfs/tls"',
   'log_level = "info"',
   'state_dir = "/run/qtfs/sessions"',
+  "threads = 4",
   "",
   "[[export]]            # as often as there are exports",
   'path = "/srv"',
@@ -125,6 +131,13 @@ export const server = program({
         "goes on with them. A directory of this user alone, on a tmpfs. Default: " +
         "/run/qtfs/sessions, or one in /dev/shm where that is on a disk.",
     },
+    threads: {
+      type: "string",
+      valueHint: "N",
+      description:
+        `Has at most N threads serve clients, each a processor's worth at most and its share of ` +
+        `them; fewer take less of this machine's processors for the same. Default: ${REACTORS_MAX}`,
+    },
     "log-level": {
       type: "enum",
       options: [...LOG_LEVELS],
@@ -143,6 +156,8 @@ export const server = program({
     const options = serverOptions(config, args.insecure === true, lists, log);
     const identities = findIdentities(args.identities ?? config.identities);
     if (identities !== undefined) options.identities = identities;
+    const reactors = args.threads === undefined ? config.threads : readThreads(args.threads);
+    if (reactors !== undefined) options.reactors = reactors;
     const records = keepRecords(args["state-dir"] ?? config.stateDir, log);
     if (records !== undefined) {
       options.records = records;
@@ -161,6 +176,12 @@ function keepRecords(wanted: string | undefined, log: Log): string | undefined {
     log.write("warn", `${(error as Error).message}: sessions end with this process`);
     return undefined;
   }
+}
+
+function readThreads(text: string): number {
+  const threads = Number(text);
+  if (/^\d+$/.test(text) && threads >= 1 && threads <= REACTORS_MAX) return threads;
+  throw new UsageError(`--threads takes a number from 1 to ${REACTORS_MAX}, not "${text}"`);
 }
 
 async function readConfig(path: string): Promise<ServerConfig> {

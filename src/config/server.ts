@@ -10,6 +10,7 @@
  * identities = "/etc/qtfs/tls"  # where enrolled clients are known
  * log_level = "info"        # error, warn, info, debug, trace
  * state_dir = "/run/qtfs/sessions"
+ * threads = 4               # that serve clients, at most
  *
  * [[export]]
  * path = "/srv"
@@ -35,6 +36,7 @@
 import { z } from "zod";
 import { LOG_LEVELS, type LogLevel } from "../info/log.ts";
 import { OPERATION_CLASSES } from "../server/classes.ts";
+import { REACTORS_MAX } from "../server/daemon.ts";
 import type { Export } from "../server/exports.ts";
 import type { PolicyRule } from "../server/policy.ts";
 import { VMADDR_CID_ANY } from "../sys/sockaddr.ts";
@@ -54,6 +56,8 @@ export interface ServerConfig {
   logLevel?: LogLevel;
   /** Where sessions outlive the process. */
   stateDir?: string;
+  /** How many threads may serve clients. */
+  threads?: number;
   exports: Export[];
   /** How files are treated, as far as it is not built in. */
   policies?: PolicyRule[];
@@ -79,6 +83,7 @@ const schema = z.strictObject({
   identities: z.string().startsWith("/", "it must be an absolute path").optional(),
   log_level: z.enum(LOG_LEVELS as [LogLevel, ...LogLevel[]]).optional(),
   state_dir: z.string().startsWith("/", "it must be an absolute path").optional(),
+  threads: z.int().min(1).max(REACTORS_MAX).optional(),
   export: z.array(exportTable).max(EXPORTS_MAX).default([]),
   policy: z.array(policyRule).max(POLICIES_MAX).optional(),
 });
@@ -90,6 +95,7 @@ export function readServerConfig(path: string): ServerConfig {
   if (!result.success) throw new Error(explain(file, result.error, schema, TABLES));
   const { listen, allow_uids, allow_cids, identities, insecure, log_level, policy, state_dir } =
     result.data;
+  const { threads } = result.data;
   return {
     ...(listen && { listen }),
     ...(allow_uids && { allowUids: allow_uids }),
@@ -98,6 +104,7 @@ export function readServerConfig(path: string): ServerConfig {
     ...(identities && { identities }),
     ...(log_level && { logLevel: log_level }),
     ...(state_dir && { stateDir: state_dir }),
+    ...(threads && { threads }),
     ...(policy && { policies: policy }),
     exports: result.data.export.map(({ path, read_only, allow, magic_links }) => ({
       path,

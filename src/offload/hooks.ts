@@ -45,8 +45,12 @@ function runcOf(programs: string, hook: string, back: Address | undefined): stri
   const expression = `s#${from.replaceAll("[", "\\[").replace("\\[0-9]", "[0-9]")}#${to}#`;
   return `#!/bin/sh
 # Made by qtfs offload: ${HOOK} is not that of a process of the HOST.
-PATH=${PATH}
-runc=$(command -v runc)
+PATH=${PATH} IFS=:
+for runc in $PATH; do
+  runc=$runc/runc
+  [ -x "$runc" ] && break
+done
+unset IFS
 export PATH=${programs}:$PATH${address}
 bundle=. words="$*"
 case " $words " in

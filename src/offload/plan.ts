@@ -53,7 +53,11 @@ function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[]
     ...(profile.hooks ? hostHooks(config, qtfs) : []),
     containers(profile.traces),
     directory(sessions, { mode: 0o700, volatile: true }),
-    daemon("server", "server", config.server, ["--state-dir", sessions, ...exports]),
+    // All these mounts are one client's: more threads would each wake up and compile for a few of them.
+    daemon("server", "server", config.server, [
+      ...["--threads", "1", "--state-dir", sessions],
+      ...exports,
+    ]),
     daemon(
       "rexec-server",
       "rexec-server",

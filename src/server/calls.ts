@@ -267,6 +267,7 @@ export class Calls {
       this.#unanswered.push(job);
       return;
     }
+    session.services.watcher.turnTo(session.tree?.watched);
     this.#letGo(options);
     options.ends?.();
     // What it caused is there by now, and not told while its files are held.

@@ -32,7 +32,7 @@ import { Registry } from "./registry.ts";
 import { describeServing } from "./serving.ts";
 
 /** Reactor threads at most; each serves the sessions that the others have no room for. */
-const REACTORS_MAX = 4;
+export const REACTORS_MAX = 4;
 const BACKLOG = 64;
 /** How long new connections wait for the sessions of an earlier process: one may never be recovered. */
 const ADOPT_MS = 10_000;
@@ -58,6 +58,8 @@ export interface ServerOptions {
   /** What starts this program, for the bridge. */
   command: readonly string[];
   log: (level: "info" | "warn" | "error", text: string) => void;
+  /** How many threads may serve sessions; REACTORS_MAX unless given. */
+  reactors?: number;
   /** How long a session outlives its connection; LEASE_MS unless given. */
   leaseMs?: number;
   /**
@@ -183,7 +185,7 @@ class Daemon implements ServerDaemon {
       failed: (event) => this.#fault("bridge", event),
     });
     this.#bridge.adopt(this.#watchdog);
-    this.#reactors = Array.from({ length: REACTORS_MAX }, () => ({
+    this.#reactors = Array.from({ length: options.reactors ?? REACTORS_MAX }, () => ({
       mailbox: new Mailbox(eventfd()),
       counters: new Counters(),
       worker: undefined,
@@ -216,7 +218,8 @@ class Daemon implements ServerDaemon {
   /** Has the reactors go on with sessions of an earlier process: before anything else is served. */
   async #adopt(): Promise<void> {
     const names = RecordStore.ownNames(this.#records);
-    const shares = this.#reactors.map((_, i) => names.filter((_, n) => n % REACTORS_MAX === i));
+    const { length } = this.#reactors;
+    const shares = this.#reactors.map((_, i) => names.filter((_, n) => n % length === i));
     const started = shares.flatMap((share, i) => (share.length > 0 ? [this.#start(i, share)] : []));
     this.#bridge.adopted((await Promise.all(started)).flat());
     RecordStore.sweep(this.#records.directory);

@@ -22,6 +22,7 @@ import type { ReactorServices } from "./services.ts";
 import { serve } from "./serving.ts";
 import { type Connected, Sessions } from "./sessions.ts";
 import { Strangers } from "./strangers.ts";
+import type { Watched } from "./watched.ts";
 import { AHEAD_BYTES } from "./writeahead.ts";
 
 /** How often gauges are refreshed and greetings checked while there is traffic. */
@@ -35,6 +36,8 @@ const GATHER_MS = 5;
 /** How long calls under way may take to end when the server stops. */
 const STOP_MS = 5_000;
 const NS_PER_MS = 1e6;
+/** Place of the first connection in the poll set, behind the mailbox. */
+const FIRST_SEAT = 1;
 
 export class Reactor {
   readonly #mailbox: Mailbox;
@@ -42,7 +45,7 @@ export class Reactor {
   readonly #sessions: Sessions;
   readonly #strangers: Strangers;
   readonly #polls = new PollSet(4 + SESSIONS_MAX + 2 * GREETERS_MAX + WATCHES_MAX);
-  readonly #spin = new Spin();
+  readonly #spin = new Spin(true);
   readonly #log: (budget: LogBudget, text: string) => void;
   readonly #tell: (text: string) => void;
   /** What peers do wrong must not hide what this thread does. */
@@ -55,6 +58,13 @@ export class Reactor {
   #polledNs = 0;
   #mountsSeen = 0;
   #identitiesSeen = 0;
+  /** The connections of which it is known whether they may have anything, and how many of them. */
+  #asked: readonly Connected[] | undefined;
+  #askedCount = 0;
+  /** 1 for those that may: they had something in the last round, or poll(2) says so. */
+  readonly #mayHave = new Uint8Array(SESSIONS_MAX);
+  /** Whether changes that were heard of wait to be sent. */
+  #untold = false;
   /** Whether anything has happened since the gauges were refreshed. */
   #gaugesOld = false;
 
@@ -105,9 +115,7 @@ export class Reactor {
       heartbeat.beat(At.LOOKING);
       let worked = this.#strangers.take();
       if (worked) this.#refreshGauges();
-      for (const seat of this.#sessions.connected) {
-        if (this.#serve(seat)) worked = true;
-      }
+      if (this.#serveAll()) worked = true;
       if (this.#services.calls.finish()) {
         worked = true;
         for (const { connection } of this.#sessions.connected) flush(connection);
@@ -116,10 +124,29 @@ export class Reactor {
       if (worked) {
         this.#spin.worked();
         this.#gaugesOld = true;
-      } else if (!this.#spin.again()) this.#look(this.#timeoutMs());
+        if (this.#spin.pays) this.#asked = undefined;
+      } else if (this.#untold) this.#tellChanges();
+      else if (this.#spin.again()) this.#asked = undefined;
+      else this.#look(this.#timeoutMs());
       this.#tidy();
     }
     this.#finish();
+  }
+
+  /** Serves what connections have, of which some are known to have nothing; true if there was anything. */
+  #serveAll(): boolean {
+    const { connected } = this.#sessions;
+    const known = connected === this.#asked ? this.#askedCount : 0;
+    let worked = false;
+    for (let i = 0; i < connected.length; i++) {
+      if (i < known && this.#mayHave[i] === 0) continue;
+      const had = this.#serve(connected[i] as Connected);
+      this.#mayHave[i] = had ? 1 : 0;
+      if (had) worked = true;
+    }
+    this.#asked = connected;
+    this.#askedCount = connected.length;
+    return worked;
   }
 
   /** Serves what one connection has; true if there was anything. */
@@ -127,7 +154,10 @@ export class Reactor {
     if (connection.congested) return flush(connection);
     const got = connection.receive(AHEAD_BYTES);
     try {
-      if (got > 0 || connection.hasMore) serve(session);
+      if (got > 0 || connection.hasMore) {
+        this.#turnTo(session.tree?.watched);
+        serve(session);
+      }
       if (session.tree?.watched.waits) session.tree.watched.flush();
     } catch (error) {
       this.#report(connection.peer.description, error);
@@ -137,6 +167,11 @@ export class Reactor {
     }
     if (connection.pending) connection.flush();
     return got !== 0;
+  }
+
+  /** From now on the thread acts for a session's client, or for none. */
+  #turnTo(watched: Watched | undefined): void {
+    if (this.#services.watcher.turnTo(watched)) this.#untold = true;
   }
 
   /** Logs why a connection is being closed. */
@@ -155,14 +190,16 @@ export class Reactor {
     const polls = this.#polls;
     polls.clear();
     polls.add(this.#mailbox.wakeFd, POLLIN);
-    for (const { connection } of this.#sessions.connected) {
+    const { connected } = this.#sessions;
+    for (const { connection } of connected) {
       polls.add(connection.fd, connection.pending ? POLLOUT : POLLIN);
     }
+    const seats = connected.length;
     this.#strangers.addTo(polls);
     // After changes were told, more of them gather a while: the kernel merges the same ones.
     const gatherMs = GATHER_MS - (Bun.nanoseconds() - this.#toldNs) / NS_PER_MS;
-    polls.add(gatherMs > 0 ? -1 : this.#services.watcher.fd, POLLIN);
-    polls.add(this.#services.watcher.happenings.fd, POLLIN);
+    const changes = polls.add(gatherMs > 0 ? -1 : this.#services.watcher.fd, POLLIN);
+    const happenings = polls.add(this.#services.watcher.happenings.fd, POLLIN);
     this.#services.polls.addTo(polls);
     const { mounts } = this.#services;
     mounts.addTo(polls);
@@ -171,6 +208,9 @@ export class Reactor {
     const waitMs = gatherMs > 0 ? boundedBy(timeoutMs, Math.ceil(gatherMs)) : timeoutMs;
     polls.wait(mounts.waitMs() < 0 ? waitMs : boundedBy(waitMs, mounts.waitMs()));
     heartbeat.beat(At.LOOKING);
+    for (let i = 0; i < seats; i++) this.#mayHave[i] = polls.mayBeReady(FIRST_SEAT + i) ? 1 : 0;
+    this.#asked = connected;
+    this.#askedCount = seats;
     mounts.polled(polls);
     if (polls.revents(0) !== 0) {
       drainEventfd(this.#mailbox.wakeFd);
@@ -179,7 +219,8 @@ export class Reactor {
       this.#gaugesOld = true;
     }
     this.#services.polls.deliver(polls);
-    this.#tellChanges();
+    const mayHaveChanged = gatherMs > 0 || polls.revents(changes) !== 0;
+    this.#tellChanges(mayHaveChanged, polls.revents(happenings) !== 0);
     if (this.#services.calls.cancelling) this.#services.calls.interruptAgain();
   }
 
@@ -200,12 +241,14 @@ export class Reactor {
   }
 
   /** Tells the clients what has changed on the HOST behind their backs. */
-  #tellChanges(): void {
+  #tellChanges(hasChanged = true, hasHappened = true): void {
     const now = Bun.nanoseconds();
+    const { watcher } = this.#services;
     this.#lookedNs = now;
+    this.#untold = false;
     // First: a name that is still known when the kernel hears of its end takes its watches along.
-    this.#services.watcher.happenings.deliver();
-    if (this.#services.watcher.deliver()) this.#toldNs = now;
+    if (hasHappened) watcher.happenings.deliver();
+    if (hasChanged && watcher.deliver()) this.#toldNs = now;
     this.#lookAtMounts(now);
     for (const { session, connection } of this.#sessions.connected) {
       const watched = session.tree?.watched;
@@ -244,6 +287,7 @@ export class Reactor {
     if (now - this.#lookedNs > TELL_MS * NS_PER_MS) this.#tellChanges();
     this.#pollWaits(now);
     if (now >= this.#sessions.dueNs) {
+      this.#turnTo(undefined);
       this.#sessions.expire(now);
       this.#gaugesOld = true;
     }
@@ -259,6 +303,7 @@ export class Reactor {
   }
 
   #reap(): void {
+    this.#turnTo(undefined);
     for (let ended = this.#sessions.reap(); ended > 0; ended--) this.#mailbox.ended();
     this.#refreshGauges();
   }

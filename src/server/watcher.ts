@@ -5,7 +5,7 @@
  *
  * An event names a directory by file handle, and an entry of it. Directories
  * that clients know entries of are registered under their handles. What the
- * reactor's own thread did for its one session, that client knows already.
+ * reactor's own thread did for a session, that session's client knows already.
  */
 import { E } from "../sys/errno.ts";
 import {
@@ -37,6 +37,8 @@ import { Happenings } from "./watches/happenings.ts";
 const NAMES = FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO;
 const CONTENTS = FAN_MODIFY | FAN_ATTRIB;
 const EVENTS_BYTES = 64 * 1024;
+/** More than any event has: metadata, a file handle and a name of 255 bytes. */
+const EVENT_MAX = 1024;
 /** Identity of a file system, with which a key begins. */
 const FSID_BYTES = 8;
 const HANDLE_MAX = HANDLE.data + MAX_HANDLE_SZ;
@@ -68,6 +70,8 @@ export class Watcher {
   readonly happenings = new Happenings();
   readonly #tid = gettid();
   readonly #trees = new Set<Watching>();
+  /** Whose requests the thread carries out. */
+  #turn: Watching | undefined;
   /** Events delivered to sessions, and those that were their own doing. */
   delivered = 0;
   skipped = 0;
@@ -79,6 +83,7 @@ export class Watcher {
   /** The last one takes the group along: nobody would read its events. */
   remove(tree: Watching): void {
     this.#trees.delete(tree);
+    if (this.#turn === tree) this.#turn = undefined;
     if (this.#trees.size > 0 || this.fd < 0) return;
     close(this.fd);
     this.fd = -1;
@@ -106,14 +111,30 @@ export class Watcher {
     return other.slice(0, FSID_BYTES) + foundHandle();
   }
 
-  /** Delivers the events there are; whether there were any. */
+  /**
+   * From now on the thread acts for `tree`'s client, or for none. What it has done before is
+   * told to all others first; whether there was anything.
+   */
+  turnTo(tree: Watching | undefined): boolean {
+    if (tree === this.#turn) return false;
+    // One that is alone has done all that there is.
+    const isShared = this.#trees.size > 1;
+    if (isShared) this.happenings.deliver();
+    const any = isShared && this.deliver();
+    this.#turn = tree;
+    return any;
+  }
+
+  /** Delivers the events there are, at most those of before the last read; whether there were any. */
   deliver(): boolean {
     let any = false;
-    while (this.fd >= 0) {
+    for (let isFull = true; isFull && this.fd >= 0; ) {
       const got = read(this.fd, events.address, EVENTS_BYTES);
       if (got === -E.EINTR) continue;
       if (got <= 0) break;
       any = true;
+      // Who writes on the HOST without a pause makes events faster than they are read one by one.
+      isFull = got > EVENTS_BYTES - EVENT_MAX;
       for (let at = 0; at + FAN_METADATA_STRUCT_SIZE <= got; ) {
         this.#event(at);
         at += events.view.getUint32(at + FAN_METADATA.event_len, true);
@@ -129,9 +150,8 @@ export class Watcher {
       for (const tree of this.#trees) tree.everythingChanged();
       return;
     }
-    const isOwn =
-      view.getInt32(at + FAN_METADATA.pid, true) === this.#tid && this.#trees.size === 1;
-    if (isOwn && !this.#hasAliases()) {
+    const isOwn = view.getInt32(at + FAN_METADATA.pid, true) === this.#tid;
+    if (isOwn && this.#isForItself()) {
       this.skipped++;
       return;
     }
@@ -143,10 +163,9 @@ export class Watcher {
     this.#tell(mask, info, type === FAN_EVENT_INFO_TYPE_DFID_NAME, isOwn);
   }
 
-  /** Whether what a session does to one of its nodes may show in another. */
-  #hasAliases(): boolean {
-    for (const tree of this.#trees) if (tree.hasAliases) return true;
-    return false;
+  /** Whether nobody else can know what the thread does, nor its session by another node. */
+  #isForItself(): boolean {
+    return this.#turn !== undefined && this.#trees.size === 1 && !this.#turn.hasAliases;
   }
 
   #tell(mask: number, info: number, named: boolean, isOwn: boolean): void {
@@ -164,7 +183,11 @@ export class Watcher {
     for (const tree of this.#trees) {
       const directory = tree.watchedDirectory(key);
       const others = tree.watchedElsewhere(key);
-      if (directory === undefined || (isOwn && others === undefined)) continue;
+      if (directory === undefined) continue;
+      if (isOwn && tree === this.#turn && others === undefined) {
+        this.skipped++;
+        continue;
+      }
       this.delivered++;
       tellOf(tree, directory, mask, name);
       for (const other of others ?? []) tellOf(tree, other, mask, name);

@@ -73,6 +73,11 @@ export class PollSet {
     return this.events[index * 4 + POLLFD.revents / 2] ?? 0;
   }
 
+  /** Whether there may be something to read or room to write at `index`: of a lane nobody knows. */
+  mayBeReady(index: number): boolean {
+    return lanes.size > 0 || this.revents(index) !== 0;
+  }
+
   /** poll(2) for at most `timeoutMs` (-1: for ever): ready descriptors, 0, or -errno. */
   wait(timeoutMs: number): number {
     if (lanes.size > 0) prepareLanes(timeoutMs);

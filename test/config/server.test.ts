@@ -19,6 +19,7 @@ listen = ["unix:///run/a.sock", "tcp://[::1]:7000"]
 allow_uids = [0, 1000]
 insecure = true
 log_level = "debug"
+threads = 2
 [[export]]
 path = "/srv"
 [[export]]
@@ -44,6 +45,7 @@ policy = "live"
     allowUids: [0, 1000],
     insecure: true,
     logLevel: "debug",
+    threads: 2,
     exports: [
       { path: "/srv", readOnly: false },
       { path: "/usr/share", readOnly: true, allow: ["sysmount", "ioctl"], magicLinks: false },
@@ -120,4 +122,10 @@ test("a file that is too long, missing or a directory is refused", () => {
   expect(() => read("#".repeat(65_537))).toThrow("65537 bytes, more than the 65536 allowed");
   expect(() => readServerConfig(`${path}.none`)).toThrow("Cannot read the configuration");
   expect(() => readServerConfig(directory)).toThrow("Cannot read the configuration");
+});
+
+test("a server has one to four threads for clients", () => {
+  for (const threads of [0, 5, 1.5]) {
+    expect(() => read(`threads = ${threads}`)).toThrow("threads");
+  }
 });

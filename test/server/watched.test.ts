@@ -9,6 +9,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import { REACTORS_MAX } from "../../src/server/daemon.ts";
 import { OpenFlag, Policy } from "../../src/wire/constants.ts";
 import { Event, Oneway } from "../../src/wire/ops.ts";
 import { entryOf } from "../support/attributes.ts";
@@ -163,4 +164,28 @@ test("thousands of changes while the client does not listen are told once it doe
   // Where the queue overflows, the client is told that everything changed instead.
   const everything = client.events.some(([event, node]) => event === Event.CHANGED && node === 1);
   expect(missing.length === 0 || everything).toBe(true);
+});
+
+test("each client hears of what all others do and of nothing that it does, also in one thread", () => {
+  // More than the server has threads, so that some share one.
+  const clients = [client, ...Array.from({ length: REACTORS_MAX + 1 }, () => server.client())];
+  const name = dir.slice(dir.lastIndexOf("/") + 1);
+  const nodes = clients.map((one) => entryOf(one.ok("LOOKUP", one.root, name)).node);
+  clients.forEach((one, i) => {
+    one.errno("LOOKUP", nodes[i] as number, "never");
+  });
+  for (let round = 0; round < 3; round++) {
+    clients.forEach((one, i) => {
+      one.ok("MKDIR", nodes[i] as number, `of${i}-${round}`, 0o755, ...CALLER);
+    });
+  }
+  const all = clients.flatMap((_, i) => [0, 1, 2].map((round) => `of${i}-${round}`));
+  clients.forEach((one, i) => {
+    settle(one, nodes[i] as number, dir);
+    const heard = one.events
+      .filter(([event, parent]) => event === Event.RENAMED && parent === nodes[i])
+      .map(([, , what]) => String(what));
+    const others = all.filter((made) => !made.startsWith(`of${i}-`));
+    expect([...new Set(heard)].filter((made) => made.startsWith("of")).sort()).toEqual(others);
+  });
 });
