@@ -10,12 +10,16 @@ export interface Part {
   timeoutMs: number;
   /** Whether it runs dist/qtfs. */
   needsBuild: boolean;
+  /** Whether it takes minutes: it runs only where its folder or itself is named. */
+  isLong?: boolean;
 }
 
 const minutes = (count: number) => count * 60_000;
 
 /** Folders whose tests need a mount, one part per file; the others mirror src/, one part each. */
 const MOUNTING = ["e2e", "fault", "peers"];
+/** Folders of those whose parts take minutes, of which CI has none left. */
+const LONG = ["e2e/offload/guests/"];
 const BUN_TEST = ["node_modules/.bin/bun", "test", "--timeout", "60000"];
 
 export const BUILD: Part = {
@@ -74,6 +78,7 @@ function mounting(group: string): Part[] {
       tally: byBunTest,
       timeoutMs: minutes(8),
       needsBuild: true,
+      isLong: LONG.some((folder) => file.startsWith(`test/${folder}`)),
     }));
 }
 

@@ -33,16 +33,20 @@ try {
 }
 process.exit(summarize() ? 0 : 1);
 
-/** The parts that `names` (groups or parts) stand for, all without names; the build if one needs it. */
+/**
+ * The parts that `names` (groups or parts) stand for, all without names; the build if one needs it.
+ * Long parts are among those only that have a folder's name, not a group's: `e2e/offload/guests`.
+ */
 function choose(all: Part[], names: string[]): Part[] {
   const matches = (part: Part, name: string) =>
-    part.name === name || part.name.startsWith(`${name}/`);
+    part.name === name ||
+    (part.name.startsWith(`${name}/`) && (part.isLong !== true || name.includes("/")));
   const unknown = names.find((name) => !all.some((part) => matches(part, name)));
   if (unknown !== undefined) {
     usage(`no part or group is named ${unknown}; there are:`, ...all.map(({ name }) => name));
   }
   const named = all.filter((part) => names.some((name) => matches(part, name)));
-  const chosen = names.length === 0 ? all : named;
+  const chosen = names.length === 0 ? all.filter(({ isLong }) => isLong !== true) : named;
   return chosen.some((part) => part.needsBuild) ? [...new Set([BUILD, ...chosen])] : chosen;
 }
 
