@@ -10,7 +10,7 @@ import { type Attributes, emptyAttributes, readAttributes } from "../wire/attrib
 import { nodePolicy, ROOT_NODE } from "../wire/constants.ts";
 import { ProtocolError } from "../wire/error.ts";
 import { Kind } from "../wire/frame.ts";
-import { ARGUMENTS, OP_COUNT, Op } from "../wire/ops.ts";
+import { ARGUMENTS, changesSomething, OP_COUNT, Op } from "../wire/ops.ts";
 import { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { distrustName, putAttrOut, putEntry, type Validity } from "./answers.ts";
@@ -34,6 +34,11 @@ import type { Watches } from "./watches/watches.ts";
 
 const TWO_32 = 0x1_0000_0000;
 const items = Uint8Array.from({ length: OP_COUNT }, (_, op) => (ARGUMENTS[op] ?? 0) + 3);
+/** Operations after which attributes that were told before are old; an OPEN only if it truncates. */
+const NOT_ATTRIBUTES: ReadonlySet<number> = new Set([Op.OPEN, Op.SETLK, Op.FLOCK, Op.UNLOCK]);
+const alters = Uint8Array.from({ length: OP_COUNT }, (_, op) =>
+  changesSomething(op) && !NOT_ATTRIBUTES.has(op) ? 1 : 0,
+);
 
 /** Payloads up to this are copied next to their header rather than gathered. */
 const COPY_MAX = 16 * 1024;
@@ -306,7 +311,9 @@ export class Client {
   /** The request of `slot` is over, and its slot free. */
   finish(slot: number): void {
     this.oneways.got(this.pending.onewaysBefore[slot] as number);
-    if (this.pending.op[slot] === Op.PING) this.#signAsked = false;
+    const op = this.pending.op[slot] as number;
+    if (op === Op.PING) this.#signAsked = false;
+    else if (alters[op] === 1) this.lookedUp.clear();
     this.retained.release(slot);
     this.pending.release(slot);
   }

@@ -1,10 +1,10 @@
 /**
- * What a lookup has just told of a node that nothing is believed of for any time (Policy.LIVE):
- * the same system call goes on to ask for its attributes, to check permissions or for stat(2).
+ * What a lookup has just told of a node that nothing is believed of for any time (Policy.LIVE,
+ * or -o cache=never): the same system call goes on to ask for its attributes, to check permissions or for stat(2).
  * Answered from here they are as they were within that call. The caller's thread and one
  * use tell that it is the same call, and a bound on the time where it had no use for them.
  */
-import { type Attributes, emptyAttributes } from "../wire/attributes.ts";
+import { type Attributes, copyAttributes, emptyAttributes } from "../wire/attributes.ts";
 
 /** Threads that look names up at once; a power of two. */
 const THREADS = 32;
@@ -22,6 +22,8 @@ interface LookedUp {
 
 export class LookedUpNodes {
   readonly #freshNs: number;
+  /** Whether any may be of use. */
+  #any = false;
   readonly #entries: LookedUp[] = Array.from({ length: THREADS }, () => ({
     pid: 0,
     high: 0,
@@ -42,7 +44,8 @@ export class LookedUpNodes {
     entry.high = high;
     entry.low = low;
     entry.atNs = Bun.nanoseconds();
-    Object.assign(entry.attributes, attributes);
+    copyAttributes(attributes, entry.attributes);
+    this.#any = true;
   }
 
   /** What the thread `pid` was told of the node, once, if that was the last it was told. */
@@ -56,12 +59,15 @@ export class LookedUpNodes {
 
   /** The node is about to change, or has changed. */
   drop(high: number, low: number): void {
+    if (!this.#any) return;
     for (const entry of this.#entries) {
       if (entry.low === low && entry.high === high) entry.atNs = 0;
     }
   }
 
   clear(): void {
+    if (!this.#any) return;
+    this.#any = false;
     for (const entry of this.#entries) entry.atNs = 0;
   }
 }

@@ -54,6 +54,27 @@ export function emptyAttributes(): Attributes {
   };
 }
 
+/** Copies every field. */
+export function copyAttributes(from: Attributes, into: Attributes): void {
+  into.inoHigh = from.inoHigh;
+  into.inoLow = from.inoLow;
+  into.size = from.size;
+  into.blocks = from.blocks;
+  into.atime = from.atime;
+  into.atimeNs = from.atimeNs;
+  into.mtime = from.mtime;
+  into.mtimeNs = from.mtimeNs;
+  into.ctime = from.ctime;
+  into.ctimeNs = from.ctimeNs;
+  into.mode = from.mode;
+  into.nlink = from.nlink;
+  into.uid = from.uid;
+  into.gid = from.gid;
+  into.rdev = from.rdev;
+  into.blksize = from.blksize;
+  into.policy = from.policy;
+}
+
 function nanoseconds(reader: Reader): number {
   const value = reader.uint();
   if (value >= NANOSECONDS) throw new ProtocolError("nanoseconds exceed a second");

@@ -1,11 +1,13 @@
 /** What the client tells the server without being asked: releases and forgets. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { cleanUp } from "../../src/client/cleanup.ts";
+import type { CacheMode } from "../../src/client/client.ts";
 import { State } from "../../src/client/pending.ts";
-import { Opcode } from "../../src/fuse/protocol.ts";
+import { ATTR, Opcode } from "../../src/fuse/protocol.ts";
+import { Policy } from "../../src/wire/constants.ts";
 import { Kind } from "../../src/wire/frame.ts";
 import { Oneway, Op } from "../../src/wire/ops.ts";
-import { congest, MEBIBYTE, release } from "./requests.ts";
+import { congest, MEBIBYTE, release, write } from "./requests.ts";
 import { type Frame, Rig } from "./rig.ts";
 
 const rigs: Rig[] = [];
@@ -117,4 +119,51 @@ test("the largest write arrives as it was, from the kernel's own buffer", () => 
   const data = congest(r);
   expect(data.length).toBe(MEBIBYTE);
   expect(r.received()[0]?.payload.equals(data)).toBe(true);
+});
+
+describe("with cache=never", () => {
+  const NODE = 7;
+  const GETATTR = Buffer.alloc(16);
+  /** Inode, size, and what else attributes are on the wire. */
+  const attributes = (size: number) => [9n, size, 8, ...Array<number>(12).fill(1), Policy.WATCHED];
+
+  /** A thread has been told of NODE by a lookup. */
+  function lookedUp(cache: CacheMode): Rig {
+    const r = new Rig(8, undefined, undefined, cache);
+    rigs.push(r);
+    r.request(Opcode.LOOKUP, Buffer.from("name\0"), { pid: 100 });
+    const [request] = r.received() as [Frame];
+    r.reply(request, 0, [BigInt(NODE), ...attributes(4096)]);
+    r.settle();
+    expect(r.told()?.error).toBe(0);
+    return r;
+  }
+
+  test("what a lookup has told answers for the rest of the system call, once", () => {
+    const r = lookedUp("never");
+    const unique = r.request(Opcode.GETATTR, GETATTR, { node: NODE, pid: 100 });
+    expect(r.received()).toEqual([]);
+    const told = r.told();
+    expect([told?.unique, told?.error]).toEqual([unique, 0]);
+    expect(told?.body.readUInt32LE(16 + ATTR.size)).toBe(4096);
+    r.request(Opcode.GETATTR, GETATTR, { node: NODE, pid: 100 });
+    expect(r.received().length).toBe(1);
+  });
+
+  test("not after a change of this machine's has ended", () => {
+    const r = lookedUp("never");
+    r.request(Opcode.WRITE, write(1, Buffer.from("x")), { node: NODE, pid: 101 });
+    const [request] = r.received() as [Frame];
+    r.reply(request, 0, [1]);
+    r.settle();
+    expect(r.told()?.error).toBe(0);
+    r.request(Opcode.GETATTR, GETATTR, { node: NODE, pid: 100 });
+    expect(r.received().length).toBe(1);
+  });
+
+  test("not to another thread", () => {
+    const r = lookedUp("never");
+    r.request(Opcode.GETATTR, GETATTR, { node: NODE, pid: 101 });
+    expect(r.received().length).toBe(1);
+  });
 });

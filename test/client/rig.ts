@@ -4,7 +4,7 @@
  * itself, each step is a call.
  */
 import { decode } from "cbor-x/decode";
-import { Client } from "../../src/client/client.ts";
+import { type CacheMode, Client } from "../../src/client/client.ts";
 import { answers, forward } from "../../src/client/dispatch.ts";
 import type { ClientRecord } from "../../src/client/record.ts";
 import { FuseDevice } from "../../src/fuse/device.ts";
@@ -46,7 +46,7 @@ export class Rig {
    * `bufferBytes`: of each side of the connection; the kernel's default where absent.
    * `record`: what another client has left.
    */
-  constructor(slots = 8, bufferBytes?: number, record?: ClientRecord) {
+  constructor(slots = 8, bufferBytes?: number, record?: ClientRecord, cache: CacheMode = "auto") {
     const [kernel, device] = okPair(socketPair(SOCK_SEQPACKET));
     for (const end of [kernel, device]) ok(setBuffers(end, KERNEL_BUFFER_BYTES));
     const [ours, theirs] = okPair(socketPair(SOCK_STREAM));
@@ -59,7 +59,7 @@ export class Rig {
       new FuseDevice(device),
       new SocketTransport(ours, { description: "the test" }),
       slots,
-      "auto",
+      cache,
       { ordinarySeconds: 1, watchedSeconds: 1 },
       new Counters(),
       record,

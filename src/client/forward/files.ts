@@ -103,6 +103,7 @@ export function answerOpen(c: Client, slot: number): void {
   c.transport.reader.finish();
   const flags = c.fuse.answer.view.getUint32(c.answerBody + OPEN_OUT.open_flags, true);
   const writes = ((c.pending.first[slot] as number) & OpenFlag.WRITE) !== 0;
+  if ((c.pending.first[slot] as number) & OpenFlag.TRUNCATE) c.lookedUp.clear();
   if (isOpenedLive(c) && !writes) {
     // Nothing is written, and a lock goes with the handle: closing it need not be told before.
     c.fuse.answer.view.setUint32(c.answerBody + OPEN_OUT.open_flags, flags | Fopen.NOFLUSH, true);

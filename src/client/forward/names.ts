@@ -139,6 +139,8 @@ function noteRenamed(c: Client, slot: number): void {
 
 /** Remembers the entry just answered for the rest of the caller's system call. */
 function noteLookedUp(c: Client, slot: number): void {
+  // The count of links is the kernel's for the moment.
+  if (c.losers.active) return;
   const { view } = c.fuse.answer;
   const at = c.answerBody + ENTRY_OUT.nodeid;
   const pid = c.pending.pid[slot] as number;
@@ -155,8 +157,8 @@ export function answerLookup(c: Client, slot: number): void {
     answerEntry(c, slot);
     if (isGhostly) return;
     const { policy } = c.attributes;
-    if (policy === Policy.LIVE) noteLookedUp(c, slot);
-    else if (c.cache !== "never" && policy === Policy.WATCHED) considerLookahead(c, slot);
+    if (policy === Policy.LIVE || c.cache === "never") noteLookedUp(c, slot);
+    else if (policy === Policy.WATCHED) considerLookahead(c, slot);
     return;
   }
   c.readAttributesHere(c.transport.reader);
