@@ -57,6 +57,19 @@ export function connect(address: Address): SocketTransport {
   }
 }
 
+/** A connection to the first of `addresses` where there is one; throws why there is none at the first. */
+export function connectFirst(addresses: readonly Address[]): SocketTransport {
+  let reason: unknown;
+  for (const address of addresses) {
+    try {
+      return connect(address);
+    } catch (error) {
+      reason ??= error;
+    }
+  }
+  throw reason;
+}
+
 /** Waits for one frame of `kind`; a GOODBYE instead is thrown as its reason. */
 export function expectFrame(transport: Transport, kind: number, deadlineMs: number): void {
   const polls = new PollSet(1);

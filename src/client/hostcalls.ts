@@ -22,7 +22,7 @@ import { AFFINITY_MAX } from "../wire/limits.ts";
 import { ARGUMENTS, Op } from "../wire/ops.ts";
 import type { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
-import { type Attached, attachTo, connect, expectFrame, FIRST_EPOCH } from "./connect.ts";
+import { type Attached, attachTo, connectFirst, expectFrame, FIRST_EPOCH } from "./connect.ts";
 import { sayGoodbye } from "./goodbye.ts";
 import { expectKind, readHello, sayHello } from "./greeting.ts";
 
@@ -294,8 +294,11 @@ export class HostCalls {
     const name = { id: this.#session, resumes: true, epoch: FIRST_EPOCH, events: this.#events };
     while (true) {
       try {
+        const next = connectFirst(this.#addresses);
+        // Once for each: the memory may be another's after that.
+        this.#transport.close();
         this.#transport.release();
-        this.#transport = this.#connect();
+        this.#transport = next;
         sayHello(this.#transport, name, machineFacts());
         expectFrame(this.#transport, Kind.HELLO, deadlineMs);
         break;
@@ -306,17 +309,5 @@ export class HostCalls {
     }
     if (readHello(this.#transport).resumed) return;
     throw new Error("The server was started anew: whether it was done on the HOST is not known");
-  }
-
-  #connect(): SocketTransport {
-    let reason: unknown;
-    for (const address of this.#addresses) {
-      try {
-        return connect(address);
-      } catch (error) {
-        reason ??= error;
-      }
-    }
-    throw reason;
   }
 }

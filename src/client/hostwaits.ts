@@ -12,7 +12,7 @@ import { ProcessCall } from "../wire/constants.ts";
 import { Kind } from "../wire/frame.ts";
 import { WAITS_MAX } from "../wire/limits.ts";
 import { ARGUMENTS, Op } from "../wire/ops.ts";
-import { attachTo, connect, expectFrame, FIRST_EPOCH } from "./connect.ts";
+import { attachTo, connectFirst, expectFrame, FIRST_EPOCH } from "./connect.ts";
 import { expectKind, readHello, sayHello } from "./greeting.ts";
 import { startBytes } from "./hostcalls.ts";
 
@@ -137,7 +137,7 @@ export class HostWaits {
   /** Goes on with the session; false where the server knows it no more. */
   #resume(timeoutMs: number): boolean {
     const name = { id: this.#session, resumes: true, epoch: FIRST_EPOCH, events: this.#events };
-    const transport = this.#connect();
+    const transport = connectFirst(this.#addresses);
     sayHello(transport, name, machineFacts());
     try {
       expectFrame(transport, Kind.HELLO, Date.now() + timeoutMs);
@@ -159,18 +159,6 @@ export class HostWaits {
     this.#session = session;
     this.#events = 0;
     this.#transport = transport;
-  }
-
-  #connect(): SocketTransport {
-    let reason: unknown;
-    for (const address of this.#addresses) {
-      try {
-        return connect(address);
-      } catch (error) {
-        reason ??= error;
-      }
-    }
-    throw reason;
   }
 }
 
