@@ -8,10 +8,8 @@ import { allocate } from "../sys/memory.ts";
 import { POLLIN, PollSet } from "../sys/poll.ts";
 import { recv } from "../sys/socket.ts";
 import { parseAddress } from "../transport/address.ts";
-import type { Target } from "./standin.ts";
+import { ORDER_MAX, type Target } from "./standin.ts";
 
-/** Bytes of an order, at most: JSON of a Target. */
-export const ORDER_MAX = 16 * 1024;
 /** Servers that it has sessions with, at most. */
 const SERVERS_MAX = 16;
 /** How long a server may take to say hello, and how soon it is tried again. */

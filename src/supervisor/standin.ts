@@ -18,6 +18,9 @@ const SCRIPT = "echo; exec >/dev/null; read -r _";
 const ARGV0 = "qtfs-stand-in/sh";
 const SHELL = "/bin/sh";
 
+/** Bytes of what the thread for ends is told, at most: JSON of a Target. */
+export const ORDER_MAX = 16 * 1024;
+
 /** A process of the HOST's, and how that HOST is reached. */
 export interface Target extends HostProcess {
   /** Addresses of the server, divided by `, `. */

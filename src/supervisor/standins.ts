@@ -9,9 +9,8 @@ import { kill } from "../sys/process.ts";
 import { SIGKILL } from "../sys/signals.ts";
 import { SOCK_SEQPACKET, send, socketPair } from "../sys/socket.ts";
 import type { EndsData, FromEnds } from "./ends.worker.ts";
-import { ORDER_MAX } from "./ends.worker.ts";
 import { Procfs } from "./spaces.ts";
-import { isSame, startStandIn, type Target, targetOf } from "./standin.ts";
+import { isSame, ORDER_MAX, startStandIn, type Target, targetOf } from "./standin.ts";
 
 /** No room for another one. */
 export const FULL = -1;

@@ -4,6 +4,7 @@ import { IMAGE } from "../../e2e/offload/stage.ts";
 import { run } from "../bench/processes.ts";
 import { median } from "../bench/results.ts";
 import { align, short } from "../bench/table.ts";
+import { CHORES, CLEAN_UP, PREPARE } from "./chores.ts";
 import { type Contestant, native, offloaded } from "./contestants.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 
@@ -23,6 +24,10 @@ const COMMANDS: readonly (readonly [row: string, command: string])[] = [
 const WARM_RUNS = 40;
 const PLANE = "HOST: daemons' processor time of a docker run, ms";
 const ALL = "HOST: all processor time of a docker run, ms";
+
+/** Processor time of the HOST's daemons for one of a kind; a minute of a node's that starts one container. */
+const choreRow = (row: string) => `HOST: daemons' processor time of ${row}, ms`;
+const MINUTE = "HOST: daemons' processor time of a node's minute, ms";
 
 const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
 
@@ -65,16 +70,38 @@ class Bench {
     this.#add(ALL, one, (after.all - before.all) / runs);
   }
 
+  /** What the HOST's daemons spend on each chore. */
+  async chores(one: Contestant): Promise<void> {
+    await one.sh(PREPARE);
+    for (const { row, command, times } of CHORES) {
+      const again = `for n in $(seq ${times}); do ${command} >/dev/null; done`;
+      await one.sh(command);
+      const before = await one.spent();
+      await one.sh(again);
+      const after = await one.spent();
+      this.#add(choreRow(row), one, (after.plane - before.plane) / times);
+    }
+    await one.sh(CLEAN_UP);
+    const minute = CHORES.map(
+      ({ row, perMinute }) => perMinute * this.#median(choreRow(row), one.name),
+    );
+    const sum = minute.reduce((total, ms) => total + ms, this.#median(PLANE, one.name));
+    this.#add(MINUTE, one, sum);
+  }
+
   /** A line a row, the contestants beside each other, and how many times as much it is on two machines. */
   print(): string {
-    const rows = [...COMMANDS.map(([row]) => row), PLANE, ALL];
+    const chores = CHORES.map(({ row }) => choreRow(row));
+    const rows = [...COMMANDS.map(([row]) => row), PLANE, ...chores, MINUTE, ALL];
     const lines = rows.map((row) => {
-      const [one, other] = ["native", "offloaded"].map((name) =>
-        median(this.#samples.get(`${row} ${name}`) ?? []),
-      );
-      return [row, short(one ?? 0), short(other ?? 0), short((other ?? 0) / (one ?? 0))];
+      const [one, other] = [this.#median(row, "native"), this.#median(row, "offloaded")];
+      return [row, short(one), short(other), one === 0 ? "-" : short(other / one)];
     });
     return align([["medians", "native", "offloaded", "times"], ...lines]);
+  }
+
+  #median(row: string, name: string): number {
+    return median(this.#samples.get(`${row} ${name}`) ?? []);
   }
 
   #add(row: string, { name }: Contestant, figure: number): void {
@@ -102,6 +129,7 @@ export async function benchOffload(argv: string[]): Promise<void> {
       for (const contestant of contestants) {
         say(`round ${round} of ${options.rounds}: ${contestant.name}`);
         await bench.round(contestant);
+        await bench.chores(contestant);
       }
     }
     process.stdout.write(`${bench.print()}\n`);
