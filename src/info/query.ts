@@ -1,5 +1,5 @@
 /** Asks daemons through their control sockets. */
-import { readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { TwinsReport } from "../client/twins/report.ts";
 import type { ProgramReport } from "../rexec/server/register.ts";
@@ -88,12 +88,25 @@ export function endpoints(directory = CONTROL_DIRECTORY): Endpoint[] {
   });
 }
 
+/** Removes what twin processes left that were killed, with the mounts that would have removed it. */
+async function sweepTwins(directory: string): Promise<void> {
+  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+    const pid = /^twins-(\d+)\.sock$/.exec(name)?.[1];
+    if (pid === undefined || kill(Number(pid), 0) !== -E.ESRCH) continue;
+    const path = `${directory}/${name}`;
+    // It may be another PID namespace's.
+    const answer = await ask(path, { want: "snapshot" }).catch((error) => error);
+    if (answer instanceof Dead) rmSync(path, { force: true });
+  }
+}
+
 /**
  * The reports of all daemons, servers first, in the order of their pids. The
  * sockets of dead ones are removed.
  */
 export async function reports(directory = CONTROL_DIRECTORY): Promise<DaemonReport[]> {
   const all = await Promise.all(endpoints(directory).map(report));
+  await sweepTwins(directory);
   return all
     .filter((one) => one !== undefined)
     .sort((a, b) => b.kind.localeCompare(a.kind) || a.pid - b.pid);

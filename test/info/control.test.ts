@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Control, serveControl } from "../../src/info/control.ts";
 import { encodeFrame, FrameReader, REQUEST_MAX, type Request } from "../../src/info/frames.ts";
 import { createLog, type Log } from "../../src/info/log.ts";
-import { ask, endpoints, reports } from "../../src/info/query.ts";
+import { ask, reports } from "../../src/info/query.ts";
 import { Kind } from "../../src/wire/frame.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "qtfs-control-"));
@@ -123,19 +123,22 @@ test("requests in pieces and in one are answered in their order", async () => {
   expect(answers).toEqual([{ level: "info" }, { lines: [] }]);
 });
 
-test("sockets of dead daemons are removed, others stay", async () => {
-  const dead = join(directory, "mount-4194303.sock");
-  const child = Bun.spawnSync([
-    process.execPath,
-    "-e",
-    `Bun.listen({ unix: ${JSON.stringify(dead)}, socket: { data() {} } }); process.kill(process.pid, 9);`,
-  ]);
-  expect(child.signalCode).toBe("SIGKILL");
-  expect(endpoints(directory).map(({ pid }) => pid)).toContain(4194303);
-  expect(await reports(directory)).toHaveLength(1);
-  expect(existsSync(dead)).toBe(false);
-  expect(existsSync(control.path)).toBe(true);
-});
+test.each(["mount", "twins"])(
+  "sockets of dead daemons are removed, others stay: %s",
+  async (kind) => {
+    const dead = join(directory, `${kind}-4194303.sock`);
+    const child = Bun.spawnSync([
+      process.execPath,
+      "-e",
+      `Bun.listen({ unix: ${JSON.stringify(dead)}, socket: { data() {} } }); process.kill(process.pid, 9);`,
+    ]);
+    expect(child.signalCode).toBe("SIGKILL");
+    expect(existsSync(dead)).toBe(true);
+    expect(await reports(directory)).toHaveLength(1);
+    expect(existsSync(dead)).toBe(false);
+    expect(existsSync(control.path)).toBe(true);
+  },
+);
 
 test("a daemon that accepts and is silent is reported as such", async () => {
   const path = join(directory, "mount-77.sock");

@@ -67,9 +67,9 @@ export async function report<T extends ServerReport | MountReport>(pid: number):
   }
 }
 
-/** Names of the control sockets that a process left in /run/qtfs/control. */
-export function controlSockets(pid: number): string[] {
-  return readdirSync("/run/qtfs/control").filter((name) => name.endsWith(`-${pid}.sock`));
+/** Whether a mount's process has its control socket; one of another kind may be left of an earlier process. */
+function hasControlSocket(pid: number): boolean {
+  return readdirSync("/run/qtfs/control").includes(`mount-${pid}.sock`);
 }
 
 /** When a process was started, in the kernel's ticks; undefined where there is none. */
@@ -187,7 +187,7 @@ export class World {
 
   /** Waits until the process of a mount answers. */
   async serves(pid: number): Promise<void> {
-    const serves = () => controlSockets(pid).length > 0 || isGone(pid);
+    const serves = () => hasControlSocket(pid) || isGone(pid);
     await eventually(serves, `process ${pid} serves a mount`, START_MS);
     if (isGone(pid)) throw new Error(`Process ${pid} has ended`);
   }
@@ -201,7 +201,7 @@ export class World {
   async vanished({ pid, target }: WorldMount): Promise<void> {
     await eventually(() => mountsAt(target).length === 0, `${target} is unmounted`, END_MS);
     await eventually(() => isGone(pid), `the process of ${target} has ended`, END_MS);
-    await eventually(() => controlSockets(pid).length === 0, "its control socket is gone", END_MS);
+    await eventually(() => !hasControlSocket(pid), "its control socket is gone", END_MS);
   }
 
   #note(pid: number): void {
