@@ -1,6 +1,8 @@
 /** Threads that are stuck: what is said of them, and that callers see a pause and no error. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { ask, endpoints } from "../../../src/info/query.ts";
 import type { MountReport, ServerReport } from "../../../src/info/report.ts";
+import type { ThreadReport } from "../../../src/info/watchdog.ts";
 import { run } from "../support/run.ts";
 import { QTFS } from "../support/server.ts";
 import { eventually } from "./caller.ts";
@@ -35,6 +37,17 @@ function begin(target: string): Load {
   return load;
 }
 
+/**
+ * What the threads of a daemon are at; undefined where it does not answer: one of them was
+ * stopped while it had a lock of the runtime's that all threads need.
+ */
+async function threadsOf(pid: number): Promise<ThreadReport[] | undefined> {
+  const endpoint = endpoints().find((one) => one.pid === pid);
+  const answer =
+    endpoint && (await ask(endpoint.path, { want: "snapshot" }).catch(() => undefined));
+  return answer?.threads as ThreadReport[] | undefined;
+}
+
 /** Stops the first reactor of a daemon while it is at something; ends the freeze when called. */
 async function freezeReactor(pid: number): Promise<() => void> {
   for (let i = 0; i < FREEZES_MAX; i++) {
@@ -48,8 +61,8 @@ async function freezeReactor(pid: number): Promise<() => void> {
     });
     children.push(child);
     await child.stdout.getReader().read();
-    const frozen = (await report<MountReport | ServerReport>(pid)).threads;
-    if (frozen.find((one) => one.tid === tid)?.at !== ASLEEP) return () => child.kill("SIGKILL");
+    const at = (await threadsOf(pid))?.find((one) => one.tid === tid)?.at;
+    if (at !== undefined && at !== ASLEEP) return () => child.kill("SIGKILL");
     child.kill("SIGKILL");
     await child.exited;
   }
