@@ -82,11 +82,15 @@ function startOf(pid: number): string | undefined {
   }
 }
 
-/** The first process that says it serves the mount at `target`. */
+/**
+ * The first process that says it serves the mount at `target`. Each is asked once: there may be
+ * sockets that killed processes have left, whose numbers other processes have by now.
+ */
 async function servedBy(target: string): Promise<number | undefined> {
   const mounts = endpoints().filter(({ kind }) => kind === "mount");
-  const says = mounts.map(async ({ pid }) => {
-    if ((await report<MountReport>(pid)).target !== target) throw new Error("It serves another");
+  const says = mounts.map(async ({ pid, path }) => {
+    const answer = (await ask(path, { want: "snapshot" })) as unknown as MountReport;
+    if (answer.target !== target) throw new Error("It serves another");
     return pid;
   });
   return await Promise.any(says).catch(() => undefined);
