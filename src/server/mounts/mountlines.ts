@@ -19,8 +19,8 @@ export interface HostMount {
   readonly origin: string;
   /** The whole line. */
   readonly text: string;
-  /** When it was first seen. */
-  readonly sinceNs: number;
+  /** When it was first seen; 0: so long ago that it is told of. */
+  sinceNs: number;
   /** FileType of its root and its device, once somebody has looked (mountplaces.ts); 0 before. */
   rootType: number;
   device: number;

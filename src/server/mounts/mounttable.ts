@@ -49,6 +49,9 @@ export class MountTable {
   #settledNs = 0;
   /** Whether nothing was read since mountinfo was opened. */
   #isFresh = true;
+  /** Where a client has just had something mounted; whether sessions are to hear of a look at once. */
+  #asked: string | undefined;
+  #isNews = false;
 
   /** A session looks at mounts from now on; false where mountinfo cannot be had. */
   begin(): boolean {
@@ -88,6 +91,7 @@ export class MountTable {
   /** How long until there is something to do; -1: until there is a change. */
   waitMs(): number {
     if (this.fd < 0) return NONE;
+    if (this.#isNews) return 0;
     const isDue = this.#isDue || this.#hasUnsettled;
     const atNs = Math.min(this.#wakeNs, isDue ? this.#lookedNs + GATHER_NS : this.#wakeNs);
     if (atNs === Number.POSITIVE_INFINITY) return NONE;
@@ -106,8 +110,22 @@ export class MountTable {
     return true;
   }
 
+  /**
+   * A client has had a mount made at `path` (a byte a character, from the server's root), or one
+   * ended somewhere: it waits until it sees that. What is at `path` and below is told of at once:
+   * who would end it at this moment is that client, which is not answered yet.
+   */
+  changedByClient(path?: string): void {
+    this.#asked = path;
+    this.#isDue = true;
+    this.refresh();
+    this.#asked = undefined;
+    this.#isNews = true;
+  }
+
   /** Looks for changes, if the last look is long enough ago. */
   look(nowNs: number): void {
+    this.#isNews = false;
     if (this.fd >= 0 && nowNs - this.#lookedNs >= GATHER_NS) this.refresh();
   }
 
@@ -160,6 +178,11 @@ export class MountTable {
       const number = hasNumbers ? (words[2 * i] as number) : undefined;
       const mount = known(before, line, number, this.#isFresh ? 0 : now);
       if (mount === undefined) continue;
+      // It may have been seen before whoever made it said so.
+      if (this.#wasAsked(mount) && mount.sinceNs !== 0) {
+        mount.sinceNs = 0;
+        changed = true;
+      }
       if (before.get(mount.number) !== mount) changed = true;
       if (now - mount.sinceNs < SETTLE_NS) this.#hasUnsettled = true;
       // Those that settle are a change, too.
@@ -171,6 +194,11 @@ export class MountTable {
     // As many, and each was there before.
     changed ||= this.byNumber.size !== before.size;
     if (changed) this.version++;
+  }
+
+  #wasAsked({ path }: HostMount): boolean {
+    const asked = this.#asked;
+    return asked !== undefined && (path === asked || path.startsWith(`${asked}/`));
   }
 
   #clear(): void {

@@ -23,7 +23,7 @@ import { BIND_NETNS } from "../calls.ts";
 import { openPlace, readOptionalPlace } from "../places.ts";
 import { LATER, type Session } from "../session.ts";
 import { EMPTY_PATH } from "../status.ts";
-import { isAnother, mountId, refusal, Texts } from "./mounting.ts";
+import { isAnother, mountId, pathOf, refusal, Texts } from "./mounting.ts";
 
 const NO_FD = -1;
 const TREE_FLAGS = OpenTree.CLONE | OpenTree.NO_AUTOMOUNT | OpenTree.RECURSIVE;
@@ -165,11 +165,13 @@ export function mountCall(session: Session): number {
     return typeof made === "number" && !isDone ? made : answer(session, 0, "");
   }
   const { name, args, gives } = made;
+  const path = puts ? pathOf(place) : undefined;
   session.services.calls.start(session, name === BIND_NETNS ? name : SYS[name], args, {
     done: (result) => {
       const text = gives === "text" && result > 0 ? memory.text(args[1] as number, result) : "";
       memory.free();
       letGo();
+      if (path !== undefined && result >= 0) session.services.mounts.changedByClient(path);
       const given = gives === "object" && result >= 0;
       const { mountObjects, lives } = session;
       const errno = answer(

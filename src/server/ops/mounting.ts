@@ -1,4 +1,5 @@
 /** What the operations on the HOST's mounts share. */
+import { readlinkSync } from "node:fs";
 import { E } from "../../sys/errno.ts";
 import { geteuid } from "../../sys/identity.ts";
 import { allocate, free, type Region } from "../../sys/memory.ts";
@@ -35,6 +36,11 @@ export function isAnother(session: Session, id: number): boolean {
   if (before !== NOTHING && id !== before) return true;
   note(session, id);
   return false;
+}
+
+/** Where the directory or file `fd` is, from the server's root, a byte a character. */
+export function pathOf(fd: number): string {
+  return readlinkSync(`/proc/self/fd/${fd}`, { encoding: "buffer" }).toString("latin1");
 }
 
 /** Texts and data of one call, in memory that outlives the request. */

@@ -18,7 +18,7 @@ import { lastName, openParent, openPlace, readOptionalPlace, readPlace } from ".
 import { LATER, type Session } from "../session.ts";
 import { EMPTY_PATH } from "../status.ts";
 import { finishSync, replyStatfs } from "./attributes.ts";
-import { isAnother, mountId, refusal, Texts } from "./mounting.ts";
+import { isAnother, mountId, pathOf, refusal, Texts } from "./mounting.ts";
 
 /** Those of a mount that is there already. */
 const OF_ONE_THAT_IS_THERE = MountFlag.REMOUNT | MOUNT_PROPAGATION;
@@ -61,6 +61,7 @@ export function mountOp(session: Session): number {
     return -what;
   }
   const memory = new Texts();
+  const path = pathOf(at);
   const isIn = from !== undefined && (flags & OF_A_PLACE) === 0;
   const args = [
     ...(isIn ? [what] : []),
@@ -76,7 +77,10 @@ export function mountOp(session: Session): number {
     ends: () => {
       if (from !== undefined) close(what);
     },
-    done: (result) => finishSync(session, result),
+    done: (result) => {
+      if (result === 0 && mounts) session.services.mounts.changedByClient(path);
+      finishSync(session, result);
+    },
   });
   return LATER;
 }
@@ -121,7 +125,10 @@ export function umountOp(session: Session): number {
   session.services.calls.start(session, SYS.umount2, [path, flags | UmountFlag.NOFOLLOW], {
     closes: parent,
     frees: memory.region,
-    done: (result) => finishSync(session, result),
+    done: (result) => {
+      if (result === 0) session.services.mounts.changedByClient();
+      finishSync(session, result);
+    },
   });
   return LATER;
 }
