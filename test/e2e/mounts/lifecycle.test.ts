@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
 import { run, sh } from "../support/run.ts";
 import { QTFS } from "../support/server.ts";
-import { buildCaller, Caller, eventually } from "./caller.ts";
+import { buildCaller, Caller, eventually, stop } from "./caller.ts";
 import { descriptors, mountsAt, World, type WorldServer } from "./world.ts";
 
 const ANSWER_MS = 15_000;
@@ -131,6 +131,8 @@ test("the doctor: a mount that works, and one whose processes were killed", asyn
   const { stdout } = await run([QTFS, "info", mount.target, "--metrics"]);
   expect(stdout).toContain(`target="${mount.target}"} 1\n`);
   const { daemons } = JSON.parse((await run([QTFS, "info", mount.target, "--json"])).stdout);
+  // Stopped, it cannot start another keeper before it is killed itself.
+  await stop(mount.pid);
   for (const pid of [daemons[0].keeper, mount.pid]) process.kill(pid, "SIGKILL");
   await eventually(
     async () => (await examined()).levels.join() === "failure",
