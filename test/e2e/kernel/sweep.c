@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { READ_MAX = 1 << 20, CHUNK = 128 << 10, TRIES = 8, STUCK_S = 60, PATH_BYTES = 4096, WORD_MAX = 64, WORDS_MAX = 1024 };
+enum { READ_MAX = 1 << 20, CHUNK = 128 << 10, TRIES = 12, STUCK_S = 60, PATH_BYTES = 4096, WORD_MAX = 64, WORDS_MAX = 1024 };
 
 /* Files that are not read, with the reason: the pattern is matched without FNM_PATHNAME. */
 static const struct skip {
@@ -174,7 +174,7 @@ static enum kind compare(const char *path) {
   char on_host[PATH_BYTES], on_mount[PATH_BYTES];
   snprintf(on_host, sizeof on_host, "%s%s", host, path);
   snprintf(on_mount, sizeof on_mount, "%s%s", mount_point, path);
-  enum kind worst = CHANGING;
+  int settled = 0;
   for (int i = 0; i < TRIES; i++) {
     take(on_host, &before);
     take(on_mount, &there);
@@ -182,14 +182,14 @@ static enum kind compare(const char *path) {
     if (is_gone(&after)) return GONE;
     if (same(&before, &after)) {
       if (same(&before, &there)) return before.error != 0 ? REFUSED : EXACT;
-      worst = DIFFERENT;
+      settled++;
     } else if (same_shape(&before, &after)) {
       if (same_shape(&before, &there)) return SHAPED;
     }
     if (i > 2) usleep(1000 << i);
   }
   // What changes in its very structure, a list of timers, has the same kinds of lines.
-  if (worst == CHANGING && same_words(&there, &before, &after)) return CHANGING;
+  if (settled <= TRIES / 4 && same_words(&there, &before, &after)) return CHANGING;
   tell(path, &after, &there);
   return DIFFERENT;
 }
