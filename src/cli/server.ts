@@ -89,7 +89,7 @@ export const server = program({
         "A directory to export, with :ro read only; repeatable. A CLASS lets clients do more than " +
         "use files: sysmount mounts and unmounts on the HOST, beneath PATH (whoever may that " +
         "reaches all of the HOST), device opens the HOST's devices, ioctl controls them, " +
-        "process signals the HOST's processes.",
+        "process signals the HOST's processes, names uses its abstract names of unix sockets.",
     },
     config: {
       type: "string",

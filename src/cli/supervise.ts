@@ -22,6 +22,10 @@ export const superviseProgram = program({
       does: "Its overlays are mounted where containers run.",
     },
     {
+      command: "qtfs supervise --abstract '@/shim/*' -- containerd",
+      does: "It finds sockets of those abstract names on the HOST.",
+    },
+    {
       command: "qtfs supervise -- chroot /srv/root containerd",
       does: "The same in a root of its own.",
     },
@@ -32,6 +36,15 @@ export const superviseProgram = program({
       required: true,
       valueHint: "-- PROGRAM [ARGS…]",
       description: "What is run. This process becomes it.",
+    },
+    abstract: {
+      type: "string",
+      valueHint: "PATTERN",
+      description:
+        "Abstract names of unix sockets that are the HOST's too, as @/containerd-shim/*; several with " +
+        "commas between them. Whoever connects to one here reaches who has it on the HOST, and what is " +
+        "bound here is bound there. The server has to allow the class names. Each connect(2) and " +
+        "bind(2) of these programs, whatever the socket, then takes some 15 µs longer.",
     },
     "log-level": {
       type: "enum",
@@ -64,8 +77,13 @@ export async function runSupervise(count: number): Promise<number> {
     }
     if (count === 0 || argv.length === 0) throw new UsageError("say what to run: -- PROGRAM");
     const level = normalised.find((word) => word.startsWith("--log-level="))?.split("=")[1];
+    const abstract = normalised.find((word) => word.startsWith("--abstract="));
     const { launch } = await import("../supervisor/launch.ts");
-    return await launch({ argv, logLevel: isLogLevel(level) ? level : "info" });
+    return await launch({
+      argv,
+      logLevel: isLogLevel(level) ? level : "info",
+      abstract: abstract?.slice("--abstract=".length).split(",").filter(Boolean) ?? [],
+    });
   } catch (error) {
     const hint = error instanceof UsageError ? ' (try "qtfs supervise --help")' : "";
     process.stderr.write(`qtfs supervise: ${sentenceOf(error)}${hint}\n`);

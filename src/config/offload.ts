@@ -12,6 +12,7 @@
  * binds = ["/opt/tools"]             # of the DPU, in the rootfs too
  * shares = ["/data"]                 # of the HOST, at the same paths there
  * routes = ["/usr/bin/nvidia-smi"]   # programs of the rootfs that run on the HOST
+ * abstract = ["@/shim/*"]            # abstract names of sockets that are the HOST's too
  *
  * [[service]]                        # beside the profile's, or instead of one of its
  * name = "containerd"
@@ -56,11 +57,14 @@ export interface OffloadConfig {
   readonly binds: readonly string[];
   readonly shares: readonly string[];
   readonly routes: readonly string[];
+  /** Patterns of abstract names of sockets that services find on the HOST. */
+  readonly abstract: readonly string[];
   readonly services: readonly ServiceConfig[];
 }
 
 const LIST_MAX = 256;
 const WORDS_MAX = 256;
+const PATTERN_MAX = 107;
 
 const path = z
   .string()
@@ -94,6 +98,7 @@ const schema = z.strictObject({
   binds: paths,
   shares: paths,
   routes: paths,
+  abstract: z.array(z.string().min(1).max(PATTERN_MAX)).max(LIST_MAX).default([]),
   networks: networksTable.optional(),
   service: z.array(serviceTable).max(LIST_MAX).default([]),
 });

@@ -22,7 +22,7 @@
  *
  * [[export]]
  * path = "/var/lib/docker"
- * allow = ["sysmount"]      # beside using files: sysmount, device, ioctl, process
+ * allow = ["sysmount"]      # beside using files: sysmount, device, ioctl, process, names
  *
  * [[policy]]                # how files of a type, or below a directory, are treated
  * type = "nfs"              # a name of server/fstypes.ts, or a number like 0x6969

@@ -13,9 +13,9 @@ export interface MountLine {
   /** What of the superblock is mounted: a path in it. */
   root: string;
   mountpoint: string;
-  /** `fuse.qtfs`, `ext4` */
   /** Whether others see what is mounted in it (MS_SHARED). */
   isShared: boolean;
+  /** `fuse.qtfs`, `ext4` */
   type: string;
   source: string;
 }

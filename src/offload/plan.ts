@@ -33,7 +33,7 @@ const routesOf = (config: OffloadConfig, { routes, optionalRoutes }: Profile) =>
 function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[] {
   const shares = sharesOf(config, profile);
   const insecure = config.insecure ? ["--insecure"] : [];
-  const exports = shares.flatMap((path) => ["--export", `${path}:${classesOf(path)}`]);
+  const exports = shares.flatMap((path) => ["--export", `${path}:${classesOf(config, path)}`]);
   const allow = unique([...profile.allow, ...config.routes]);
   const sessions = `/run/qtfs/offload/${config.name}.sessions`;
   const daemon = (name: string, subcommand: string, address: Address, words: string[]) =>
@@ -68,7 +68,10 @@ function hostPlan(config: OffloadConfig, profile: Profile, qtfs: string): Step[]
 }
 
 /** What is allowed on an export: whoever sees the HOST's processes may also signal them. */
-const classesOf = (path: string) => (path === PROC ? "rw,sysmount,process" : "rw,sysmount");
+function classesOf({ abstract }: OffloadConfig, path: string): string {
+  const ofProcesses = path === PROC ? ",process" : "";
+  return `rw,sysmount${ofProcesses}${abstract.length > 0 ? ",names" : ""}`;
+}
 
 const isVolatile = ({ volatile }: Profile, path: string) => volatile.includes(path);
 
@@ -125,12 +128,13 @@ function servicesOf(config: OffloadConfig, profile: Profile): ServiceConfig[] {
 }
 
 function dpuService(config: OffloadConfig, one: ServiceConfig, qtfs: string): Step {
-  const { rootfs: root } = config;
+  const { abstract, rootfs: root } = config;
   const { name, command, env, ready } = one;
+  const names = abstract.length > 0 ? [`--abstract=${abstract.join(",")}`] : [];
   return service({
     name,
     command,
-    launcher: [qtfs, "supervise", "--"],
+    launcher: [qtfs, "supervise", ...names, "--"],
     env: {
       PATH: `${programsOf(config)}:${PATH}`,
       HOME: "/root",

@@ -4,7 +4,7 @@
  * original qtfs reads (`[Sysmount]`), in lower case.
  */
 
-export const OPERATION_CLASSES = ["sysmount", "device", "ioctl", "process"] as const;
+export const OPERATION_CLASSES = ["sysmount", "device", "ioctl", "process", "names"] as const;
 
 /**
  * - `sysmount`: mounts and unmounts beneath the export, in the server's mount namespace.
@@ -12,6 +12,8 @@ export const OPERATION_CLASSES = ["sysmount", "device", "ioctl", "process"] as c
  * - `device`: device nodes beneath the export open the HOST's devices.
  * - `ioctl`: ioctl(2) on those devices.
  * - `process`: signals to any process of the HOST, and on which processors it runs.
+ * - `names`: abstract names of unix sockets (unix(7)) in the server's network namespace: connecting to
+ *   any, and being connected to at any that nobody has.
  */
 export type OperationClass = (typeof OPERATION_CLASSES)[number];
 

@@ -1,5 +1,7 @@
 /** Which function serves which operation. */
+
 import { OP_COUNT, Op } from "../wire/ops.ts";
+import { nameBind, nameLook, nameOpen } from "./ops/abstract.ts";
 import { attach, ping } from "./ops/attach.ts";
 import { getattr, setattr, statfs, statxOp, syncfsOp } from "./ops/attributes.ts";
 import { fsyncOp, read, seek, write } from "./ops/data.ts";
@@ -76,5 +78,8 @@ export const operations: readonly (Operation | undefined)[] = (() => {
   table[Op.SOCKET_BIND] = socketBind;
   table[Op.PASS_OPEN] = passOpen;
   table[Op.SOCKET_REBIND] = socketRebind;
+  table[Op.NAME_LOOK] = nameLook;
+  table[Op.NAME_OPEN] = nameOpen;
+  table[Op.NAME_BIND] = nameBind;
   return table;
 })();

@@ -64,6 +64,14 @@ export class TwinKeys {
     return key;
   }
 
+  /** The key that an earlier process gave to the request being served, which it did not answer. */
+  addAgain(session: Session): number {
+    const key = keyOf(session);
+    this.#keys.add(key);
+    this.#given.set(session.slot, { sequence: session.sequence, key });
+    return key;
+  }
+
   /** Takes a key back, if there is such a one; with NO_KEY the streams that were opened. */
   remove({ owner, services }: Session, key: number): void {
     if (key === NO_KEY) services.bridge.cut(owner);

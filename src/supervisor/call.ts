@@ -23,6 +23,8 @@ export interface Call {
   readonly procfs: Procfs;
   readonly shares: Shares;
   readonly sessions: Sessions;
+  /** Patterns of abstract names that are the HOST's too (names.ts); a byte a character. */
+  readonly names: readonly string[];
   /** Number of a process here that stands for one of the HOST's (StandIns.of), or FULL. */
   standIn(target: Target): Promise<number>;
   /** Says something in the supervisor's log. */

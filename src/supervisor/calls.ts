@@ -6,6 +6,7 @@ import { getAffinityCall, setAffinityCall } from "./affinity.ts";
 import type { Decide } from "./call.ts";
 import { killCall, tgkillCall, tkillCall } from "./kill.ts";
 import { mountCall } from "./mount.ts";
+import { bindCall, connectCall } from "./names.ts";
 import {
   fsopenCall,
   fspickCall,
@@ -37,13 +38,24 @@ const DECIDERS: Partial<Record<CallName, Decide>> = {
   setns: setnsCall,
   sched_setaffinity: setAffinityCall,
   sched_getaffinity: getAffinityCall,
+  connect: connectCall,
+  bind: bindCall,
 };
+
+/** Those that are not looked at unless abstract names are the HOST's: programs make them all the time. */
+const OF_NAMES: readonly CallName[] = ["connect", "bind"];
 
 /** Names of the calls, in the order that they are counted in. */
 export const CALL_NAMES = Object.keys(DECIDERS) as CallName[];
 
-/** Their numbers: what the filter is made of. */
+/** Their numbers. */
 export const CALL_NUMBERS: readonly number[] = CALL_NAMES.map((name) => SYS[name]);
+
+/** Numbers of those that a filter is made of. */
+export function filtered(withNames: boolean): number[] {
+  const chosen = CALL_NAMES.filter((name) => withNames || !OF_NAMES.includes(name));
+  return chosen.map((name) => SYS[name]);
+}
 
 /** Go's runtime interrupts its own threads by this, thousands of times a second. */
 export const EXCEPTION: Exception = { nr: SYS.tgkill, argument: 2, value: SIGURG };

@@ -15,11 +15,12 @@ import { close } from "../sys/open.ts";
 import { POLLIN, PollSet } from "../sys/poll.ts";
 import { resetSignal } from "../sys/process.ts";
 import { rawSyscall } from "../sys/rawsyscall.ts";
-import { notifyCalls } from "../sys/seccomp.ts";
+import { notifyCalls, notifyingFilter } from "../sys/seccomp.ts";
 import { SIGPIPE, SIGXFSZ } from "../sys/signals.ts";
 import { recv, SOCK_SEQPACKET, sendFds, socketPair } from "../sys/socket.ts";
 import { stringArray } from "../sys/spawn.ts";
-import { CALL_NUMBERS, EXCEPTION } from "./calls.ts";
+import { EXCEPTION, filtered } from "./calls.ts";
+import { namePattern } from "./names.ts";
 import { SETTINGS_MAX, SUPERVISOR_WORD } from "./process.ts";
 import type { Settings } from "./record.ts";
 
@@ -34,10 +35,12 @@ export interface LaunchOptions {
   /** The program and its arguments, byte for byte. */
   readonly argv: readonly Buffer[];
   readonly logLevel: string;
+  /** Patterns of abstract names of sockets that are the HOST's too, as people write them. */
+  readonly abstract: readonly string[];
 }
 
 /** Becomes the program; throws a sentence where it cannot. */
-export async function launch({ argv, logLevel }: LaunchOptions): Promise<never> {
+export async function launch({ abstract, argv, logLevel }: LaunchOptions): Promise<never> {
   const file = findProgram((argv[0] as Buffer).toString());
   const pair = socketPair(SOCK_SEQPACKET);
   if (typeof pair === "number") throw new Error(`Cannot make a socket: ${errnoText(-pair)}`);
@@ -45,15 +48,14 @@ export async function launch({ argv, logLevel }: LaunchOptions): Promise<never> 
   await startSupervisor(theirs);
   close(theirs);
   const { limits } = readCaller();
-  const listener = notifyCalls(CALL_NUMBERS, EXCEPTION);
-  if (listener < 0) throw new Error(refusal(-listener));
   const settings: Settings = {
     command: argv.slice(0, WORDS_MAX).map((word) => word.toString().slice(0, WORD_CHARS_MAX)),
     startedAt: new Date().toISOString(),
     pid: process.pid,
     logLevel,
+    names: abstract.map(namePattern),
   };
-  handOver(own, listener, settings);
+  supervised(own, filtered(abstract.length > 0), settings);
   const nofile = limits[Resource.NOFILE];
   if (nofile !== undefined) setLimit(0, Resource.NOFILE, nofile);
   // What the runtime ignores, whatever was so before.
@@ -95,15 +97,27 @@ function refusal(errno: number): string {
   }
 }
 
-/** Gives the supervisor the listener, and waits until it is at work. */
-function handOver(socket: number, listener: number, settings: Settings): void {
+/**
+ * Tells the supervisor what it supervises, sets the filter of the calls `numbers`, gives it the
+ * listener, and waits until it is at work. From the filter on nobody answers those calls until it
+ * has the listener, and the runtime may make one whenever it starts a thread or compiles
+ * (sched_getaffinity): so all that is done in between has been done before.
+ */
+function supervised(socket: number, numbers: readonly number[], settings: Settings): void {
   const said = allocate(SETTINGS_MAX);
   const length = said.bytes.write(JSON.stringify(settings));
-  const sent = sendFds(socket, said.address, length, [listener], 0);
-  close(listener);
+  const told = sendFds(socket, said.address, length, [socket], 0);
+  const filter = notifyingFilter(numbers, EXCEPTION);
   const polls = new PollSet(1);
   polls.add(socket, POLLIN);
-  const isReady = sent > 0 && polls.wait(READY_MS) > 0 && recv(socket, said.address, 1) === 1;
+  const beside = [0];
+  const listener = notifyCalls(filter);
+  beside[0] = listener;
+  const sent = listener < 0 ? listener : sendFds(socket, said.address, 1, beside, 0);
+  if (listener < 0) throw new Error(refusal(-listener));
+  close(listener);
+  const isTold = told > 0 && sent > 0;
+  const isReady = isTold && polls.wait(READY_MS) > 0 && recv(socket, said.address, 1) === 1;
   close(socket);
   if (!isReady) throw new Error("The supervisor did not start");
 }

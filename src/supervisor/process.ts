@@ -7,8 +7,8 @@ import { ownCommand } from "../cli/background.ts";
 import { FirstKeeper, KEPT, Keeper } from "../client/keeper.ts";
 import { type Control, serveControl } from "../info/control.ts";
 import { createLog, isLogLevel, type Log } from "../info/log.ts";
-import { allocate } from "../sys/memory.ts";
-import { F_SETFD, FD_CLOEXEC, fcntlInt } from "../sys/open.ts";
+import { allocate, type Region } from "../sys/memory.ts";
+import { close, F_SETFD, FD_CLOEXEC, fcntlInt } from "../sys/open.ts";
 import { POLLIN, PollSet } from "../sys/poll.ts";
 import { raiseNoFileLimit, setProcessName } from "../sys/process.ts";
 import { recvFds, send } from "../sys/socket.ts";
@@ -73,19 +73,27 @@ function inherited(): Held {
   return held;
 }
 
-/** From the launcher: the listener, and the settings, put into a record. */
+/** From the launcher: the settings, put into a record, and then the listener. */
 function received(): Held {
   fcntlInt(LAUNCHER_FD, F_SETFD, FD_CLOEXEC);
+  const said = allocate(SETTINGS_MAX);
+  const record = createRecord();
+  const { n, fds } = receiveOne(said);
+  // What comes beside it is only for the launcher to have sent something.
+  for (const fd of fds) close(fd);
+  if (n <= 0) throw new Error("Nobody says what to supervise");
+  writeSettings(record, JSON.parse(said.bytes.toString("utf8", 0, n)) as Settings);
+  const [listener] = receiveOne(said).fds;
+  if (listener === undefined) throw new Error("Nobody gives a listener for what to supervise");
+  return { listener, record, life: createLife() };
+}
+
+/** The next message of the launcher's, and the descriptors with it. */
+function receiveOne({ address, size }: Region): { n: number; fds: number[] } {
   const polls = new PollSet(1);
   polls.add(LAUNCHER_FD, POLLIN);
   polls.wait(LAUNCHER_MS);
-  const said = allocate(SETTINGS_MAX);
-  const { n, fds } = recvFds(LAUNCHER_FD, said.address, said.size, 1);
-  const [listener] = fds;
-  if (n <= 0 || listener === undefined) throw new Error("Nobody says what to supervise");
-  const record = createRecord();
-  writeSettings(record, JSON.parse(said.bytes.toString("utf8", 0, n)) as Settings);
-  return { listener, record, life: createLife() };
+  return recvFds(LAUNCHER_FD, address, size, 1);
 }
 
 function tellLauncher(): void {
@@ -180,7 +188,8 @@ class Supervisor {
     };
     worker.onerror = ({ message }) => this.#fail(message);
     const [listener, record, tally] = [this.#listener, this.#record, this.#tally.shared];
-    const data = { listener, record, index, tally };
+    const { names } = this.#settings;
+    const data = { listener, record, index, tally, names };
     worker.postMessage({ kind: "start", data } satisfies ToThread);
     await promise;
   }

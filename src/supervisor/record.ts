@@ -37,6 +37,8 @@ export interface Settings {
   /** Its process. */
   readonly pid: number;
   readonly logLevel: string;
+  /** Patterns of abstract names that are the HOST's too; a byte a character. */
+  readonly names: readonly string[];
 }
 
 /** A new record: a descriptor. Throws a sentence. */

@@ -70,11 +70,15 @@ export class Shares {
     this.#changes.add(fd, POLLPRI);
   }
 
-  /** One share of each server. */
-  async servers(): Promise<Share[]> {
+  async all(): Promise<Share[]> {
     await this.#refresh();
     if (this.#known.length === 0) await this.#ask();
-    const byServer = new Map(this.#known.map(({ share }) => [share.server, share]));
+    return this.#known.map(({ share }) => share);
+  }
+
+  /** One share of each server. */
+  async servers(): Promise<Share[]> {
+    const byServer = new Map((await this.all()).map((share) => [share.server, share]));
     return [...byServer.values()];
   }
 

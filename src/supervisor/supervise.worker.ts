@@ -27,6 +27,7 @@ export interface ThreadData {
   record: number;
   index: number;
   tally: SharedArrayBuffer;
+  names: readonly string[];
 }
 
 /** What the thread tells main. */
@@ -51,10 +52,12 @@ class Thread {
   readonly #shares = new Shares(this.#procfs);
   readonly #sessions: Sessions;
   readonly #tally: Tally;
+  readonly #names: readonly string[];
 
-  constructor({ listener, record, index, tally }: ThreadData) {
+  constructor({ listener, record, index, tally, names }: ThreadData) {
     prepareThread();
     this.#index = index;
+    this.#names = names;
     this.#record = new CallRecord(record, index);
     this.#args = new Notification(listener, this.#record.region);
     this.#sessions = new Sessions(this.#record, () => this.#args.isValid());
@@ -90,6 +93,7 @@ class Thread {
       procfs: this.#procfs,
       shares: this.#shares,
       sessions: this.#sessions,
+      names: this.#names,
       standIn,
       log: (level, text) => self.postMessage({ kind: "log", level, text }),
     };

@@ -103,12 +103,8 @@ export function notifyingProgram(
   ];
 }
 
-/**
- * Sets the filter for the calling thread, and for what it starts. Returns the descriptor of
- * the listener, closed on exec, or -errno: EINVAL before Linux 5.19, EACCES without
- * CAP_SYS_ADMIN, EBUSY where the thread has a listener already.
- */
-export function notifyCalls(numbers: readonly number[], exception: Exception): number {
+/** A filter as the kernel takes it (struct sock_fprog): its address. It is never freed. */
+export function notifyingFilter(numbers: readonly number[], exception: Exception): number {
   const program = notifyingProgram(numbers, exception);
   const region = allocate(SOCK_FPROG_STRUCT_SIZE + program.length * SOCK_FILTER_STRUCT_SIZE);
   const { view, address } = region;
@@ -121,12 +117,21 @@ export function notifyCalls(numbers: readonly number[], exception: Exception): n
     view.setUint8(at + SOCK_FILTER.jf, jf);
     view.setUint32(at + SOCK_FILTER.k, k, true);
   }
+  return address;
+}
+
+/**
+ * Sets the filter (notifyingFilter) for the calling thread, and for what it starts. Returns the
+ * descriptor of the listener, closed on exec, or -errno: EINVAL before Linux 5.19, EACCES without
+ * CAP_SYS_ADMIN, EBUSY where the thread has a listener already.
+ */
+export function notifyCalls(filter: number): number {
   const flags =
     SECCOMP_FILTER_FLAG_NEW_LISTENER |
     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV |
     // No program is to run slower for this filter, which protects nothing.
     SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-  return rawSyscall(SYS.seccomp, SECCOMP_SET_MODE_FILTER, flags, address);
+  return rawSyscall(SYS.seccomp, SECCOMP_SET_MODE_FILTER, flags, filter);
 }
 
 const c = libc({ ioctl: { args: [i32, u64, u64], returns: i32 } });

@@ -1,12 +1,12 @@
 /**
- * What listens at a unix socket's file, asked of the kernel without being noticed by
- * whoever listens (sock_diag(7)). It knows those of this network namespace alone.
+ * What listens at a unix socket's file or abstract name, asked of the kernel without being noticed
+ * by whoever listens (sock_diag(7)). It knows those of this network namespace alone.
  */
 import { i32, libc, orErrno } from "./libc.ts";
 import { allocate } from "./memory.ts";
 import { close } from "./open.ts";
 import { AF_UNIX } from "./sockaddr.ts";
-import { recv, SOCK_CLOEXEC, SOCK_RAW, send } from "./socket.ts";
+import { recv, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_RAW, send } from "./socket.ts";
 
 const c = libc({ socket: { args: [i32, i32, i32], returns: i32 } });
 
@@ -17,11 +17,17 @@ const NLM_F_REQUEST = 0x1;
 const NLM_F_DUMP = 0x300;
 /** linux/sock_diag.h */
 const SOCK_DIAG_BY_FAMILY = 20;
-/** linux/unix_diag.h: UDIAG_SHOW_VFS, and the attribute that it asks for. */
+/** linux/unix_diag.h: UDIAG_SHOW_NAME and UDIAG_SHOW_VFS, and the attributes that they ask for. */
+const SHOW_NAME = 0x1;
 const SHOW_VFS = 0x2;
+const UNIX_DIAG_NAME = 0;
 const UNIX_DIAG_VFS = 1;
-/** net/tcp_states.h: STREAM and SEQPACKET sockets that listen. */
+/** net/tcp_states.h: a socket that listens, one that is neither that nor connected, one that is. */
 const TCP_LISTEN = 10;
+const TCP_CLOSE = 7;
+const TCP_ESTABLISHED = 1;
+/** States of sockets of datagrams. */
+const UNLISTENING = (1 << TCP_CLOSE) | (1 << TCP_ESTABLISHED);
 
 /** struct nlmsghdr (linux/netlink.h). */
 export const NLMSGHDR = { length: 0, type: 4, flags: 6 } as const;
@@ -46,25 +52,60 @@ request.view.setUint32(NLMSGHDR.length, REQUEST_BYTES, true);
 request.view.setUint16(NLMSGHDR.type, SOCK_DIAG_BY_FAMILY, true);
 request.view.setUint16(NLMSGHDR.flags, NLM_F_REQUEST | NLM_F_DUMP, true);
 request.bytes[NLMSGHDR_STRUCT_SIZE + UNIX_DIAG_REQ.family] = AF_UNIX;
-request.view.setUint32(NLMSGHDR_STRUCT_SIZE + UNIX_DIAG_REQ.states, 1 << TCP_LISTEN, true);
-request.view.setUint32(NLMSGHDR_STRUCT_SIZE + UNIX_DIAG_REQ.show, SHOW_VFS, true);
 
 const aligned = (length: number) => (length + 3) & ~3;
+
+/** Whether an attribute, `type` with its value at [at, end) of the answer, of a socket of type `kind` is what is looked for. */
+type Sought = (type: number, at: number, end: number, kind: number) => boolean;
 
 /**
  * SOCK_* of the socket that listens at a file, by the file system's number (major · 2^20 +
  * minor) and the low 32 bits of the inode's; undefined where the kernel knows of none.
  */
 export function listenerAt(device: number, inode: number): number | undefined {
+  const { view } = answer;
+  return find(SHOW_VFS, 1 << TCP_LISTEN, (type, at) => {
+    if (type !== UNIX_DIAG_VFS || view.getUint32(at + VFS_OF.inode, true) !== inode) return false;
+    return view.getUint32(at + VFS_OF.device, true) === device;
+  });
+}
+
+/**
+ * Whether a socket of `type` (SOCK_*) takes connections or datagrams at an abstract name (a byte
+ * a character). Each type has names of its own (net/unix/af_unix.c: unix_abstract_hash).
+ */
+export function isTaking(name: string, type: number): boolean {
+  return isIn(type === SOCK_DGRAM ? UNLISTENING : 1 << TCP_LISTEN, name, type);
+}
+
+/** Whether a socket of `type` has an abstract name, those left out that were accepted there. */
+export function isNamed(name: string, type: number): boolean {
+  const states = (1 << TCP_LISTEN) | (1 << TCP_CLOSE);
+  return isIn(type === SOCK_DGRAM ? UNLISTENING : states, name, type);
+}
+
+function isIn(states: number, name: string, type: number): boolean {
+  const sought = `\0${name}`;
+  const isSought: Sought = (attribute, at, end, kind) => {
+    const isName = attribute === UNIX_DIAG_NAME && kind === type;
+    return isName && answer.bytes.latin1Slice(at, end) === sought;
+  };
+  return find(SHOW_NAME, states, isSought) !== undefined;
+}
+
+/** SOCK_* of the first socket in one of `states` (bits) that has a sought attribute among those `show` asks for. */
+function find(show: number, states: number, isSought: Sought): number | undefined {
   const fd = orErrno(c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   if (fd < 0) return undefined;
+  request.view.setUint32(NLMSGHDR_STRUCT_SIZE + UNIX_DIAG_REQ.states, states, true);
+  request.view.setUint32(NLMSGHDR_STRUCT_SIZE + UNIX_DIAG_REQ.show, show, true);
   try {
     if (send(fd, request.address, REQUEST_BYTES, 0) < 0) return undefined;
     // The kernel has answered before send(2) returns, and goes on with each recv(2).
     for (;;) {
       const length = recv(fd, answer.address, ANSWER_BYTES);
       if (length <= 0) return undefined;
-      const found = findIn(length, device, inode);
+      const found = findIn(length, isSought);
       if (found !== "more") return found;
     }
   } finally {
@@ -73,7 +114,7 @@ export function listenerAt(device: number, inode: number): number | undefined {
 }
 
 /** Looks through the messages of one answer. */
-function findIn(length: number, device: number, inode: number): number | undefined | "more" {
+function findIn(length: number, isSought: Sought): number | undefined | "more" {
   const { view } = answer;
   for (let at = 0; at + NLMSGHDR_STRUCT_SIZE <= length; ) {
     const size = view.getUint32(at + NLMSGHDR.length, true);
@@ -81,27 +122,21 @@ function findIn(length: number, device: number, inode: number): number | undefin
     // NLMSG_DONE or NLMSG_ERROR, or nothing that the kernel would send.
     if (type !== SOCK_DIAG_BY_FAMILY || size < NLMSGHDR_STRUCT_SIZE || at + size > length) return;
     const message = at + NLMSGHDR_STRUCT_SIZE;
-    if (isAt(message + UNIX_DIAG_MSG_STRUCT_SIZE, at + size, device, inode)) {
-      return answer.bytes[message + UNIX_DIAG_MSG.type];
-    }
+    const kind = answer.bytes[message + UNIX_DIAG_MSG.type] as number;
+    if (hasSought(message + UNIX_DIAG_MSG_STRUCT_SIZE, at + size, isSought, kind)) return kind;
     at += aligned(size);
   }
   return "more";
 }
 
-/** Whether the attributes at [at, end) say that the socket is bound to that file. */
-function isAt(start: number, end: number, device: number, inode: number): boolean {
+/** Whether one of the attributes at [start, end) is sought. */
+function hasSought(start: number, end: number, isSought: Sought, kind: number): boolean {
   const { view } = answer;
   for (let at = start; at + NLATTR_STRUCT_SIZE <= end; ) {
     const size = view.getUint16(at + NLATTR.length, true);
     if (size < NLATTR_STRUCT_SIZE) return false;
-    if (view.getUint16(at + NLATTR.type, true) === UNIX_DIAG_VFS) {
-      const value = at + NLATTR_STRUCT_SIZE;
-      return (
-        view.getUint32(value + VFS_OF.inode, true) === inode &&
-        view.getUint32(value + VFS_OF.device, true) === device
-      );
-    }
+    const type = view.getUint16(at + NLATTR.type, true);
+    if (isSought(type, at + NLATTR_STRUCT_SIZE, Math.min(at + size, end), kind)) return true;
     at += aligned(size);
   }
   return false;

@@ -65,6 +65,8 @@ export function bindIn(fd: number, dirfd: number, name: string): number {
 
 /** The longest name, its NUL left out. */
 export const SOCKET_PATH_MAX = PATH_BYTES - 1;
+/** The longest abstract name, the NUL before it left out. */
+export const ABSTRACT_MAX = PATH_BYTES - 1;
 /** linux/socket.h: the longest queue that the kernel grants unless told otherwise. */
 export const SOMAXCONN = 4096;
 
@@ -77,6 +79,26 @@ export function bindAt(fd: number, path: string): number {
 /** Connects `fd` to `path`, as `bindAt` has it: what `connectTo` says. */
 export function connectAt(fd: number, path: string): number {
   const length = put(path);
+  return length < 0 ? length : orErrno(c.connect(fd, address.address, length));
+}
+
+/** The address's length for an abstract name (unix(7)), a byte a character, without the NUL before it. */
+function putAbstract(name: string): number {
+  if (name.length === 0 || name.length > ABSTRACT_MAX) return -E.EINVAL;
+  address.bytes[SOCKADDR_UN.path] = 0;
+  address.bytes.latin1Write(name, SOCKADDR_UN.path + 1);
+  return SOCKADDR_UN.path + 1 + name.length;
+}
+
+/** Binds `fd` to the abstract name `name` (a byte a character) in the socket's network namespace: 0 or -errno. */
+export function bindAbstract(fd: number, name: string): number {
+  const length = putAbstract(name);
+  return length < 0 ? length : orErrno(c.bind(fd, address.address, length));
+}
+
+/** Connects `fd` to the abstract name `name`: what `connectTo` says. */
+export function connectAbstract(fd: number, name: string): number {
+  const length = putAbstract(name);
   return length < 0 ? length : orErrno(c.connect(fd, address.address, length));
 }
 

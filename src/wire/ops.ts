@@ -57,12 +57,15 @@ export const Op = {
   PLACE_STATFS: 52,
   PROCESS: 53,
   WATCH: 40,
+  NAME_LOOK: 54,
+  NAME_OPEN: 55,
+  NAME_BIND: 56,
 } as const;
 
 export type OpName = keyof typeof Op;
 
 /** One past the highest operation number: the size of tables indexed by operation. */
-export const OP_COUNT = 54;
+export const OP_COUNT = 57;
 
 /** Messages that are never answered. */
 export const Oneway = {
@@ -155,6 +158,9 @@ export const ARGUMENTS: Readonly<Record<number, number>> = {
   [Op.PLACE_STATFS]: 2,
   [Op.PROCESS]: 4,
   [Op.WATCH]: 2,
+  [Op.NAME_LOOK]: 2,
+  [Op.NAME_OPEN]: 1,
+  [Op.NAME_BIND]: 2,
 };
 
 const CHANGING: ReadonlySet<number> = new Set([
@@ -185,6 +191,7 @@ const CHANGING: ReadonlySet<number> = new Set([
   Op.MOUNT_END,
   Op.SOCKET_BIND,
   Op.PROCESS,
+  Op.NAME_BIND,
 ]);
 
 /** Whether running `op` twice differs from running it once. */

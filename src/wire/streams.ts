@@ -42,6 +42,8 @@ export const StreamKind = {
   PROGRAM: 6,
   /** Client of role rexec: a descriptor of a program's. `[stream of the program, place, ProgramEnd]` */
   PROGRAM_FD: 7,
+  /** Server: as INCOMING, at an abstract name that the DPU listens at. */
+  INCOMING_NAMED: 8,
 } as const;
 
 /** What the program has at its end of a descriptor's stream. */

@@ -25,6 +25,7 @@ describe("readOffloadConfig", () => {
       binds: [],
       shares: [],
       routes: [],
+      abstract: [],
       services: [],
     });
   });

@@ -16,6 +16,7 @@ const CONFIG: OffloadConfig = {
   binds: [],
   shares: [],
   routes: [],
+  abstract: [],
   services: [],
 };
 

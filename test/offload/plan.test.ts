@@ -14,6 +14,7 @@ const CONFIG: OffloadConfig = {
   binds: [],
   shares: ["/data"],
   routes: ["/usr/bin/tool"],
+  abstract: [],
   services: [{ name: "dockerd", command: ["dockerd", "--debug"] }],
 };
 
@@ -36,6 +37,15 @@ describe("planOf", () => {
     const started = commands("dpu").filter((line) => line.startsWith("setsid"));
     expect(started).toHaveLength(2);
     expect(started[1]).toContain("supervise -- chroot /another_rootfs dockerd --debug </dev/null");
+  });
+
+  test("has supervisors and exports told of abstract names, if there are any", () => {
+    const named = { ...CONFIG, abstract: ["@/shim/*", "other"] };
+    expect(commands("host", named).join("\n")).toContain("--export /data:rw,sysmount,names");
+    expect(commands("dpu", named).join("\n")).toContain("'--abstract=@/shim/*,other' --");
+    const [host, dpu] = [commands("host"), commands("dpu")].map((lines) => lines.join("\n"));
+    expect(host).not.toContain("names");
+    expect(dpu).not.toContain("--abstract");
   });
 
   test("has dockerd make networks where they are stretched, and says what will not work", () => {

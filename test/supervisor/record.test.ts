@@ -24,7 +24,10 @@ beforeEach(() => {
 });
 
 test("settings are read as they were written", () => {
-  const settings = { command: ["dockerd", "-D"], startedAt: "2026", pid: 7, logLevel: "info" };
+  const settings = {
+    ...{ command: ["dockerd", "-D"], startedAt: "2026", pid: 7 },
+    ...{ logLevel: "info", names: ["a*"] },
+  };
   writeSettings(fd, settings);
   expect(readSettings(fd)).toEqual(settings);
   const long = { ...settings, command: ["x".repeat(9000)] };

@@ -37,6 +37,19 @@ export interface MountNews {
   lives: number;
 }
 
+/** Key of an abstract name in tables: each type of socket has names of its own. */
+export function nameKey({ name, type }: { name: string; type: number }): string {
+  return `${type} ${name}`;
+}
+
+/** A socket that process `pid` here has bound to an abstract name; `key`: of the HOST's listener. */
+export interface BoundName {
+  readonly name: string;
+  readonly type: number;
+  readonly pid: number;
+  readonly key: number;
+}
+
 /** From the reactor to the twin process. */
 export type ToTwins =
   | MountNews
@@ -62,6 +75,13 @@ export type ToTwins =
   | { kind: "own"; channel: number; node: Node; type: number; key: number; name: string }
   /** The kernel has forgotten lookups of such a node: answered by "disowned" if it is gone altogether. */
   | { kind: "check"; node: Node }
+  /**
+   * A program here is about to connect to an abstract name, or has bound a socket to it (process
+   * `pid`) that is to be reached on the HOST: answered by "named" with the same id. `key`: what
+   * another twin process has had for it, or 0.
+   */
+  | { kind: "name"; id: number; act: "connect"; name: string; type: number }
+  | { kind: "name"; id: number; act: "bind"; name: string; type: number; pid: number; key: number }
   /** The answer to "ask". */
   | { kind: "reply"; id: number; errno: number; results: number[] }
   | FifoToTwins;
@@ -78,8 +98,13 @@ export type FromTwins =
   | { kind: "owned"; node: Node; channel: number; type: number; key: number }
   /** No process here has the socket any more. */
   | { kind: "disowned"; node: Node }
+  /** What came of "name": 0 or an errno. */
+  | { kind: "named"; id: number; errno: number }
+  /** A program here has a name, by that key, or has it no more: another twin process is to be told. */
+  | { kind: "ownsName"; bound: BoundName }
+  | { kind: "nameless"; name: string; type: number }
   /** Asks the server `op` (wire/ops.ts), as a request of the mount's session: answered by "reply". */
-  | { kind: "ask"; id: number; op: number; args: (number | Node)[] }
+  | { kind: "ask"; id: number; op: number; args: (number | Node | string)[] }
   /** The hidden directory cannot be entered: who waits for the twin process is in its way. */
   | { kind: "stuck" }
   | { kind: "log"; level: "info" | "warn" | "error"; text: string }

@@ -34,6 +34,10 @@ export type JobWords =
       /** A path that it is to be called by, for answers, or "". */
       name: string;
     }
+  /** A socket bound to an abstract name, which listens unless it is of datagrams. */
+  | { kind: "bindName"; name: string; type: number }
+  /** The same as "connect", to who has the abstract name `to`. */
+  | { kind: "connectName"; to: string; type: number; uid: number; gid: number; name: string }
   /** The node, opened with O_* `flags`: a FIFO's must have O_NONBLOCK. */
   | { kind: "open"; channel: number; node: Node; flags: number }
   /** Has `inotify` tell `mask` of the node: an O_PATH descriptor of it, and the watch. */

@@ -13,7 +13,9 @@ import { chroot, fchdir, gettid, unshareFs } from "../../sys/process.ts";
 import { SOCK_DGRAM } from "../../sys/socket.ts";
 import {
   autobind,
+  bindAbstract,
   bindAt,
+  connectAbstract,
   connectAt,
   listenAt,
   SOMAXCONN,
@@ -32,6 +34,11 @@ declare const self: {
 type BindJob = Extract<Job, { kind: "bind" }>;
 type WatchJob = Extract<Job, { kind: "watch" }>;
 type ConnectJob = Extract<Job, { kind: "connect" }>;
+type BindNameJob = Extract<Job, { kind: "bindName" }>;
+type ConnectNameJob = Extract<Job, { kind: "connectName" }>;
+type Unconnected = Pick<ConnectJob, "type" | "uid" | "gid" | "name">;
+/** Connects `fd` by calling `connect` with what does it where that has been found: 0 or -errno. */
+type Go = (fd: number, connect: (act: () => number) => number) => number;
 
 class DoormanThread {
   readonly #channel: Channel<Job, Outcome>;
@@ -66,6 +73,10 @@ class DoormanThread {
         return this.#bind(job);
       case "connect":
         return { result: this.#connect(job) };
+      case "bindName":
+        return { result: bindName(job) };
+      case "connectName":
+        return { result: this.#connectName(job) };
       case "open":
         return {
           result: this.#inDoors(job.channel, (doors) => {
@@ -138,24 +149,46 @@ class DoormanThread {
     return as(uid, gid, () => listenAt(fd, SOMAXCONN));
   }
 
-  #connect({ channel, node, type, uid, gid, name }: ConnectJob): number {
+  #connect({ channel, node, ...socket }: ConnectJob): number {
+    return this.#connected(socket, (fd, connect) => {
+      return this.#inDoors(channel, (doors) => {
+        const there = fchdir(doors);
+        if (there < 0) return there;
+        const result = connect(() => connectAt(fd, aliasName(node)));
+        fchdir(this.#root);
+        return result;
+      });
+    });
+  }
+
+  #connectName({ to, ...socket }: ConnectNameJob): number {
+    return this.#connected(socket, (fd, connect) => connect(() => connectAbstract(fd, to)));
+  }
+
+  /** A socket that `go` connects, by what it is given for it; or -errno. */
+  #connected({ type, uid, gid, name }: Unconnected, go: Go): number {
     const fd = unixSocket(type);
     if (fd < 0) return fd;
     const isNamed = name !== "" && this.#names.bind(fd, name) === 0;
-    const result = this.#inDoors(channel, (doors) => {
-      const there = fchdir(doors);
-      if (there < 0) return there;
+    const result = go(fd, (act) => {
       // Datagrams are answered by name.
       const named = type === SOCK_DGRAM && !isNamed ? autobind(fd) : 0;
-      if (named < 0) return named;
-      const connected = as(uid, gid, () => connectAt(fd, aliasName(node)));
-      fchdir(this.#root);
-      return connected;
+      return named < 0 ? named : as(uid, gid, act);
     });
     if (result === 0) return fd;
     close(fd);
     return result;
   }
+}
+
+function bindName({ name, type }: BindNameJob): number {
+  const fd = unixSocket(type);
+  if (fd < 0) return fd;
+  let result = bindAbstract(fd, name);
+  if (result === 0 && type !== SOCK_DGRAM) result = listenAt(fd, SOMAXCONN);
+  if (result === 0) return fd;
+  close(fd);
+  return result;
 }
 
 /** Calls `act` as another user, who may pass all permissions of files as we may. */

@@ -6,10 +6,10 @@ import { isSocketPath, pathOfName } from "../../bridge/names.ts";
 import type { Stream, StreamHandler } from "../../session/stream.ts";
 import { E } from "../../sys/errno.ts";
 import { close } from "../../sys/open.ts";
-import { SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from "../../sys/socket.ts";
+import { SOCK_SEQPACKET } from "../../sys/socket.ts";
 import { Op } from "../../wire/ops.ts";
-import { StreamKind } from "../../wire/streams.ts";
-import { keyOf, type Node, type ToTwins } from "./channel.ts";
+import { keyOf, type Node } from "./channel.ts";
+import type { Ground, Owned } from "./ground.ts";
 import { HeldStream } from "./held.ts";
 import type { Pump } from "./pumps.ts";
 import { type MeetingReport, typeName } from "./report.ts";
@@ -31,8 +31,6 @@ const RETRY_MAX_MS = 64;
 
 /** The mount is the only one that has places here (names.ts). */
 export const OWNER = 0;
-
-type Owned = Extract<ToTwins, { kind: "own" }>;
 
 interface Own {
   readonly owned: Owned;
@@ -57,6 +55,7 @@ interface Caller {
 
 export class Incoming {
   readonly #side: TwinSide;
+  readonly #ground: Ground;
   readonly #byNode = new Map<string, Own>();
   readonly #byKey = new Map<number, Own>();
   readonly #unknown = new Map<number, Caller[]>();
@@ -67,9 +66,10 @@ export class Incoming {
   readonly #closing = new Map<number, (() => void)[]>();
   readonly #pumps = new Map<Pump, Own>();
 
-  constructor(side: TwinSide) {
+  constructor(side: TwinSide, ground: Ground) {
     this.#side = side;
-    side.end.handle(StreamKind.INCOMING, (stream, items) => this.#take(stream, items));
+    this.#ground = ground;
+    side.end.handle(ground.incoming, (stream, items) => this.#take(stream, items));
   }
 
   /** A process here has bound a socket. */
@@ -91,8 +91,7 @@ export class Incoming {
   check(node: Node): void {
     const own = this.#byNode.get(keyOf(node));
     if (own === undefined) return;
-    const { channel } = own.owned;
-    this.#side.doorman.ask({ kind: "look", channel, node }, ({ result }) => {
+    this.#ground.look(own.owned, (result) => {
       if (result === -E.ESTALE) this.#gone(own);
     });
   }
@@ -110,7 +109,7 @@ export class Incoming {
     // Not before the server knows: until then its lookups find somebody listening.
     const tell = () => {
       this.#closing.delete(own.key);
-      this.#side.tell({ kind: "disowned", node });
+      this.#ground.tell({ kind: "disowned", node });
       for (const fn of waiting) fn();
     };
     if (own.key === 0) tell();
@@ -139,8 +138,8 @@ export class Incoming {
 
   /** Has the server listen again where nobody does any more. */
   #rebind(own: Own): void {
-    const { node, type } = own.owned;
-    this.#side.ask(Op.SOCKET_REBIND, [node, type], (errno, [key = 0]) => {
+    const [op, args] = this.#ground.rebind(own.owned);
+    this.#side.ask(op, args, (errno, [key = 0]) => {
       if (errno !== 0) {
         this.#side.log("warn", `The HOST does not listen for a socket any more: errno ${errno}`);
       } else if (own.isGone) this.#side.ask(Op.TWIN_CLOSE, [key], () => {});
@@ -171,7 +170,7 @@ export class Incoming {
 
   #tell({ owned, key }: Own): void {
     const { node, channel, type } = owned;
-    this.#side.tell({ kind: "owned", node, channel, type, key });
+    this.#ground.tell({ kind: "owned", node, channel, type, key });
   }
 
   #setKey(own: Own, key: number): void {
@@ -238,7 +237,6 @@ export class Incoming {
   }
 
   #connect(own: Own, caller: Caller, retryMs = RETRY_MIN_MS): void {
-    const { channel, node, type } = own.owned;
     const { uid, gid } = caller;
     const answering = this.#answering(caller);
     if (answering >= 0) {
@@ -246,8 +244,7 @@ export class Incoming {
       return;
     }
     const name = this.#side.pathHere(caller.name);
-    const words = { channel, node, type, uid, gid, name };
-    this.#side.doorman.ask({ kind: "connect", ...words }, ({ result }) => {
+    this.#ground.connect(own.owned, { uid, gid, name }, (result) => {
       if (caller.held.isOver) {
         if (result >= 0) close(result);
         return;
@@ -259,16 +256,10 @@ export class Incoming {
     });
   }
 
-  /**
-   * Nobody listens. Whether the socket is there yet the kernel says to who connects as another
-   * type (EPROTOTYPE): where names keep the inode it is forgotten later.
-   */
+  /** Nobody listens: the socket may be there yet. */
   #probe(own: Own, then: () => void): void {
-    const { channel, node } = own.owned;
-    const type = own.owned.type === SOCK_DGRAM ? SOCK_STREAM : SOCK_DGRAM;
-    const words = { channel, node, type, uid: 0, gid: 0, name: "" };
-    this.#side.doorman.ask({ kind: "connect", ...words }, ({ result }) => {
-      if (result >= 0) close(result);
+    this.#ground.probe(own.owned, (result) => {
+      if (result > 0) close(result);
       if (result === -E.ECONNREFUSED) this.#gone(own, then);
       else then();
     });

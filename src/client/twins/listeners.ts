@@ -11,7 +11,8 @@ import { accept, SOCK_DGRAM, SOCK_SEQPACKET } from "../../sys/socket.ts";
 import { type PeerCredentials, peerCredentials, peerGroups } from "../../sys/sockopt.ts";
 import { Op } from "../../wire/ops.ts";
 import { StreamKind } from "../../wire/streams.ts";
-import { keyOf, type Node, type ToTwins } from "./channel.ts";
+import { keyOf, type Node } from "./channel.ts";
+import type { Ground, Wanted } from "./ground.ts";
 import { OWNER } from "./incoming.ts";
 import type { Pump } from "./pumps.ts";
 import { type MeetingReport, typeName } from "./report.ts";
@@ -23,9 +24,6 @@ const ACCEPT_MAX = 64;
 const LISTENERS_MAX = 8192;
 /** How long accepting pauses where there are no descriptors left. */
 const PAUSE_MS = 50;
-
-/** What a listener is asked for: message "serve". */
-export type Wanted = Extract<ToTwins, { kind: "serve" }>;
 
 interface Listener {
   readonly wanted: Wanted;
@@ -46,11 +44,13 @@ const NONE = -1;
 
 export class Listeners {
   readonly #side: TwinSide;
+  readonly #ground: Ground;
   readonly #byNode = new Map<string, Listener>();
   readonly #pumps = new Map<Pump, Listener>();
 
-  constructor(side: TwinSide) {
+  constructor(side: TwinSide, ground: Ground) {
     this.#side = side;
+    this.#ground = ground;
   }
 
   /** Listens in place of a socket of the HOST's. */
@@ -58,7 +58,7 @@ export class Listeners {
     const { node, channel, type } = wanted;
     const known = this.#byNode.get(keyOf(node));
     if (known?.wanted.type === type) {
-      if (known.fd >= 0) this.#side.tell({ kind: "served", node, channel, type, errno: 0 });
+      if (known.fd >= 0) this.#ground.tell({ kind: "served", node, channel, type, errno: 0 });
       return;
     }
     if (known !== undefined) this.#close(known);
@@ -69,25 +69,21 @@ export class Listeners {
     };
     this.#byNode.set(keyOf(node), listener);
     this.#open(listener);
-    const { parent, name, uid, gid } = wanted;
-    const words = { channel, node, parent, name, type, uid, gid };
-    this.#side.doorman.ask({ kind: "bind", ...words }, ({ result, path = name }) => {
-      this.#bound(listener, result, path);
-    });
+    this.#ground.bind(wanted, (fd, path) => this.#bound(listener, fd, path));
   }
 
   /** Listens there no more: nobody does on the HOST. */
   unserve(node: Node): void {
     const listener = this.#byNode.get(keyOf(node));
     if (listener !== undefined) this.#close(listener);
-    this.#side.tell({ kind: "unserved", node });
+    this.#ground.tell({ kind: "unserved", node });
   }
 
   /** Says all that is served. */
   list(): void {
     for (const { wanted, fd } of this.#byNode.values()) {
       const { node, channel, type } = wanted;
-      if (fd >= 0) this.#side.tell({ kind: "served", node, channel, type, errno: 0 });
+      if (fd >= 0) this.#ground.tell({ kind: "served", node, channel, type, errno: 0 });
     }
   }
 
@@ -106,7 +102,7 @@ export class Listeners {
     for (const [pump, listener] of this.#pumps) if (isOf(listener)) pump.close(E.ECONNRESET);
     for (const listener of [...this.#byNode.values()].filter(isOf)) {
       this.#close(listener);
-      this.#side.tell({ kind: "unserved", node: listener.wanted.node });
+      this.#ground.tell({ kind: "unserved", node: listener.wanted.node });
     }
   }
 
@@ -122,8 +118,8 @@ export class Listeners {
   }
 
   #open(listener: Listener): void {
-    const { node } = listener.wanted;
-    this.#side.ask(Op.TWIN_OPEN, [node], (errno, [key = 0]) => {
+    const [op, args] = this.#ground.open(listener.wanted);
+    this.#side.ask(op, args, (errno, [key = 0]) => {
       if (listener.isClosed) {
         if (errno === 0) this.#side.ask(Op.TWIN_CLOSE, [key], () => {});
         return;
@@ -159,13 +155,13 @@ export class Listeners {
   #ready({ wanted, fd, key }: Listener): void {
     if (fd < 0 || key === 0) return;
     const { node, channel, type } = wanted;
-    this.#side.tell({ kind: "served", node, channel, type, errno: 0 });
+    this.#ground.tell({ kind: "served", node, channel, type, errno: 0 });
   }
 
   #fail(listener: Listener, errno: number): void {
     const { node, channel, type, name } = listener.wanted;
     this.#close(listener);
-    this.#side.tell({ kind: "served", node, channel, type, errno });
+    this.#ground.tell({ kind: "served", node, channel, type, errno });
     this.#side.log("warn", `Cannot serve the socket ${name}: errno ${errno}`);
   }
 
@@ -226,7 +222,7 @@ export class Listeners {
     for (const listener of this.#byNode.values()) {
       if (busy.has(listener)) continue;
       this.#close(listener);
-      this.#side.tell({ kind: "unserved", node: listener.wanted.node });
+      this.#ground.tell({ kind: "unserved", node: listener.wanted.node });
       return;
     }
   }

@@ -81,6 +81,12 @@ export class ParkedAnswers {
     this.#client.fuse.replyData(uniqueLow, uniqueHigh, this.#given.address, bytes.length);
   }
 
+  /** Gives the kernel the answer, or `errno` unless that is 0. */
+  end(parked: Parked, errno: number): void {
+    if (errno === 0) this.answer(parked);
+    else if (this.#all.has(parked)) this.#drop(parked, errno);
+  }
+
   /** Has the kernel ask again, for what was found is not true any more: ESTALE makes it walk the path anew. */
   askAgain(parked: Parked): void {
     if (this.#all.has(parked)) this.#drop(parked, E.ESTALE);

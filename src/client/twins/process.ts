@@ -6,19 +6,21 @@ import { cstring } from "../../sys/cstring.ts";
 import { EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../sys/epoll.ts";
 import { O_CLOEXEC, O_RDONLY, openat } from "../../sys/open.ts";
 import { raiseNoFileLimit, setProcessName } from "../../sys/process.ts";
+import { AbstractNames } from "./abstract.ts";
 import { BridgeLink } from "./bridgelink.ts";
-import { Channel, type FromTwins, type MountNews, type Node, type ToTwins } from "./channel.ts";
+import { Channel, type FromTwins, type MountNews, type ToTwins } from "./channel.ts";
 import { TwinsControl } from "./control.ts";
 import { Doorman } from "./doorman.ts";
 import { ServedFifos } from "./fifo/fifos.ts";
 import { hostOf } from "./fifo/host.ts";
 import { reportFifos } from "./fifo/report.ts";
+import { MountGround } from "./ground.ts";
 import { Incoming } from "./incoming.ts";
 import { Listeners } from "./listeners.ts";
 import { sharedFiles } from "./passing.ts";
 import { Pumps } from "./pumps.ts";
 import { pathText, REPORTED_MAX, type StreamReport, type TwinsReport } from "./report.ts";
-import type { Answered, TwinSide } from "./side.ts";
+import type { Answered, Argument, TwinSide } from "./side.ts";
 import { TWINS_FD, TWINS_NAME } from "./starter.ts";
 
 /** Serves; the exit code. */
@@ -47,6 +49,7 @@ class TwinProcess implements TwinSide {
   #pumps: Pumps | undefined;
   #listeners: Listeners | undefined;
   #incoming: Incoming | undefined;
+  #names: AbstractNames | undefined;
   #fifos: ServedFifos | undefined;
 
   constructor(loop: Loop, doorman: Doorman) {
@@ -80,7 +83,7 @@ class TwinProcess implements TwinSide {
     if (this.#channel.waits) this.loop.modify(TWINS_FD, EPOLLIN | EPOLLOUT);
   }
 
-  ask(op: number, args: (number | Node)[], answered: Answered): void {
+  ask(op: number, args: Argument[], answered: Answered): void {
     const id = this.#nextQuestion++;
     const asked: FromTwins = { kind: "ask", id, op, args };
     this.#questions.set(id, { asked, answered });
@@ -119,9 +122,12 @@ class TwinProcess implements TwinSide {
     const meetings = [
       ...(this.#listeners?.report() ?? []),
       ...(this.#incoming?.report() ?? []),
+      ...(this.#names?.report() ?? []),
       ...fifos.meetings,
     ];
-    const pumps = [...(this.#listeners?.streams() ?? []), ...(this.#incoming?.streams() ?? [])];
+    const pumps = [this.#listeners, this.#incoming, this.#names].flatMap((one) => {
+      return one?.streams() ?? [];
+    });
     const streams = pumps.slice(0, REPORTED_MAX).map(([{ figures }, path]): StreamReport => {
       const { ageMs, credit, peer, read, waiting, written } = figures;
       const both = { path: pathText(path), peer, waiting, credit };
@@ -167,6 +173,7 @@ class TwinProcess implements TwinSide {
         this.tell({ kind: "hello", pid: process.pid, tids: [this.doorman.tid] });
         this.#listeners?.list();
         this.#incoming?.list();
+        this.#names?.list();
         // What the process before was asked it has not answered.
         for (const { asked } of this.#questions.values()) this.tell(asked);
         break;
@@ -181,6 +188,9 @@ class TwinProcess implements TwinSide {
         break;
       case "check":
         this.#incoming?.check(message.node);
+        break;
+      case "name":
+        this.#names?.take(message);
         break;
       case "fifoOpens":
         this.#fifos?.opens(message);
@@ -211,6 +221,7 @@ class TwinProcess implements TwinSide {
     if (mount.epoch !== before.epoch) {
       this.#listeners?.leave();
       this.#incoming?.leave();
+      this.#names?.leave();
       this.#fifos?.leave();
     }
   }
@@ -223,8 +234,7 @@ class TwinProcess implements TwinSide {
     const isOther =
       before === undefined ? this.#mount?.lives !== this.#firstLives : life !== before;
     if (!isOther) return;
-    this.#listeners?.keysLost();
-    this.#incoming?.keysLost();
+    for (const one of [this.#listeners, this.#incoming, this.#names]) one?.keysLost();
   }
 
   #begin({ servers, session, facts, target, source, lives }: MountNews): void {
@@ -241,8 +251,10 @@ class TwinProcess implements TwinSide {
     this.#pumps = pumps;
     this.#link.onLost(() => pumps.lost());
     this.#link.onKeys((life) => this.#keysWith(life));
-    this.#listeners = new Listeners(this);
-    this.#incoming = new Incoming(this);
+    const ground = new MountGround(this);
+    this.#listeners = new Listeners(this, ground);
+    this.#incoming = new Incoming(this, ground);
+    this.#names = new AbstractNames(this);
     this.#fifos = new ServedFifos(hostOf(this));
   }
 }

@@ -9,6 +9,9 @@ import type { Pumps } from "./pumps.ts";
 /** The server's answer to `ask`: an errno, or 0 and numbers. */
 export type Answered = (errno: number, results: readonly number[]) => void;
 
+/** What the server is asked with: a number, a node, or bytes as text (a byte a character). */
+export type Argument = number | Node | string;
+
 export interface TwinSide {
   readonly loop: Loop;
   readonly doorman: Doorman;
@@ -20,7 +23,7 @@ export interface TwinSide {
   /** Says something to the mount's thread. */
   tell(message: FromTwins): void;
   /** Asks the server operation `op` (wire/ops.ts), as a request of the mount's session. */
-  ask(op: number, args: (number | Node)[], answered: Answered): void;
+  ask(op: number, args: Argument[], answered: Answered): void;
   /** Where a path of the HOST's is here, and the reverse; "" for one that is not in the mount. */
   pathHere(path: string): string;
   pathThere(path: string): string;

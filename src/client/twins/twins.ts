@@ -25,6 +25,7 @@ import {
 import { DoorKeeper, NOT_HERE } from "./door.ts";
 import { TWIN_HIGH } from "./doors.ts";
 import { TwinFifos } from "./fifo/hook.ts";
+import { TwinNames } from "./namehook.ts";
 import { PARK_MS, ParkedAnswers, type Unique } from "./parked.ts";
 import { TwinSockets } from "./sockets.ts";
 
@@ -53,6 +54,9 @@ const RESULTS: ReadonlyMap<number, number> = new Map([
   [Op.TWIN_CLOSE, 0],
   [Op.PASS_OPEN, 1],
   [Op.SOCKET_REBIND, 1],
+  [Op.NAME_LOOK, 1],
+  [Op.NAME_OPEN, 1],
+  [Op.NAME_BIND, 1],
 ]);
 /** How long a name of a socket that is bound here is kept after it was looked up. */
 const STALE_NS = 300e6;
@@ -90,6 +94,7 @@ export class Twins {
   readonly parked: ParkedAnswers;
   readonly sockets: TwinSockets;
   readonly fifos: TwinFifos;
+  readonly names: TwinNames;
   readonly door: DoorKeeper;
 
   constructor(client: Client, options: TwinsOptions) {
@@ -101,6 +106,7 @@ export class Twins {
     this.parked = new ParkedAnswers(client);
     this.sockets = new TwinSockets(client, this);
     this.fifos = new TwinFifos(this);
+    this.names = new TwinNames(client, this);
     this.door = new DoorKeeper(client, {
       isTwin: (pid) => this.isTwin(pid),
       attributesOf: (node) => this.sockets.attributesOf(node) ?? this.fifos.attributesOf(node),
@@ -141,8 +147,10 @@ export class Twins {
     return this.#tids.includes(pid);
   }
 
-  /** Serves the request in the device's buffer if it is one on the hidden directory: 0, an errno, or NOT_HERE. */
+  /** Serves the request in the device's buffer if it is one about names, or on the hidden directory: 0, an errno, or NOT_HERE. */
   serve(): number {
+    const named = this.names.serve();
+    if (named !== NOT_HERE) return named;
     return this.#isWanted ? this.door.serve() : NOT_HERE;
   }
 
@@ -178,10 +186,12 @@ export class Twins {
       this.#isGivenUp = true;
       this.#options.log("error", "Sockets and FIFOs are not served any more");
       this.sockets.giveUp();
+      this.names.giveUp();
       return;
     }
     this.#channel = new Channel(fd);
     this.sockets.begunAnew();
+    this.names.begunAnew();
   }
 
   /** Takes what the twin process says, and asks the server what it wants to know; whether there was anything. */
@@ -238,6 +248,11 @@ export class Twins {
       case "fifoLet":
         this.fifos.hear(message);
         break;
+      case "named":
+      case "ownsName":
+      case "nameless":
+        this.names.hear(message);
+        break;
       default:
         this.sockets.hear(message);
     }
@@ -271,6 +286,7 @@ export class Twins {
     const w = c.askForOurselves(question.op);
     for (const argument of question.args) {
       if (typeof argument === "number") w.uint(argument);
+      else if (typeof argument === "string") w.latin1(argument);
       else w.uint64(argument[0], argument[1]);
     }
     this.#asked.set(c.pending.last, question);
@@ -313,6 +329,7 @@ export class Twins {
       this.parked.failAll(E.ESTALE);
       this.sockets.forget();
       this.fifos.forget();
+      this.names.forget();
     }
     if (this.#isWanted) this.#push(this.#options.mount());
   }

@@ -8,10 +8,11 @@ import { type DatagramPlaces, pathOfName, SocketNames } from "../../bridge/names
 import type { Stream, StreamHandler } from "../../session/stream.ts";
 import { E } from "../../sys/errno.ts";
 import { close, dup } from "../../sys/open.ts";
-import { autobind, connectTo, unixSocket } from "../../sys/unixsocket.ts";
+import { autobind, connectAbstract, connectTo, unixSocket } from "../../sys/unixsocket.ts";
 import { SocketType } from "../../wire/streams.ts";
 import { asCaller, type Caller, callerOf } from "./callers.ts";
 import { Holding, type Pump } from "./joining.ts";
+import type { Twin } from "./keys.ts";
 import { What } from "./messages.ts";
 import type { BridgeSession } from "./session.ts";
 
@@ -73,7 +74,7 @@ export class Connects {
   ): StreamHandler | number {
     const caller = callerOf(uid, gid, groups);
     if (typeof type !== "number" || !TYPES.has(type)) return E.EPROTONOSUPPORT;
-    const twin = session.find(key, What.NODE);
+    const twin = targetOf(session, key);
     if (twin === undefined) return E.ESTALE;
     return this.#begin(stream, { session, key: twin.key, type, caller, name });
   }
@@ -135,7 +136,7 @@ export class Connects {
 
   /** A socket that is connected, or -errno. */
   #connect({ session, key, type, caller, name }: Target): number {
-    const twin = session.find(key, What.NODE);
+    const twin = targetOf(session, key);
     if (twin === undefined) return -E.ESTALE;
     const fd = unixSocket(type);
     if (fd < 0) return fd;
@@ -143,7 +144,8 @@ export class Connects {
     const result = asCaller(caller, () => {
       // Datagrams are answered by name.
       const named = type === SocketType.DGRAM && !isNamed ? autobind(fd) : 0;
-      return named < 0 ? named : connectTo(fd, twin.fd);
+      if (named < 0) return named;
+      return twin.what === What.NAME ? connectAbstract(fd, twin.name) : connectTo(fd, twin.fd);
     });
     if (result < 0) close(fd);
     return result < 0 ? result : fd;
@@ -181,6 +183,11 @@ export class Connects {
   #isLate({ sinceMs }: Waiting): boolean {
     return this.#loop.nowMs - sinceMs > CONNECT_MS;
   }
+}
+
+/** What `key` may be connected to by: a socket's file, or an abstract name. */
+function targetOf(session: BridgeSession, key: unknown): Twin | undefined {
+  return session.find(key, What.NODE) ?? session.find(key, What.NAME);
 }
 
 /** What joins `fd` to the stream. */

@@ -3,7 +3,7 @@ import type { Loop } from "../../bridge/loop.ts";
 import type { DatagramPlaces } from "../../bridge/names.ts";
 import { close } from "../../sys/open.ts";
 import { TWINS_MAX } from "../../wire/limits.ts";
-import { Keys, type Twin } from "./keys.ts";
+import { Keys, nameIn, type Twin } from "./keys.ts";
 import { type ListenerTwin, listenerFor } from "./listeners.ts";
 import { type Told, What } from "./messages.ts";
 import type { BridgeSession } from "./session.ts";
@@ -17,6 +17,10 @@ export interface HoldingsOptions {
   hear(): void;
   /** Says what of a program's is lost. */
   tell(text: string): void;
+}
+
+function isListener(what: number): boolean {
+  return what === What.LISTENER || what === What.NAMED_LISTENER;
 }
 
 export class Holdings {
@@ -49,7 +53,7 @@ export class Holdings {
   serveListeners(owner: string): void {
     const session = this.#options.sessionOf(owner);
     for (const { key, what } of this.#keys.of(owner)) {
-      if (what === What.LISTENER) this.#listeners.get(`${owner} ${key}`)?.serve(session);
+      if (isListener(what)) this.#listeners.get(`${owner} ${key}`)?.serve(session);
     }
   }
 
@@ -61,9 +65,9 @@ export class Holdings {
       close(fd);
       return;
     }
-    const twin = { key, fd, what, type, owner };
+    const twin = { key, fd, what, type, owner, name: what === What.NAME ? nameIn(fd) : "" };
     this.#keys.add(twin);
-    if (what !== What.LISTENER) return;
+    if (!isListener(what)) return;
     const { loop, places, sessionOf, tell } = this.#options;
     const listener = listenerFor(loop, twin, places, tell);
     this.#listeners.set(`${owner} ${key}`, listener);

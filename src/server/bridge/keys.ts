@@ -2,7 +2,10 @@
  * What streams may be opened to: descriptors that the server has handed over, each under a
  * key that only the mount's session which asked for it may use.
  */
+import { pread } from "../../sys/io.ts";
+import { allocate } from "../../sys/memory.ts";
 import { close } from "../../sys/open.ts";
+import { SOCKET_NAME_MAX } from "../../wire/limits.ts";
 
 export interface Twin {
   readonly key: number;
@@ -12,6 +15,15 @@ export interface Twin {
   /** SOCK_*, or 0. */
   readonly type: number;
   readonly owner: string;
+  /** Of What.NAME: a byte a character. */
+  readonly name: string;
+}
+
+const text = allocate(SOCKET_NAME_MAX);
+
+/** The abstract name that a file in memory has; "" where it has none. */
+export function nameIn(fd: number): string {
+  return text.bytes.latin1Slice(0, Math.max(0, pread(fd, text.address, SOCKET_NAME_MAX, 0)));
 }
 
 export class Keys {

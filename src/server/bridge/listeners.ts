@@ -12,12 +12,18 @@ import { accept, peerCredentials } from "../../sys/socket.ts";
 import { boundPath } from "../../sys/unixsocket.ts";
 import { SocketType, StreamKind } from "../../wire/streams.ts";
 import type { Twin } from "./keys.ts";
+import { What } from "./messages.ts";
 import type { BridgeSession } from "./session.ts";
 
 /** Connections taken in a row, before others have their turn. */
 const ACCEPTS_MAX = 32;
 /** How long until a stream that could not be opened is tried again. */
 const RETRY_MS = 10;
+
+/** What a stream for somebody who has connected is. */
+function kindFor({ what }: Twin): number {
+  return what === What.NAMED_LISTENER ? StreamKind.INCOMING_NAMED : StreamKind.INCOMING;
+}
 
 /** One listener, served while it has a session. */
 export interface ListenerTwin {
@@ -46,12 +52,8 @@ class DatagramListener implements ListenerTwin {
 
   readonly #leave: () => void;
 
-  constructor(
-    loop: Loop,
-    { fd, key, owner, type }: Twin,
-    places: DatagramPlaces,
-    log: (text: string) => void,
-  ) {
+  constructor(loop: Loop, twin: Twin, places: DatagramPlaces, log: (text: string) => void) {
+    const { fd, key, owner, type } = twin;
     const path = boundPath(fd);
     const own = Buffer.from(path, "latin1");
     const join = ({ credentials: { uid, gid, pid }, name }: Sender, far: number): boolean => {
@@ -60,7 +62,7 @@ class DatagramListener implements ListenerTwin {
       if (session === undefined || pump === undefined) return false;
       const from = Buffer.from(pathOfName(name), "latin1");
       const description = [key, type, uid, gid, pid, from, own];
-      const stream = session.end.open(StreamKind.INCOMING, description, pump);
+      const stream = session.end.open(kindFor(twin), description, pump);
       if (stream !== undefined) pump.start(stream);
       return stream !== undefined;
     };
@@ -132,7 +134,7 @@ class ConnectionListener implements ListenerTwin, Watched {
     if (this.#held === undefined || this.#session === undefined) return;
     const { fd, peer, description } = this.#held;
     const pump = this.#session.pumpFor(fd, this.#twin.type, peer);
-    const stream = this.#session.end.open(StreamKind.INCOMING, description, pump);
+    const stream = this.#session.end.open(kindFor(this.#twin), description, pump);
     if (stream === undefined) {
       this.#cancelRetry = this.#loop.after(RETRY_MS, () => {
         this.#cancelRetry = undefined;

@@ -26,6 +26,10 @@ export const What = {
   LISTENER: 2,
   /** A file or directory opened to be passed on. */
   FILE: 3,
+  /** An abstract name, in a file in memory. */
+  NAME: 4,
+  /** A socket that was bound for the DPU to an abstract name, and listens there. */
+  NAMED_LISTENER: 5,
 } as const;
 
 /**

@@ -1,23 +1,20 @@
 /** What the operations on the HOST's mounts share. */
 import { readlinkSync } from "node:fs";
 import { E } from "../../sys/errno.ts";
-import { geteuid } from "../../sys/identity.ts";
 import { allocate, free, type Region } from "../../sys/memory.ts";
 import { STATX, STATX_MNT_ID, STATX_STRUCT_SIZE, statx } from "../../sys/stat.ts";
 import { MOUNT_DATA_MAX } from "../../wire/limits.ts";
 import { NOTHING, note, noted } from "../doubt.ts";
-import { NO_UID, type Session } from "../session.ts";
+import { isAllowed } from "../permission.ts";
+import type { Session } from "../session.ts";
 
 const PAGE = 4096;
 const described = allocate(STATX_STRUCT_SIZE);
 
 /** errno for a session that may not mount; 0 for one that may. */
 export function refusal(session: Session): number {
-  const { allow, readOnly } = session.attached;
-  const { uid } = session.client;
-  const isRoot = uid === 0 || uid === NO_UID || uid === geteuid();
-  if (!allow.includes("sysmount") || !isRoot) return E.EPERM;
-  return readOnly ? E.EROFS : 0;
+  if (!isAllowed(session, "sysmount")) return E.EPERM;
+  return session.attached.readOnly ? E.EROFS : 0;
 }
 
 /** Id of the mount that `name` in `dirfd` is in, NOTHING where that cannot be told. */

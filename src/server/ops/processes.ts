@@ -4,7 +4,6 @@
  */
 import { SYS } from "../../sys/arch.ts";
 import { E } from "../../sys/errno.ts";
-import { geteuid } from "../../sys/identity.ts";
 import { allocate } from "../../sys/memory.ts";
 import { close } from "../../sys/open.ts";
 import { POLLIN } from "../../sys/poll.ts";
@@ -15,7 +14,8 @@ import { PROCESS_START_BYTES, ProcessCall } from "../../wire/constants.ts";
 import { ProtocolError } from "../../wire/error.ts";
 import { AFFINITY_MAX } from "../../wire/limits.ts";
 import { isDone, noteDone } from "../doubt.ts";
-import { LATER, NO_UID, type Session } from "../session.ts";
+import { isAllowed } from "../permission.ts";
+import { LATER, type Session } from "../session.ts";
 
 const ROOT = 0;
 const mask = allocate(AFFINITY_MAX);
@@ -33,8 +33,7 @@ export function processOp(session: Session): number {
   reader.finish();
   const { payloadStart, payloadLength } = transport;
   if (payloadLength > AFFINITY_MAX) throw new ProtocolError("too many processors");
-  const refused = refusal(session);
-  if (refused !== 0) return refused;
+  if (!isAllowed(session, "process")) return E.EPERM;
   if ((pid | 0) <= 0) return E.ESRCH;
   const payload = reader.bytes.subarray(payloadStart, payloadStart + payloadLength);
   // pidfd_open(2) asks nobody who it is.
@@ -59,12 +58,6 @@ export function processOp(session: Session): number {
     default:
       return E.ENOSYS;
   }
-}
-
-/** errno for a session that may not; 0 for one that may. */
-function refusal({ attached, client }: Session): number {
-  const isRoot = client.uid === ROOT || client.uid === NO_UID || client.uid === geteuid();
-  return attached.allow.includes("process") && isRoot ? 0 : E.EPERM;
 }
 
 /** The start that a payload says; undefined for any. */

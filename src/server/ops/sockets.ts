@@ -26,7 +26,7 @@ const path = new PathBuffer(1);
 const TYPES: ReadonlySet<number> = new Set(Object.values(SocketType));
 
 /** Has `fd` take connections, or datagrams with who has sent them: 0 or -errno. */
-function beginListening(fd: number, type: number): number {
+export function beginListening(fd: number, type: number): number {
   if (type === SocketType.DGRAM) return setInt(fd, SOL_SOCKET, SO_PASSCRED, 1);
   return listenAt(fd, BACKLOG);
 }

@@ -24,7 +24,10 @@ export class Stage {
   static async start(): Promise<Stage> {
     // What is natively so the tests of mount(2) show: a supervisor needs two machines.
     process.env.QTFS_E2E_WAYS = "qtfs";
-    const machines = await Machines.start({ native: false, allow: ["sysmount", "process"] });
+    const machines = await Machines.start({
+      native: false,
+      allow: ["sysmount", "process", "names"],
+    });
     const program = `${machines.scratch}/calls`;
     await sh(`cc -static -O1 -Wall -Wextra -Werror -o ${program} ${import.meta.dir}/calls.c`);
     return new Stage(machines, program);
